@@ -1,0 +1,11 @@
+# The install: headers, the exported targets, and a package file that finds the dependencies again.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+install(DIRECTORY include/qwen3vl DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS qwen3vl qwen3vl_core EXPORT qwen3vlTargets)
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/qwen3vl)
+install(EXPORT qwen3vlTargets NAMESPACE qwen3vl:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/qwen3vlConfig.cmake.in ${CMAKE_CURRENT_BINARY_DIR}/qwen3vlConfig.cmake INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/qwen3vlConfigVersion.cmake COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/qwen3vlConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/qwen3vlConfigVersion.cmake cmake/Qwen3vlDependencies.cmake
+        DESTINATION ${package_dir})

@@ -1,0 +1,12 @@
+#pragma once
+#include <qwen3vl/core/features.hpp>
+
+namespace qwen3vl::inline QWEN3VL_ABI::alignment {
+
+/// The mergers' output is the decoder's input as it is.
+struct None {
+    static constexpr const char* name = "None";
+    static void align(VisualFeatures& /*features*/) {}
+};
+
+}  // namespace qwen3vl::alignment

@@ -1,0 +1,21 @@
+#pragma once
+#include <qwen3vl/core/error.hpp>
+#include <cstddef>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Uninitialised floats on a cache-line boundary.
+using AlignedFloats = std::unique_ptr<float[], decltype(&std::free)>;
+
+/// Throws OutOfMemory where the system gives none.
+inline AlignedFloats aligned_floats(std::size_t count) {
+    const std::size_t bytes = (count * sizeof(float) + 63) / 64 * 64;
+    void* p = std::aligned_alloc(64, bytes ? bytes : 64);
+    if (!p) throw OutOfMemory("cannot allocate " + std::to_string(bytes) + " bytes");
+    return {static_cast<float*>(p), &std::free};
+}
+
+}  // namespace qwen3vl

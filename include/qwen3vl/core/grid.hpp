@@ -1,0 +1,24 @@
+#pragma once
+#include <qwen3vl/core/config.hpp>
+#include <cstdint>
+#include <vector>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// A picture's or clip's patches: frame pairs, rows and columns (the reference's grid_thw). A still picture has t = 1.
+struct Grid {
+    int t = 1, h = 0, w = 0;
+    std::int64_t patches() const { return std::int64_t{t} * h * w; }
+    /// Tokens in the text after merge x merge patches became one.
+    std::int64_t merged(int merge) const { return patches() / (std::int64_t{merge} * merge); }
+    bool operator==(const Grid&) const = default;
+};
+
+/// What the vision tower reads: one row of channels * temporal_patch * patch * patch normalised values for each patch, in merge-block order,
+/// element order (channel, time, y, x). Pictures and clips alike.
+struct Patches {
+    Grid grid;
+    std::vector<float> values;  ///< [grid.patches(), channels * temporal_patch * patch * patch]
+};
+
+}  // namespace qwen3vl

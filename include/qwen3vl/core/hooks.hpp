@@ -1,0 +1,12 @@
+#pragma once
+#include <qwen3vl/core/tensor.hpp>
+#include <functional>
+#include <string_view>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Sees an intermediate result while it is there: its name as in the reference ("text.layer", "text.norm", "vision.block", "vision.merger",
+/// "vision.deepstack", "vision.patch_embed", "logits"), the layer's index, and its rows. Called on the session's thread.
+using TensorHook = std::function<void(std::string_view name, int index, ConstMatrix rows)>;
+
+}  // namespace qwen3vl

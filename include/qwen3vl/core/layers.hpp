@@ -1,0 +1,47 @@
+#pragma once
+#include <qwen3vl/core/list.hpp>
+#include <cstddef>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Policies that repeat over the layers: Layers<Pattern<A, A, B>> gives layers 0, 1, 3, 4, … A and 2, 5, … B.
+template <class...>
+struct Pattern;
+template <class>
+struct Layers;
+
+/// A slot's policy, or its per-layer plan, as a pattern.
+template <class P>
+struct plan {
+    using types = list<P>;
+    static constexpr std::size_t period = 1;
+};
+template <class... P>
+struct plan<Layers<Pattern<P...>>> {
+    static_assert(sizeof...(P) > 0, "qwen3vl: Layers: the pattern is empty; name at least one policy");
+    using types = list<P...>;
+    static constexpr std::size_t period = sizeof...(P);
+};
+
+template <std::size_t I, class L>
+struct list_at;
+template <std::size_t I, class T, class... R>
+struct list_at<I, list<T, R...>> : list_at<I - 1, list<R...>> {};
+template <class T, class... R>
+struct list_at<0, list<T, R...>> {
+    using type = T;
+};
+
+/// The policy that a slot gives to layer I.
+template <class P, std::size_t I>
+using policy_at = typename list_at<I % plan<P>::period, typename plan<P>::types>::type;
+
+/// Layers after which two plans repeat together.
+template <class A, class B>
+inline constexpr std::size_t joint_period = [] {
+    std::size_t n = plan<A>::period;
+    while (n % plan<B>::period) n += plan<A>::period;
+    return n;
+}();
+
+}  // namespace qwen3vl

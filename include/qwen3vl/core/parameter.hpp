@@ -1,0 +1,25 @@
+#pragma once
+#include <qwen3vl/core/config.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Extents of a parameter, outermost first.
+using Shape = std::vector<std::int64_t>;
+
+/// A norm's parameters; the bias is empty where the norm has none.
+template <class V>
+struct NormParameters {
+    V weight{}, bias{};
+};
+
+/// f(name, shape, parameter) for the one or two parameters of a norm over n channels.
+template <bool HasBias, class V, class F>
+void visit_norm(NormParameters<V>& norm, const std::string& name, std::int64_t n, F& f) {
+    f(name + ".weight", Shape{n}, norm.weight);
+    if constexpr (HasBias) f(name + ".bias", Shape{n}, norm.bias);
+}
+
+}  // namespace qwen3vl

@@ -1,0 +1,13 @@
+#pragma once
+#include <qwen3vl/core/config.hpp>
+
+namespace qwen3vl::inline QWEN3VL_ABI::depth {
+
+/// Every decoder layer runs.
+struct AllLayers {
+    static constexpr const char* name = "AllLayers";
+    static constexpr bool preserves_capacity = true;
+    static constexpr bool runs(int /*layer*/, int /*layers*/) { return true; }
+};
+
+}  // namespace qwen3vl::depth

@@ -1,0 +1,24 @@
+#pragma once
+#include <qwen3vl/core/config.hpp>
+#include <cstdint>
+
+namespace qwen3vl::inline QWEN3VL_ABI::execution {
+
+/// Everything on the calling thread.
+struct Serial {
+    static constexpr const char* name = "Serial";
+    static int team_size(int /*threads*/) { return 1; }
+    class Team {
+      public:
+        /// `threads` is not used: there is one.
+        explicit Team(int /*threads*/) {}
+        int threads() const { return 1; }
+        /// f(task, thread) for task 0 … count - 1.
+        template <class F>
+        void run(std::int64_t count, F&& f) {
+            for (std::int64_t i = 0; i < count; ++i) f(i, 0);
+        }
+    };
+};
+
+}  // namespace qwen3vl::execution

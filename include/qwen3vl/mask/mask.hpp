@@ -1,0 +1,10 @@
+#pragma once
+#include <qwen3vl/core/list.hpp>
+#include <qwen3vl/mask/causal.hpp>
+#include <qwen3vl/mask/full.hpp>
+#include <qwen3vl/mask/sliding_window.hpp>
+
+namespace qwen3vl::inline QWEN3VL_ABI::mask {
+/// Every mask: feeds the conformance tests and the bench.
+using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>>;
+}  // namespace qwen3vl::mask

@@ -1,0 +1,37 @@
+#pragma once
+#include <qwen3vl/mask/ranges.hpp>
+#include <algorithm>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// A window of the latest tokens, and how many of the first ones stay visible beside it.
+struct Window {
+    int tokens = 0;
+    int sinks = 0;
+};
+
+namespace mask {
+
+/// A query sees itself and the W.tokens - 1 keys before it, and the first W.sinks keys (attention sinks: Xiao et al., 2023,
+/// "Efficient streaming language models with attention sinks"; keys keep the positions they were rotated by).
+template <Window W>
+struct SlidingWindow {
+    static_assert(W.tokens > 0 && W.sinks >= 0, "qwen3vl: slot mask: SlidingWindow needs tokens > 0 and sinks >= 0");
+    static constexpr const char* name = "SlidingWindow";
+    static constexpr bool causal = true;
+    static constexpr std::int64_t span = W.tokens;
+    static constexpr std::int64_t sinks = W.sinks;
+    static KeyRanges<2> ranges(std::int64_t first_query, std::int64_t last_query, std::int64_t keys) {
+        const std::int64_t end = std::min(keys, last_query + 1);
+        const std::int64_t begin = std::max<std::int64_t>(0, first_query + 1 - W.tokens);
+        const std::int64_t sink_end = std::min({std::int64_t{W.sinks}, begin, end});
+        return {{{0, sink_end}, {begin, end}}};
+    }
+    static bool whole(std::int64_t first_query, std::int64_t last_query, std::int64_t first_key, std::int64_t last_key) {
+        return last_key <= first_query && (last_query - first_key < W.tokens || last_key < W.sinks);
+    }
+    static bool visible(std::int64_t query, std::int64_t key) { return key <= query && (query - key < W.tokens || key < W.sinks); }
+};
+
+}  // namespace mask
+}  // namespace qwen3vl

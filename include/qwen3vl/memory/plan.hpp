@@ -1,0 +1,31 @@
+#pragma once
+#include <qwen3vl/core/config.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Bytes that a model and a session of it need, part by part, known before anything is allocated.
+struct MemoryPlan {
+    struct Part {
+        std::string name;          ///< "weights: decoder", "kv_cache", …
+        std::int64_t bytes = 0;
+        bool mapped = false;       ///< pages of the checkpoint itself: shared with other processes, given back under pressure
+    };
+    std::vector<Part> parts;
+
+    std::int64_t total() const {
+        std::int64_t sum = 0;
+        for (const auto& p : parts) sum += p.bytes;
+        return sum;
+    }
+    /// Without what is mapped from the checkpoint.
+    std::int64_t anonymous() const {
+        std::int64_t sum = 0;
+        for (const auto& p : parts) sum += p.mapped ? 0 : p.bytes;
+        return sum;
+    }
+};
+
+}  // namespace qwen3vl

@@ -1,0 +1,51 @@
+#pragma once
+#include <qwen3vl/model/policies.hpp>
+
+/// The shipped bundles, by the names that the tools' --bundle takes. Each states whether it preserves the model's capacity: every layer, head
+/// and parameter of the Dims takes part.
+namespace qwen3vl::inline QWEN3VL_ABI::bundles {
+
+namespace detail {
+template <class Format, class Codec, template <class> class Attention = attention::Flash>
+struct uniform {
+    using text = TextPolicies<Choice<slot::weights, Format>, Choice<slot::kv_cache, kv_cache::Contiguous<Codec>>, Choice<slot::attention, Attention<mask::Causal>>>;
+    using vision = VisionPolicies<Choice<slot::weights, Format>, Choice<slot::attention, Attention<mask::Full>>>;
+    using type = Policies<Choice<slot::text, text>, Choice<slot::vision, vision>>;
+};
+}  // namespace detail
+
+/// Exact: float32 weights, cache and arithmetic. What the golden data is compared with.
+struct float32 : detail::uniform<weights::Float32, kv_cache::Float32>::type {
+    static constexpr const char* name = "float32";
+    static constexpr bool preserves_capacity = true;
+};
+
+/// The defaults: bf16 weights as released, bf16 cache, float32 arithmetic.
+struct bf16 : detail::uniform<weights::Bf16, kv_cache::Bf16>::type {
+    static constexpr const char* name = "bf16";
+    static constexpr bool preserves_capacity = true;
+};
+
+/// binary16 weights, bf16 cache.
+struct f16 : detail::uniform<weights::F16, kv_cache::Bf16>::type {
+    static constexpr const char* name = "f16";
+    static constexpr bool preserves_capacity = true;
+};
+
+/// float32 with Dense attention: the plain baseline.
+struct dense : detail::uniform<weights::Float32, kv_cache::Float32, attention::Dense>::type {
+    static constexpr const char* name = "dense";
+    static constexpr bool preserves_capacity = true;
+};
+
+/// bf16 weights over a ring: a window of 1024 tokens and 4 sinks, in memory that does not grow with the context.
+struct window : Policies<Choice<slot::text, TextPolicies<>::with_attention<attention::Flash<mask::SlidingWindow<Window{.tokens = 1024, .sinks = 4}>>>::with_kv_cache<
+                                                kv_cache::Ring<Tokens{1536}, kv_cache::Bf16>>>> {
+    static constexpr const char* name = "window";
+    static constexpr bool preserves_capacity = true;
+};
+
+/// Every shipped bundle: feeds the tests and the tools.
+using all = list<float32, bf16, f16, dense, window>;
+
+}  // namespace qwen3vl::bundles

@@ -1,0 +1,163 @@
+#pragma once
+#include <qwen3vl/concepts/concepts.hpp>
+#include <qwen3vl/model/policies.hpp>
+#include <qwen3vl/weights/traits.hpp>
+#include <type_traits>
+
+/// Every rule that joins Dims and slots, checked once, in words. The first broken one stops the compilation of a model.
+namespace qwen3vl::inline QWEN3VL_ABI::detail {
+
+template <class... C>
+TextPolicies<C...> base_of(const TextPolicies<C...>*);
+template <class... C>
+VisionPolicies<C...> base_of(const VisionPolicies<C...>*);
+template <class... C>
+Policies<C...> base_of(const Policies<C...>*);
+template <class P>
+using base_of_t = decltype(base_of(static_cast<const P*>(nullptr)));
+
+template <class P>
+concept IsTextPolicies = requires(const P* p) { requires std::is_same_v<decltype(base_of(p)), base_of_t<P>>; typename P::KvCache; };
+template <class P>
+concept IsVisionPolicies = requires(const P* p) { base_of(p); typename P::MergerActivation; };
+template <class P>
+concept IsPolicies = requires(const P* p) { base_of(p); typename P::Execution; };
+
+template <Dims D>
+consteval bool check_dims() {
+    constexpr TextDims t = D::text;
+    static_assert(t.layers > 0 && t.heads > 0 && t.kv_heads > 0 && t.head_dim > 0 && t.hidden > 0 && t.ffn > 0 && t.vocab > 0 && t.max_positions > 0,
+                  "qwen3vl: dims: a field of `text` is zero; give every extent");
+    static_assert(t.kv_heads <= 0 || t.heads % t.kv_heads == 0, "qwen3vl: dims: text.heads is no multiple of text.kv_heads; query heads share key/value heads evenly");
+    static_assert(t.head_dim % 2 == 0, "qwen3vl: dims: text.head_dim is odd; rotary positions turn pairs of channels");
+    static_assert(!t.multimodal_rope() || t.mrope_section[0] + t.mrope_section[1] + t.mrope_section[2] == t.head_dim / 2,
+                  "qwen3vl: dims: text.mrope_section does not add up to head_dim / 2");
+    bool ok = t.heads % t.kv_heads == 0 && t.head_dim % 2 == 0;
+    if constexpr (VisionLanguageDims<D>) {
+        constexpr VisionDims v = D::vision;
+        static_assert(v.depth > 0 && v.heads > 0 && v.hidden % v.heads == 0 && v.head_dim() % 4 == 0,
+                      "qwen3vl: dims: vision.hidden / vision.heads must be a multiple of 4; axial positions turn pairs by row and by column");
+        static_assert(v.side() * v.side() == v.positions, "qwen3vl: dims: vision.positions is no square; the position table is side x side");
+        static_assert(v.out == t.hidden, "qwen3vl: dims: vision.out differs from text.hidden; visual tokens enter the decoder's residual stream");
+        static_assert(v.deepstack_count >= 0 && v.deepstack_count <= static_cast<int>(v.deepstack.size()) && v.deepstack_count <= t.layers,
+                      "qwen3vl: dims: vision.deepstack_count exceeds the levels given or the decoder's layers");
+        constexpr bool ascending = [](const VisionDims& d) {
+            for (std::size_t i = 0; i < static_cast<std::size_t>(d.deepstack_count); ++i)
+                if (d.deepstack[i] >= d.depth || (i > 0 && d.deepstack[i] <= d.deepstack[i - 1])) return false;
+            return true;
+        }(v);
+        static_assert(ascending, "qwen3vl: dims: vision.deepstack must name blocks below vision.depth in ascending order");
+        ok = ok && ascending;
+    }
+    return ok;
+}
+
+/// A slot of a bundle that was hidden by a `using` in the bundle's body.
+#define QWEN3VL_CHECK_HIDDEN(Bundle, Member, slot_name)                                            \
+    static_assert(std::is_same_v<typename Bundle::Member, typename base_of_t<Bundle>::Member>,     \
+                  "qwen3vl: slot " slot_name ": hidden by a using in the bundle; choose it by with_" slot_name "<>")
+
+template <Dims D, class A, class C>
+consteval bool check_layer() {
+    static_assert(concepts::Attention<A>, "qwen3vl: slot attention: the policy does not model concepts::Attention; see concepts/concepts.hpp");
+    static_assert(concepts::KvCache<C>, "qwen3vl: slot kv_cache: the policy does not model concepts::KvCache; see concepts/concepts.hpp");
+    if constexpr (concepts::Attention<A> && concepts::KvCache<C>) {
+        using M = typename A::mask;
+        static_assert(M::causal, "qwen3vl: slot attention: the decoder needs a causal mask; use mask::Causal or mask::SlidingWindow");
+        constexpr bool forgets = C::capacity > 0;
+        static_assert(!forgets || M::span > 0, "qwen3vl: slot kv_cache: a ring forgets keys that the mask still shows; use mask::SlidingWindow or kv_cache::Contiguous");
+        constexpr bool fits = !forgets || M::span == 0 || C::capacity >= M::span + M::sinks;
+        static_assert(fits, "qwen3vl: slot kv_cache: the ring is shorter than window + sinks; enlarge Tokens or shrink Window");
+        return M::causal && (!forgets || M::span > 0) && fits;
+    }
+    return false;
+}
+
+template <Dims D, class A, class C, std::size_t... I>
+consteval bool check_layers(std::index_sequence<I...>) {
+    return (check_layer<D, policy_at<A, I>, policy_at<C, I>>() && ...);
+}
+
+template <Dims D, class P>
+consteval bool check_text() {
+    QWEN3VL_CHECK_HIDDEN(P, Attention, "attention");
+    QWEN3VL_CHECK_HIDDEN(P, KvCache, "kv_cache");
+    QWEN3VL_CHECK_HIDDEN(P, Norm, "norm");
+    QWEN3VL_CHECK_HIDDEN(P, Activation, "activation");
+    QWEN3VL_CHECK_HIDDEN(P, Position, "position");
+    QWEN3VL_CHECK_HIDDEN(P, Weights, "weights");
+    QWEN3VL_CHECK_HIDDEN(P, Ffn, "ffn");
+    QWEN3VL_CHECK_HIDDEN(P, Depth, "depth");
+    QWEN3VL_CHECK_HIDDEN(P, TokenReduction, "token_reduction");
+    static_assert(concepts::Norm<typename P::Norm>, "qwen3vl: slot norm: the policy does not model concepts::Norm; see concepts/concepts.hpp");
+    static_assert(concepts::Activation<typename P::Activation>, "qwen3vl: slot activation: the policy does not model concepts::Activation; see concepts/concepts.hpp");
+    static_assert(concepts::TextPosition<typename P::Position>, "qwen3vl: slot position: the policy does not model concepts::TextPosition; see concepts/concepts.hpp");
+    static_assert(concepts::WeightFormat<typename P::Weights>, "qwen3vl: slot weights: the policy does not model concepts::WeightFormat; see weights/traits.hpp");
+    static_assert(concepts::Ffn<typename P::Ffn>, "qwen3vl: slot ffn: the policy does not model concepts::Ffn; see concepts/concepts.hpp");
+    static_assert(concepts::Depth<typename P::Depth>, "qwen3vl: slot depth: the policy does not model concepts::Depth; see concepts/concepts.hpp");
+    static_assert(concepts::TokenReduction<typename P::TokenReduction>, "qwen3vl: slot token_reduction: the policy does not model concepts::TokenReduction; see concepts/concepts.hpp");
+    if constexpr (concepts::Norm<typename P::Norm> && concepts::Activation<typename P::Activation> && concepts::TextPosition<typename P::Position>) {
+        constexpr bool norm = !(P::Norm::has_bias && D::text.qk_norm);
+        static_assert(norm, "qwen3vl: slot norm: the q/k norms of these Dims have no bias; use norm::RMSNorm, or Dims with text.qk_norm = false");
+        constexpr bool activation = P::Activation::gated;
+        static_assert(activation, "qwen3vl: slot activation: the decoder's feed-forward layer is gated; use activation::SwiGLU");
+        constexpr bool position = P::Position::multimodal || !D::text.multimodal_rope();
+        static_assert(position, "qwen3vl: slot position: these Dims turn heads by time, row and column; use position::MRopeInterleaved");
+        using A = typename P::Attention;
+        using C = typename P::KvCache;
+        return norm && activation && position && check_layers<D, A, C>(std::make_index_sequence<joint_period<A, C>>{});
+    }
+    return false;
+}
+
+template <class P>
+consteval bool check_vision() {
+    QWEN3VL_CHECK_HIDDEN(P, Attention, "attention");
+    QWEN3VL_CHECK_HIDDEN(P, Norm, "norm");
+    QWEN3VL_CHECK_HIDDEN(P, Activation, "activation");
+    QWEN3VL_CHECK_HIDDEN(P, MergerActivation, "merger_activation");
+    QWEN3VL_CHECK_HIDDEN(P, Position, "position");
+    QWEN3VL_CHECK_HIDDEN(P, Weights, "weights");
+    QWEN3VL_CHECK_HIDDEN(P, Resolution, "resolution");
+    static_assert(concepts::Attention<typename P::Attention>, "qwen3vl: slot attention: the vision policy does not model concepts::Attention; see concepts/concepts.hpp");
+    static_assert(concepts::VisionPosition<typename P::Position>, "qwen3vl: slot position: the vision policy does not model concepts::VisionPosition; use position::Grid2D");
+    static_assert(concepts::Norm<typename P::Norm>, "qwen3vl: slot norm: the vision policy does not model concepts::Norm; see concepts/concepts.hpp");
+    static_assert(concepts::Resolution<typename P::Resolution>, "qwen3vl: slot resolution: the policy does not model concepts::Resolution; see concepts/concepts.hpp");
+    if constexpr (concepts::Attention<typename P::Attention>) {
+        constexpr bool whole = !P::Attention::mask::causal;
+        static_assert(whole, "qwen3vl: slot attention: patches have no order, so the tower's mask cannot be causal; use mask::Full");
+        constexpr bool plain = !P::Activation::gated && !P::MergerActivation::gated;
+        static_assert(plain, "qwen3vl: slot activation: the tower's feed-forward layers are not gated; use activation::GeluTanh or GeluExact");
+        return whole && plain;
+    }
+    return false;
+}
+
+template <class D, class P>
+consteval bool check() {
+    static_assert(Dims<D>, "qwen3vl: dims: the type has no `static constexpr TextDims text`; derive from one in models:: or write one");
+    static_assert(IsPolicies<P>, "qwen3vl: policies: the model's second argument is no Policies<…>; a text bundle goes in by Policies<>::with_text<…>");
+    if constexpr (Dims<D> && IsPolicies<P>) {
+        QWEN3VL_CHECK_HIDDEN(P, Text, "text");
+        QWEN3VL_CHECK_HIDDEN(P, Vision, "vision");
+        QWEN3VL_CHECK_HIDDEN(P, Execution, "execution");
+        static_assert(IsTextPolicies<typename P::Text>, "qwen3vl: slot text: the policy is no TextPolicies<…>");
+        static_assert(IsVisionPolicies<typename P::Vision>, "qwen3vl: slot vision: the policy is no VisionPolicies<…>");
+        static_assert(concepts::Fusion<typename P::Fusion>, "qwen3vl: slot fusion: the policy does not model concepts::Fusion; see concepts/concepts.hpp");
+        static_assert(concepts::Alignment<typename P::Alignment>, "qwen3vl: slot alignment: the policy does not model concepts::Alignment; see concepts/concepts.hpp");
+        static_assert(concepts::Execution<typename P::Execution>, "qwen3vl: slot execution: the policy does not model concepts::Execution; see concepts/concepts.hpp");
+        static_assert(concepts::Memory<typename P::Memory>, "qwen3vl: slot memory: the policy does not model concepts::Memory; see concepts/concepts.hpp");
+        static_assert(concepts::Arch<typename P::Arch>, "qwen3vl: slot arch: the policy does not model concepts::Arch; see core/arch.hpp");
+        if constexpr (IsTextPolicies<typename P::Text> && IsVisionPolicies<typename P::Vision> && concepts::Arch<typename P::Arch>) {
+            if constexpr (check_dims<D>() && arch::check_compiled<typename P::Arch>() && check_text<D, typename P::Text>()) {
+                if constexpr (VisionLanguageDims<D>) return check_vision<typename P::Vision>();
+                else return true;
+            }
+        }
+    }
+    return false;
+}
+
+#undef QWEN3VL_CHECK_HIDDEN
+
+}  // namespace qwen3vl::detail

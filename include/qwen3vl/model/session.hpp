@@ -1,0 +1,261 @@
+#pragma once
+#include <qwen3vl/core/hooks.hpp>
+#include <qwen3vl/memory/available.hpp>
+#include <qwen3vl/model/model.hpp>
+#include <qwen3vl/model/positions.hpp>
+#include <span>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// What append() shall do beside filling the cache.
+struct AppendOptions {
+    ProgressCallback progress;             ///< stage "prefill", in tokens, between chunks
+    TensorHook hook;                       ///< sees intermediate results; "logits" of every token then, not only of the last
+    std::vector<float>* hidden = nullptr;  ///< receives the final norm's output of every token, [tokens, hidden]
+};
+
+/// One sequence: a KV cache and the memory to work in, over a model that outlives it. Used by one thread at a time.
+template <class M>
+class Session {
+    using D = typename M::dims;
+    using P = typename M::policies;
+    using Arch = typename P::Arch;
+    using Text = typename P::Text;
+    using Team = typename P::Execution::Team;
+    static constexpr std::size_t period = detail::layer_period<P>;
+
+  public:
+    /// Takes all memory that decoding needs. Throws OutOfMemory where it exceeds what the machine has available.
+    explicit Session(const M& model, const SessionOptions& options = {}) : model_(&model), options_(options), team_(options.threads) {
+        if (options.context < 1 || options.context > D::text.max_positions)
+            throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(D::text.max_positions) + " tokens, found " + std::to_string(options.context));
+        chunk_ = detail::chunk_tokens<D, P>(options);
+        std::int64_t bytes = 0;
+        detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { bytes += P::Memory::footprint(b); });
+        if (const auto free = memory::available(); free && bytes > *free)
+            throw OutOfMemory("a session of " + std::to_string(options.context) + " tokens needs " + std::to_string(bytes >> 20) + " MiB, available are " + std::to_string(*free >> 20) +
+                              " MiB; shorten SessionOptions::context or choose a smaller kv_cache policy");
+        memory_ = typename P::Memory(bytes);
+        std::vector<std::byte*> blocks;
+        detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { blocks.push_back(memory_.take(b)); });
+        place(blocks);
+        frequencies_ = position::frequencies<typename Text::Position>(D::text, D::text.head_dim);
+        next_after_.reserve(static_cast<std::size_t>(options.context) + 1);
+        next_after_.push_back(0);
+    }
+    /// A session does not keep its model alive: name the model first.
+    explicit Session(M&&, const SessionOptions& = {}) = delete;
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    const M& model() const { return *model_; }
+    /// Tokens in the cache, and how many it can hold.
+    std::int64_t length() const { return static_cast<std::int64_t>(next_after_.size()) - 1; }
+    std::int64_t context() const { return options_.context; }
+    /// Difference between the next token's M-RoPE position and its sequence index: not above 0, below it after pictures.
+    std::int64_t rope_delta() const { return next_after_.back() - length(); }
+
+    /// A picture or clip through the vision tower. The result belongs to nobody's session and may be used again.
+    std::shared_ptr<const VisualFeatures> encode(const Patches& patches, const ProgressCallback& progress = {}, const TensorHook& hook = {})
+        requires VisionLanguageDims<D>
+    {
+        const Grid& g = patches.grid;
+        const int merge = D::vision.merge;
+        if (g.t < 1 || g.h < merge || g.w < merge || g.h % merge || g.w % merge || static_cast<std::int64_t>(patches.values.size()) != g.patches() * D::vision.patch_values())
+            throw ImageError("patches: a grid of " + std::to_string(g.t) + " x " + std::to_string(g.h) + " x " + std::to_string(g.w) + " with " + std::to_string(patches.values.size()) +
+                             " values; rows and columns must be multiples of " + std::to_string(merge) + ", and each patch has " + std::to_string(D::vision.patch_values()) + " values");
+        vision::Encoder<Arch, detail::TowerSlots<P>, Team> encoder(D::vision, model_->parameters().vision, g, team_, hook);
+        VisualFeatures features = encoder.run(patches.values.data(), progress);
+        P::Alignment::align(features);
+        return std::make_shared<const VisualFeatures>(Text::TokenReduction::reduce(std::move(features)));
+    }
+
+    /// Appends a prompt; logits() are then those after its last token. Throws PromptError, ContextOverflow (nothing is appended then), Cancelled.
+    /// After Cancelled the session is as before the call; one whose cache cannot rewind is empty.
+    void append(const Prompt& prompt, const AppendOptions& options = {}) {
+        const auto n = static_cast<std::int64_t>(prompt.tokens.size());
+        require_room(n);
+        for (const int token : prompt.tokens) require_token(token);
+        const Layout layout = lay_out_prompt(prompt);
+        const std::int64_t before = length();
+        if (options.hidden) options.hidden->resize(static_cast<std::size_t>(n * D::text.hidden));
+        try {
+            for (std::int64_t i = 0; i < n; i += chunk_) {
+                report(options.progress, "prefill", i, n);
+                const std::int64_t count = std::min(chunk_, n - i);
+                run_chunk(prompt, layout, i, count, options);
+                for (std::int64_t t = i; t < i + count; ++t) next_after_.push_back(layout.after[static_cast<std::size_t>(t)]);
+            }
+            report(options.progress, "prefill", n, n);
+        } catch (...) {
+            next_after_.resize(can_rewind ? static_cast<std::size_t>(before) + 1 : 1);
+            has_logits_ = false;
+            throw;
+        }
+    }
+
+    /// Appends one token. Makes no heap allocation.
+    void append(int token) {
+        require_room(1);
+        require_token(token);
+        const std::int64_t first = length();
+        const int position = static_cast<int>(next_after_.back());
+        embed(&token, 1);
+        position::angles<typename Text::Position>(D::text, frequencies_, std::array{position, position, position}, buffers_.cosines.row(0), buffers_.sines.row(0));
+        run_layers(1, first, [](int) {});
+        compute_logits(buffers_.x.row(0));
+        next_after_.push_back(position + 1);
+    }
+
+    /// Logits [vocab] after the last token. Valid until the next append.
+    std::span<const float> logits() const {
+        if (!has_logits_) throw PromptError("the session has no logits: append a prompt first");
+        return {logits_, static_cast<std::size_t>(D::text.vocab)};
+    }
+
+    /// Whether every layer's cache can give tokens back.
+    static constexpr bool can_rewind = [] {
+        bool all = true;
+        for (std::size_t i = 0; i < period; ++i) detail::with_layer_slots<P>(i, [&](auto index) { all = all && detail::LayerSlots<P, index()>::KvCache::can_rewind; });
+        return all;
+    }();
+
+    /// Forgets all but the first `tokens` tokens. Throws PromptError where that is more than there are or lies inside a picture.
+    void rewind(std::int64_t tokens) {
+        static_assert(can_rewind, "qwen3vl: slot kv_cache: a ring has overwritten what rewind() would go back to; use kv_cache::Contiguous");
+        if (tokens < 0 || tokens > length() || next_after_[static_cast<std::size_t>(tokens)] == inside)
+            throw PromptError("rewind: expected a length from 0 to " + std::to_string(length()) + " outside of pictures, found " + std::to_string(tokens));
+        next_after_.resize(static_cast<std::size_t>(tokens) + 1);
+        has_logits_ = false;
+    }
+
+    /// Empties the session.
+    void reset() {
+        next_after_.resize(1);
+        has_logits_ = false;
+    }
+
+  private:
+    static constexpr std::int64_t inside = -1;
+
+    void require_room(std::int64_t n) const {
+        if (n < 1) throw PromptError("the prompt is empty");
+        if (n > options_.context - length())
+            throw ContextOverflow("the context holds " + std::to_string(length()) + " of " + std::to_string(options_.context) + " tokens: " + std::to_string(options_.context - length()) +
+                                  " fit, the prompt has " + std::to_string(n));
+    }
+    static void require_token(int token) {
+        if (token < 0 || token >= D::text.vocab) throw PromptError("token id: expected 0 to " + std::to_string(D::text.vocab - 1) + ", found " + std::to_string(token));
+    }
+
+    void place(const std::vector<std::byte*>& blocks) {
+        constexpr TextDims d = D::text;
+        std::size_t next = 0;
+        for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
+            detail::with_layer_slots<P>(i, [&](auto index) {
+                using S = detail::LayerSlots<P, index()>;
+                std::get<index()>(caches_).emplace_back(blocks[next++], S::extent(d, options_.context));
+            });
+        const auto floats = [&] { return reinterpret_cast<float*>(blocks[next++]); };
+        const auto rows = [&](std::int64_t columns) { return Matrix(floats(), chunk_, columns); };
+        buffers_.x = rows(d.hidden);
+        buffers_.normed = rows(d.hidden);
+        buffers_.qkv = rows(d.q_dim() + 2 * d.kv_dim());
+        buffers_.queries = floats();
+        buffers_.attended = rows(d.q_dim());
+        buffers_.inner = rows(d.ffn);
+        buffers_.cosines = rows(d.head_dim / 2);
+        buffers_.sines = rows(d.head_dim / 2);
+        buffers_.scratch = floats();
+        buffers_.rows = floats();
+        logits_ = floats();
+    }
+
+    Layout lay_out_prompt(const Prompt& prompt) const {
+        std::vector<VisualGrid> grids;
+        std::optional<TokenIds> ids;
+        if constexpr (VisionLanguageDims<D>) {
+            ids = D::tokens;
+            for (const auto& v : prompt.visuals) {
+                if (!v || v->width != D::text.hidden || static_cast<int>(v->deepstack.size()) != D::vision.deepstack_count)
+                    throw PromptError("picture " + std::to_string(grids.size() + 1) + " was not encoded by this model");
+                grids.push_back({v->grid, v->merge});
+            }
+        } else if (!prompt.visuals.empty()) {
+            throw PromptError("this model has no vision tower: the prompt must be text");
+        }
+        return lay_out(prompt.tokens, grids, ids, next_after_.back());
+    }
+
+    void embed(const int* tokens, std::int64_t count) {
+        for (std::int64_t i = 0; i < count; ++i)
+            weights::traits<typename Text::Weights>::template row<Arch>(model_->parameters().text.embedding, tokens[i], buffers_.x.row(i));
+    }
+
+    /// Tokens [begin, begin + count) of a prompt.
+    void run_chunk(const Prompt& prompt, const Layout& layout, std::int64_t begin, std::int64_t count, const AppendOptions& options) {
+        const std::int64_t first = length();
+        embed(prompt.tokens.data() + begin, count);
+        // f(features, first row of them, rows of x) for what this chunk holds of each span
+        const auto for_each_visual = [&](auto&& f) {
+            for (const auto& s : layout.spans) {
+                const std::int64_t from = std::max(s.first, begin), to = std::min(s.first + s.count, begin + count);
+                if (from < to) f(*prompt.visuals[s.visual], s.row + from - s.first, Matrix(buffers_.x.row(from - begin), to - from, buffers_.x.cols));
+            }
+        };
+        for_each_visual([](const VisualFeatures& v, std::int64_t row, Matrix x) { P::Fusion::embed(v, row, x); });
+        for (std::int64_t i = 0; i < count; ++i)
+            position::angles<typename Text::Position>(D::text, frequencies_, layout.positions[static_cast<std::size_t>(begin + i)], buffers_.cosines.row(i), buffers_.sines.row(i));
+        run_layers(count, first, [&](int layer) {
+            if (options.hook) options.hook("text.layer", layer, buffers_.x.first(count));
+            for_each_visual([&](const VisualFeatures& v, std::int64_t row, Matrix x) { P::Fusion::template after_layer<Arch>(layer, v, row, x); });
+        });
+        const auto n = static_cast<std::int64_t>(prompt.tokens.size());
+        if (options.hook || options.hidden) {
+            text::normalise<Arch, typename Text::Norm>(team_, buffers_.x.first(count), model_->parameters().text.norm, D::text.norm_eps, buffers_.normed.first(count));
+            if (options.hook) options.hook("text.norm", 0, buffers_.normed.first(count));
+            if (options.hidden) std::copy_n(buffers_.normed.data, count * D::text.hidden, options.hidden->data() + begin * D::text.hidden);
+        }
+        for (std::int64_t i = options.hook ? 0 : count - 1; i < count && (options.hook || begin + count == n); ++i) {
+            compute_logits(buffers_.x.row(i));
+            if (options.hook) options.hook("logits", 0, {logits_, 1, D::text.vocab, D::text.vocab});
+        }
+    }
+
+    template <class After>
+    void run_layers(std::int64_t count, std::int64_t first, After&& after) {
+        for (int i = 0; i < D::text.layers; ++i) {
+            if (!Text::Depth::runs(i, D::text.layers)) continue;
+            detail::with_layer_slots<P>(static_cast<std::size_t>(i), [&](auto index) {
+                using S = detail::LayerSlots<P, index()>;
+                text::decoder_layer<Arch, typename Text::Norm, typename Text::Activation, typename Text::Weights, typename Text::Ffn, typename S::Attention>(
+                    team_, D::text, model_->parameters().text.layers[static_cast<std::size_t>(i)], buffers_, std::get<index()>(caches_)[static_cast<std::size_t>(i) / period], count, first);
+            });
+            after(i);
+        }
+    }
+
+    void compute_logits(const float* x) {
+        Matrix normed(buffers_.normed.data, 1, D::text.hidden);
+        text::normalise<Arch, typename Text::Norm>(team_, {x, 1, D::text.hidden, D::text.hidden}, model_->parameters().text.norm, D::text.norm_eps, normed);
+        weights::linear_store<Arch, typename Text::Weights>(team_, normed, model_->head(), nullptr, Matrix(logits_, 1, D::text.vocab));
+        has_logits_ = true;
+    }
+
+    template <std::size_t... I>
+    static auto cache_tuple(std::index_sequence<I...>) -> std::tuple<std::vector<typename detail::LayerSlots<P, I>::KvCache::Layer>...>;
+
+    const M* model_;
+    SessionOptions options_;
+    Team team_;
+    typename P::Memory memory_;
+    decltype(cache_tuple(std::make_index_sequence<period>{})) caches_;
+    text::Buffers buffers_{};
+    float* logits_ = nullptr;
+    std::int64_t chunk_ = 1;
+    std::vector<float> frequencies_;
+    std::vector<std::int64_t> next_after_;  ///< [length + 1] position that follows each prefix; `inside` within a picture
+    bool has_logits_ = false;
+};
+
+}  // namespace qwen3vl

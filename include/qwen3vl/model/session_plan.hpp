@@ -1,0 +1,119 @@
+#pragma once
+#include <qwen3vl/kv_cache/codec.hpp>
+#include <qwen3vl/memory/plan.hpp>
+#include <qwen3vl/model/policies.hpp>
+#include <qwen3vl/text/decoder.hpp>
+#include <qwen3vl/vision/tower.hpp>
+#include <algorithm>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// A session's extents, fixed for its life.
+struct SessionOptions {
+    int context = 4096;         ///< tokens the KV cache holds, of prompt and answer together
+    int chunk = 512;            ///< tokens that pass the layers at once in prefill; results do not depend on it
+    int threads = 0;            ///< 0: the execution policy's default
+    Grid largest_picture = {};  ///< for the memory plan alone: patches of the largest picture to come; 0: none is planned for
+};
+
+namespace detail {
+
+/// The cache policy, storage and mask that fall together in layers I, I + period, …
+template <class P, std::size_t I>
+struct LayerSlots {
+    using Attention = policy_at<typename P::Text::Attention, I>;
+    using KvCache = policy_at<typename P::Text::KvCache, I>;
+    static constexpr kv_cache::Extent extent(const TextDims& d, int context) {
+        return {d.kv_heads, kv_cache::padded_channels(d.head_dim), context, Attention::mask::span, Attention::mask::sinks};
+    }
+};
+
+template <class P>
+inline constexpr std::size_t layer_period = joint_period<typename P::Text::Attention, typename P::Text::KvCache>;
+
+/// f(std::integral_constant<size_t, I>) for the member I of the period that `layer` belongs to.
+template <class P, class F>
+constexpr void with_layer_slots(std::size_t layer, F&& f) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        ((layer % layer_period<P> == I ? f(std::integral_constant<std::size_t, I>{}) : void()), ...);
+    }(std::make_index_sequence<layer_period<P>>{});
+}
+
+/// Largest of value(LayerSlots) over the layers of the period.
+template <class P, class F>
+constexpr std::int64_t largest_over_layers(F&& value) {
+    std::int64_t n = 0;
+    for (std::size_t i = 0; i < layer_period<P>; ++i) with_layer_slots<P>(i, [&](auto index) { n = std::max(n, value(LayerSlots<P, index()>{})); });
+    return n;
+}
+
+/// Tokens to a chunk that the options and every cache allow.
+template <Dims D, class P>
+std::int64_t chunk_tokens(const SessionOptions& o) {
+    std::int64_t n = std::max(1, std::min(o.chunk, o.context));
+    for (std::size_t i = 0; i < layer_period<P>; ++i)
+        with_layer_slots<P>(i, [&](auto index) {
+            using S = LayerSlots<P, index()>;
+            n = std::min(n, S::KvCache::largest_chunk(S::extent(D::text, o.context)));
+        });
+    return n;
+}
+
+template <class P>
+using TowerSlots = vision::Slots<typename P::Vision::Attention, typename P::Vision::Norm, typename P::Vision::Activation, typename P::Vision::MergerActivation,
+                                 typename P::Vision::Position, typename P::Vision::Weights>;
+
+/// Names every block of memory that a session of these options takes from its memory policy, in order: take(part, bytes). The session and its
+/// plan are this one list.
+template <Dims D, class P, class Take>
+void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
+    constexpr TextDims d = D::text;
+    const std::int64_t n = chunk_tokens<D, P>(o), channels = kv_cache::padded_channels(d.head_dim);
+    const auto floats = [&](const char* part, std::int64_t count) { take(part, count * static_cast<std::int64_t>(sizeof(float))); };
+    for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
+        with_layer_slots<P>(i, [&](auto index) {
+            using S = LayerSlots<P, index()>;
+            take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)));
+        });
+    floats("activations", n * d.hidden);                     // x
+    floats("activations", n * d.hidden);                     // normed
+    floats("activations", n * (d.q_dim() + 2 * d.kv_dim())); // qkv
+    floats("activations", n * d.heads * channels);           // queries
+    floats("activations", n * d.q_dim());                    // attended
+    floats("activations", n * d.ffn);                        // inner
+    floats("activations", n * d.head_dim / 2);               // cosines
+    floats("activations", n * d.head_dim / 2);               // sines
+    floats("attention scratch", threads * largest_over_layers<P>([&](auto s) {
+               return attention::scratch_floats<typename decltype(s)::Attention>(d.group(), channels, o.context);
+           }));
+    floats("activations", 2 * threads * channels);           // rows
+    floats("logits", d.vocab);
+}
+
+/// Bytes of a session part by part, and of the workspace for the largest picture announced.
+template <Dims D, class P>
+MemoryPlan session_plan(const SessionOptions& o) {
+    MemoryPlan plan;
+    const int threads = P::Execution::team_size(o.threads);
+    for_each_session_block<D, P>(o, threads, [&](const char* part, std::int64_t bytes) {
+        const auto known = std::find_if(plan.parts.begin(), plan.parts.end(), [&](const auto& p) { return p.name == part; });
+        auto& sum = known != plan.parts.end() ? *known : plan.parts.emplace_back(MemoryPlan::Part{part, 0, false});
+        sum.bytes += P::Memory::footprint(bytes);
+    });
+    if constexpr (VisionLanguageDims<D>) {
+        const Grid g = o.largest_picture;
+        if (g.patches() > 0) {
+            const std::int64_t floats = vision::workspace_floats<typename P::Vision::Attention>(D::vision, g, threads) + g.patches() * D::vision.patch_values() +
+                                        g.merged(D::vision.merge) * D::vision.out * (1 + D::vision.deepstack_count);
+            plan.parts.push_back({"picture: patches, workspace and features", floats * static_cast<std::int64_t>(sizeof(float)), false});
+        }
+    }
+    return plan;
+}
+
+}  // namespace detail
+}  // namespace qwen3vl

@@ -1,0 +1,20 @@
+#pragma once
+#include <qwen3vl/core/list.hpp>
+#include <qwen3vl/position/interpolated_table.hpp>
+#include <qwen3vl/position/rotary.hpp>
+
+namespace qwen3vl::inline QWEN3VL_ABI::position {
+
+/// The vision tower's two: a table added to the patches, and a rotation of queries and keys.
+template <class Table = InterpolatedTable, class Rotary = Axial>
+struct Grid2D {
+    static constexpr const char* name = "Grid2D";
+    using table = Table;
+    using rotary = Rotary;
+};
+
+/// Every text position policy: feeds the conformance tests and the bench.
+using text_all = list<MRopeInterleaved, Rope>;
+using vision_all = list<Grid2D<>>;
+
+}  // namespace qwen3vl::position

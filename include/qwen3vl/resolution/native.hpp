@@ -1,0 +1,18 @@
+#pragma once
+#include <qwen3vl/core/config.hpp>
+#include <cstdint>
+
+namespace qwen3vl::inline QWEN3VL_ABI::resolution {
+
+/// Least and most pixels that a picture is resized to.
+struct PixelBudget {
+    std::int64_t least = 0, most = 0;
+};
+
+/// The budget of the checkpoint's preprocessor_config.json: every picture at its own size within it.
+struct Native {
+    static constexpr const char* name = "Native";
+    static constexpr PixelBudget budget(PixelBudget configured) { return configured; }
+};
+
+}  // namespace qwen3vl::resolution

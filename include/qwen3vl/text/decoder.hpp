@@ -1,0 +1,85 @@
+#pragma once
+#include <qwen3vl/attention/heads.hpp>
+#include <qwen3vl/core/dims.hpp>
+#include <qwen3vl/execution/execution.hpp>
+#include <qwen3vl/kv_cache/codec.hpp>
+#include <qwen3vl/text/parameters.hpp>
+#include <qwen3vl/weights/linear.hpp>
+#include <array>
+#include <cmath>
+
+/// One decoder layer over a chunk of tokens, composed of the slots' policies (`Qwen3VLTextDecoderLayer`, modeling_qwen3_vl.py).
+namespace qwen3vl::inline QWEN3VL_ABI::text {
+
+/// A chunk's activations. All pointers into memory that the session planned; rows for at most the session's chunk.
+struct Buffers {
+    Matrix x;         ///< [tokens, hidden] the residual stream
+    Matrix normed;    ///< [tokens, hidden]
+    Matrix qkv;       ///< [tokens, q_dim + 2 kv_dim]
+    float* queries;   ///< [kv_heads, tokens, group, channels] rotated, scaled, padded
+    Matrix attended;  ///< [tokens, q_dim]
+    Matrix inner;     ///< [tokens, ffn]
+    Matrix cosines, sines;  ///< [tokens, head_dim / 2]
+    float* scratch;   ///< for attention, each thread's part
+    float* rows;      ///< [threads, 2, channels] a key and a value on their way to the cache
+};
+
+/// out = norm(x), row by row. `epsilon` is the config's.
+template <class Arch, class Norm, class Team>
+void normalise(Team& team, ConstMatrix x, const NormParameters<std::vector<float>>& w, double epsilon, Matrix out) {
+    execution::for_row_blocks(team, x.rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
+        for (std::int64_t r = begin; r < end; ++r) Norm::template row<Arch>(x.row(r), w.weight.data(), w.bias.data(), static_cast<float>(epsilon), x.cols, out.row(r));
+    });
+}
+
+/// Queries to b.queries, keys and values to the cache: q/k norm, rotation, scale 1 / sqrt(head_dim).
+template <class Arch, class Norm, class Layer, class Cache, class Team>
+void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache, std::int64_t tokens, std::int64_t first) {
+    const std::int64_t channels = kv_cache::padded_channels(d.head_dim), half = d.head_dim / 2;
+    const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim))), epsilon = static_cast<float>(d.norm_eps);
+    const auto turn = [&](const float* in, const std::vector<float>& norm, std::int64_t token, float* out) {
+        if (!norm.empty()) {
+            Norm::template row<Arch>(in, norm.data(), nullptr, epsilon, d.head_dim, out);
+            in = out;
+        }
+        kernels::rotate_row<Arch>(in, b.cosines.row(token), b.sines.row(token), half, out);
+    };
+    execution::for_row_blocks(team, tokens, 4, [&](std::int64_t begin, std::int64_t end, int thread) {
+        float* key = b.rows + thread * 2 * channels;
+        float* value = key + channels;
+        for (std::int64_t t = begin; t < end; ++t) {
+            const float* row = b.qkv.row(t);
+            for (std::int64_t h = 0; h < d.heads; ++h) {
+                float* q = b.queries + ((h / d.group() * tokens + t) * d.group() + h % d.group()) * channels;
+                turn(row + h * d.head_dim, w.q_norm, t, q);
+                kernels::scale_row<Arch>(scale, d.head_dim, q);
+                std::fill(q + d.head_dim, q + channels, 0.0f);
+            }
+            for (std::int64_t h = 0; h < d.kv_heads; ++h) {
+                turn(row + d.q_dim() + h * d.head_dim, w.k_norm, t, key);
+                std::copy_n(row + d.q_dim() + d.kv_dim() + h * d.head_dim, d.head_dim, value);
+                cache.template write<Arch>(h, first + t, key, value);
+            }
+        }
+    });
+}
+
+/// b.x [tokens, hidden] through one layer. The tokens follow `first` tokens that the cache holds already.
+template <class Arch, class Norm, class Activation, class Format, class Ffn, class Attention, class Layer, class Cache, class Team>
+void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache, std::int64_t tokens, std::int64_t first) {
+    const Matrix x = b.x.first(tokens), normed = b.normed.first(tokens), qkv = b.qkv.first(tokens), attended = b.attended.first(tokens);
+    normalise<Arch, Norm>(team, x, w.input_norm, d.norm_eps, normed);
+    const std::array<std::int64_t, 3> at = {0, d.q_dim(), d.q_dim() + d.kv_dim()};
+    weights::linear<Arch, Format>(team, normed.data, normed.stride, tokens, std::array{&w.q, &w.k, &w.v},
+                                  [&](int which, std::int64_t row, std::int64_t column, std::int64_t count, const float* values) {
+                                      std::copy_n(values, count, qkv.row(row) + at[static_cast<std::size_t>(which)] + column);
+                                  });
+    rotate_and_store<Arch, Norm>(team, d, w, b, cache, tokens, first);
+    const attention::Heads heads{b.queries, tokens, d.kv_heads, d.group(), kv_cache::padded_channels(d.head_dim), d.head_dim, first, first + tokens, attended.data, attended.stride};
+    attention::attend<Arch, Attention>(team, heads, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); }, b.scratch);
+    weights::linear_add<Arch, Format>(team, attended, w.o, nullptr, x);
+    normalise<Arch, Norm>(team, x, w.post_norm, d.norm_eps, normed);
+    Ffn::template add<Arch, Format, Activation>(team, w, normed, b.inner.first(tokens), x);
+}
+
+}  // namespace qwen3vl::text

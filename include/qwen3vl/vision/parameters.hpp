@@ -1,0 +1,63 @@
+#pragma once
+#include <qwen3vl/core/dims.hpp>
+#include <qwen3vl/core/parameter.hpp>
+
+/// The vision tower's parameters, their names in a Hugging Face checkpoint and their shapes. M is a weight matrix, V a vector of floats.
+namespace qwen3vl::inline QWEN3VL_ABI::vision {
+
+template <class M, class V>
+struct BlockParameters {
+    NormParameters<V> norm1, norm2;
+    M qkv{}, proj{}, fc1{}, fc2{};  ///< [3 hidden, hidden], [hidden, hidden], [ffn, hidden], [hidden, ffn]
+    V qkv_bias{}, proj_bias{}, fc1_bias{}, fc2_bias{};
+};
+
+/// Joins merge x merge patches into one token of the decoder's width.
+template <class M, class V>
+struct MergerParameters {
+    NormParameters<V> norm;  ///< over hidden channels in the main merger, over merged() in DeepStack's
+    M fc1{}, fc2{};          ///< [merged, merged], [out, merged]
+    V fc1_bias{}, fc2_bias{};
+};
+
+template <class M, class V>
+struct Parameters {
+    M patch_embed{};       ///< [hidden, patch_values], a Conv3d whose kernel is its stride
+    V patch_embed_bias{};  ///< [hidden]
+    M positions{};         ///< [positions, hidden]
+    std::vector<BlockParameters<M, V>> blocks;
+    MergerParameters<M, V> merger;
+    std::vector<MergerParameters<M, V>> deepstack;
+};
+
+/// f(name, shape, parameter) for every parameter of the tower, in the order of the forward pass.
+template <bool NormBias, class M, class V, class F>
+void visit(const VisionDims& d, const std::string& root, Parameters<M, V>& p, F&& f) {
+    const std::int64_t h = d.hidden;
+    const auto dense = [&](const std::string& name, std::int64_t out, std::int64_t in, M& w, V& bias) {
+        f(name + ".weight", Shape{out, in}, w);
+        f(name + ".bias", Shape{out}, bias);
+    };
+    const auto merger = [&](const std::string& name, std::int64_t norm_channels, MergerParameters<M, V>& m) {
+        visit_norm<NormBias>(m.norm, name + "norm", norm_channels, f);
+        dense(name + "linear_fc1", d.merged(), d.merged(), m.fc1, m.fc1_bias);
+        dense(name + "linear_fc2", d.out, d.merged(), m.fc2, m.fc2_bias);
+    };
+    f(root + "patch_embed.proj.weight", Shape{h, d.channels, d.temporal_patch, d.patch, d.patch}, p.patch_embed);
+    f(root + "patch_embed.proj.bias", Shape{h}, p.patch_embed_bias);
+    f(root + "pos_embed.weight", Shape{d.positions, h}, p.positions);
+    for (std::size_t i = 0; i < p.blocks.size(); ++i) {
+        auto& b = p.blocks[i];
+        const std::string at = root + "blocks." + std::to_string(i) + ".";
+        visit_norm<NormBias>(b.norm1, at + "norm1", h, f);
+        dense(at + "attn.qkv", 3 * h, h, b.qkv, b.qkv_bias);
+        dense(at + "attn.proj", h, h, b.proj, b.proj_bias);
+        visit_norm<NormBias>(b.norm2, at + "norm2", h, f);
+        dense(at + "mlp.linear_fc1", d.ffn, h, b.fc1, b.fc1_bias);
+        dense(at + "mlp.linear_fc2", h, d.ffn, b.fc2, b.fc2_bias);
+    }
+    merger(root + "merger.", h, p.merger);
+    for (std::size_t i = 0; i < p.deepstack.size(); ++i) merger(root + "deepstack_merger_list." + std::to_string(i) + ".", d.merged(), p.deepstack[i]);
+}
+
+}  // namespace qwen3vl::vision
