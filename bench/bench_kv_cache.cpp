@@ -1,0 +1,59 @@
+// Caches over their codecs: writing a chunk's keys and values of all heads, and reading every tile of them as float32.
+#include "slot_bench.hpp"
+#include <qwen3vl/kv_cache/kv_cache.hpp>
+#include <qwen3vl/memory/arena.hpp>
+
+namespace {
+namespace q = qwen3vl;
+
+template <class Cache>
+struct Filled {
+    static constexpr std::int64_t heads = bench::Full::text.kv_heads;
+    q::kv_cache::Extent extent{heads, q::kv_cache::padded_channels(bench::Full::text.head_dim), Cache::capacity > 0 ? Cache::capacity : 4096, 64, 4};
+    q::memory::Arena memory{Cache::bytes(extent)};
+    typename Cache::Layer layer{memory.take(Cache::bytes(extent)), extent};
+    std::vector<float> rows = bench::random_floats(2 * extent.channels);
+
+    void write() {
+        for (std::int64_t t = 0; t < extent.tokens; ++t)
+            for (std::int64_t h = 0; h < heads; ++h) layer.template write<bench::Arch>(h, t, rows.data(), rows.data() + extent.channels);
+    }
+};
+
+template <class Cache>
+void add_cache() {
+    const std::string name = "kv_cache/" + std::string(Cache::name) + "/" + Cache::codec::name;
+    bench::add(name + "/write", [](benchmark::State& state) {
+        Filled<Cache> cache;
+        const std::int64_t bytes = Cache::bytes(cache.extent);
+        bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, cache.extent.tokens, [&] {
+            cache.write();
+            benchmark::ClobberMemory();
+        });
+    });
+    bench::add(name + "/read", [](benchmark::State& state) {
+        Filled<Cache> cache;
+        cache.write();
+        const std::int64_t bytes = Cache::bytes(cache.extent), tokens = cache.extent.tokens;
+        bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes}, tokens, [&] {
+            q::kernels::vec<bench::Arch> keys(0.0f), values(0.0f);
+            for (std::int64_t h = 0; h < cache.heads; ++h)
+                for (std::int64_t index = 0; index * q::kv_cache::tile_keys < tokens; ++index) {
+                    const auto tile = cache.layer.tile(h, index, tokens);
+                    for (std::int64_t k = 0; k < tile.count; ++k)
+                        for (std::int64_t c = 0; c < tile.stride; c += bench::Arch::floats) {
+                            keys += q::kernels::load<bench::Arch>(tile.keys + k * tile.stride + c);
+                            values += q::kernels::load<bench::Arch>(tile.values + k * tile.stride + c);
+                        }
+                }
+            bench::sink = q::kernels::sum_lanes<bench::Arch>(keys + values);
+        });
+    });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    q::for_each_type<q::kv_cache::all>([]<class T>(T) { add_cache<typename T::type>(); });
+    return bench::run(argc, argv);
+}

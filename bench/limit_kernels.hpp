@@ -1,0 +1,186 @@
+#pragma once
+#include <qwen3vl/kernels/simd.hpp>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <immintrin.h>
+#include <vector>
+
+/// The loops that find a machine's limits: chains of arithmetic instructions in registers, and patterns of streaming through memory.
+namespace bench {
+namespace q = qwen3vl;
+using Arch = q::arch::native;
+
+/// Where results go that nobody reads, so that the loops stay.
+inline volatile float sink;
+
+/// Chains that do not wait for each other: two units with a latency of four or five cycles, within 16 registers.
+inline constexpr int chain_count = 12;
+
+/// Bytes that the compiler cannot know.
+template <class Register>
+Register unknown(int byte) {
+    volatile unsigned char value = static_cast<unsigned char>(byte);
+    alignas(64) unsigned char bytes[sizeof(Register)];
+    for (auto& b : bytes) b = value;
+    Register r;
+    std::memcpy(static_cast<void*>(&r), bytes, sizeof r);
+    return r;
+}
+
+/// step(accumulator) on every chain, `rounds` times.
+template <class Register, class Step>
+void run_chains(std::int64_t rounds, Step&& step) {
+    std::array<Register, chain_count> sum;
+    for (auto& s : sum) s = unknown<Register>(0);
+    for (std::int64_t r = 0; r < rounds; ++r)
+        for (auto& s : sum) s = step(s);
+    float total = 0.0f;
+    for (auto& s : sum) {
+        float first = 0.0f;
+        std::memcpy(&first, &s, sizeof first);
+        total += first;
+    }
+    sink = total;
+}
+
+/// A sequence of instructions: its name, the operations of one round (a multiply-add counts two) and their unit, and the loop.
+struct Chain {
+    const char* name;
+    const char* unit;
+    double operations;
+    void (*run)(std::int64_t rounds);
+};
+
+inline void run_fma(std::int64_t rounds) {
+    using V = q::kernels::vec<Arch>;
+    const V a(unknown<float>(0x3c)), b(unknown<float>(0x3d));
+    run_chains<V>(rounds, [&](const V& s) { return xsimd::fma(a, b, s); });
+}
+
+#if defined(__AVX512BF16__)
+inline void run_dot_bf16(std::int64_t rounds) {
+    const auto a = unknown<__m512bh>(0x3c), b = unknown<__m512bh>(0x3d);
+    run_chains<__m512>(rounds, [&](__m512 s) { return _mm512_dpbf16_ps(s, a, b); });
+}
+#endif
+#if defined(__AVX512VNNI__)
+inline void run_dot_int8(std::int64_t rounds) {
+    const auto a = unknown<__m512i>(3), b = unknown<__m512i>(5);
+    run_chains<__m512i>(rounds, [&](__m512i s) { return _mm512_dpbusd_epi32(s, a, b); });
+}
+inline constexpr double dot_int8_operations = 128;
+#elif defined(__AVXVNNI__)
+inline void run_dot_int8(std::int64_t rounds) {
+    const auto a = unknown<__m256i>(3), b = unknown<__m256i>(5);
+    run_chains<__m256i>(rounds, [&](__m256i s) { return _mm256_dpbusd_avx_epi32(s, a, b); });
+}
+inline constexpr double dot_int8_operations = 64;
+#endif
+#if defined(__AVX2__)
+/// Operands that are read anew from the first-level cache, as a kernel reads them: otherwise their products would leave the loop.
+struct Operands {
+    alignas(64) __m256i values[chain_count];
+    Operands() {
+        for (auto& v : values) v = unknown<__m256i>(3);
+        asm volatile("" : : "r"(values) : "memory");
+    }
+};
+/// step(accumulator, operand) on every chain, `rounds` times.
+template <class Step>
+void run_byte_chains(std::int64_t rounds, Step&& step) {
+    const Operands operands;
+    std::size_t next = 0;
+    run_chains<__m256i>(rounds, [&](__m256i s) {
+        if (next == chain_count) {
+            next = 0;
+            asm volatile("" : : "r"(operands.values) : "memory");
+        }
+        return step(s, operands.values[next++]);
+    });
+}
+/// unsigned x signed bytes, pairs added in 16 bits (which saturates for full-range bytes), then in 32.
+inline void run_maddubs(std::int64_t rounds) {
+    const auto a = unknown<__m256i>(5), ones = _mm256_set1_epi16(1);
+    run_byte_chains(rounds, [&](__m256i s, const __m256i& b) { return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones)); });
+}
+/// Signed x signed bytes of [-127, 127], exact: |b| times a with b's sign; no pair of products leaves 16 bits.
+inline void run_exact_int8(std::int64_t rounds) {
+    const auto a = unknown<__m256i>(5), magnitude = unknown<__m256i>(3), ones = _mm256_set1_epi16(1);
+    run_byte_chains(rounds, [&](__m256i s, const __m256i& b) { return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(a, b)), ones)); });
+}
+/// Unsigned 4-bit x signed bytes, exact: a pair of products is below 2 * 15 * 128, so eight of them add in 16 bits before they go to 32.
+inline void run_exact_int4(std::int64_t rounds) {
+    const auto a = unknown<__m256i>(5), ones = _mm256_set1_epi16(1);
+    const Operands operands;
+    run_chains<__m256i>(rounds, [&](__m256i s) {
+        asm volatile("" : : "r"(operands.values) : "memory");
+        __m256i pairs = _mm256_maddubs_epi16(a, operands.values[0]);
+        for (std::size_t i = 1; i < 8; ++i) pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(a, operands.values[i]));
+        return _mm256_add_epi32(s, _mm256_madd_epi16(pairs, ones));
+    });
+}
+#endif
+
+/// Every chain that this program is compiled for.
+inline const std::vector<Chain>& chains() {
+    static const std::vector<Chain> all = {
+        {"fma_float32", "GFLOP/s", 2.0 * Arch::floats, run_fma},
+#if defined(__AVX512BF16__)
+        {"dot_bf16", "GFLOP/s", 64, run_dot_bf16},
+#endif
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+        {"dot_int8", "GOP/s", dot_int8_operations, run_dot_int8},
+#endif
+#if defined(__AVX2__)
+        {"maddubs_int8", "GOP/s", 64, run_maddubs},
+        {"exact_int8", "GOP/s", 64, run_exact_int8},
+        {"exact_int4", "GOP/s", 512, run_exact_int4},
+#endif
+    };
+    return all;
+}
+
+/// A way to go through n floats; n is a multiple of 1024. `moved` counts how often each byte passes: 1 for reading, 2 for reading and writing back.
+struct Pattern {
+    const char* name;
+    int moved;
+    void (*run)(float* p, std::int64_t n);
+};
+
+/// Adds all of it up in `Streams` places at once, a cache line at each in turn, asking for lines `Ahead` bytes early (0: not).
+template <int Streams, int Ahead>
+void run_read(float* p, std::int64_t n) {
+    using V = q::kernels::vec<Arch>;
+    constexpr std::int64_t line = 16;
+    constexpr int registers = line / Arch::floats, sums = Streams > 2 ? 1 : registers;
+    const std::int64_t length = n / Streams;
+    std::array<V, static_cast<std::size_t>(Streams * sums)> sum;
+    for (auto& s : sum) s = V(0.0f);
+    for (std::int64_t i = 0; i + line <= length; i += line)
+        for (int s = 0; s < Streams; ++s) {
+            const float* at = p + s * length + i;
+            if constexpr (Ahead > 0) _mm_prefetch(reinterpret_cast<const char*>(at) + Ahead, _MM_HINT_T0);
+            for (int r = 0; r < registers; ++r) sum[static_cast<std::size_t>(s * sums + r % sums)] += q::kernels::load<Arch>(at + r * Arch::floats);
+        }
+    V total(0.0f);
+    for (const auto& s : sum) total += s;
+    sink = q::kernels::sum_lanes<Arch>(total);
+}
+
+/// Changes the sign of every float where it stands.
+inline void run_update(float* p, std::int64_t n) {
+    const q::kernels::vec<Arch> minus(-1.0f);
+    for (std::int64_t i = 0; i < n; i += Arch::floats) q::kernels::store<Arch>(q::kernels::load<Arch>(p + i) * minus, p + i);
+}
+
+inline const std::vector<Pattern>& patterns() {
+    static const std::vector<Pattern> all = {
+        {"1 stream", 1, run_read<1, 0>},         {"1 stream, prefetched", 1, run_read<1, 2048>}, {"2 streams", 1, run_read<2, 0>},
+        {"4 streams, prefetched", 1, run_read<4, 1024>}, {"8 streams", 1, run_read<8, 0>},           {"8 streams, prefetched", 1, run_read<8, 1024>},
+        {"update", 2, run_update},
+    };
+    return all;
+}
+
+}  // namespace bench

@@ -1,0 +1,207 @@
+#pragma once
+#include "model_bench.hpp"
+#include <qwen3vl/io/preprocess.hpp>
+#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/testing/synthetic_source.hpp>
+#include <array>
+#include <optional>
+
+namespace bench {
+
+/// The works of model_bench over one model. What they cost at least follows from the Dims and the policies' own extents, masks and formats: all
+/// arithmetic of a part counts at the peak of the part's weight format.
+template <class D, class P>
+class Runner : public LoadedModel {
+    using M = q::Model<D, P>;
+    using Session = q::Session<M>;
+    static constexpr q::TextDims text = D::text;
+    static constexpr bool sees = q::VisionLanguageDims<D>;
+
+  public:
+    explicit Runner(int threads) : threads_(threads), source_(std::make_shared<q::testing::SyntheticSource>(q::testing::SyntheticSource::of<M>(1, threads))) {
+        q::LoadOptions options;
+        options.threads = threads;
+        model_.emplace(*source_, source_, nullptr, options);
+        source_->release_unmapped();
+    }
+
+    void prepare(std::string_view work) override {
+        finish();
+        work_ = work;
+        if (work == "decode") begin_decode(32);
+        else if (work == "decode4096") begin_decode(4096 - steps * 4);
+        else if (work == "prefill512") begin_prefill(512);
+        else if (work == "prefill4096") begin_prefill(4096);
+        else if constexpr (sees) begin_picture(work == "image1024" ? 1024 : 512);
+        else throw q::PromptError(std::string(D::name) + " sees no pictures: " + std::string(work));
+    }
+    void finish() override {
+        session_.reset();
+        prompt_ = {};
+        patches_ = {};
+        picture_.reset();
+    }
+    std::vector<Figure> run() override {
+        if (work_.starts_with("decode")) return {decode()};
+        if (work_.starts_with("prefill")) return {prefill()};
+        if constexpr (sees) return work_ == "ttft" ? first_token() : std::vector{encode()};
+        return {};
+    }
+
+  private:
+    static constexpr int steps = 4;  ///< decode steps that are timed together: as long as one measurement of the bandwidth
+
+    void open(int context) { session_.emplace(*model_, q::SessionOptions{.context = std::min(context, text.max_positions), .chunk = 512, .threads = threads_, .largest_picture = {}}); }
+    static std::vector<int> random_tokens(std::int64_t count) {
+        int ordinary = text.vocab;
+        if constexpr (sees) ordinary = std::min({D::tokens.image, D::tokens.video, D::tokens.vision_start, D::tokens.vision_end});
+        std::vector<int> tokens(static_cast<std::size_t>(count));
+        std::uint32_t state = 1;
+        for (auto& t : tokens) t = static_cast<int>((state = state * 1664525u + 1013904223u) >> 8) % ordinary;
+        return tokens;
+    }
+
+    void begin_decode(int before) {
+        open(before + 4 * steps);
+        prompt_.tokens = random_tokens(before);
+        session_->append(prompt_);
+    }
+    void begin_prefill(int tokens) {
+        open(tokens);
+        prompt_.tokens = random_tokens(tokens);
+    }
+    void begin_picture(int side) {
+        std::vector<std::uint8_t> pixels(static_cast<std::size_t>(3 * side * side));
+        std::uint32_t state = 1;
+        for (auto& p : pixels) p = static_cast<std::uint8_t>((state = state * 1664525u + 1013904223u) >> 24);
+        picture_.emplace(q::Image::from_rgb(side, side, std::move(pixels)));
+        config_.layout.patch = D::vision.patch;
+        config_.layout.merge = D::vision.merge;
+        config_.layout.temporal_patch = D::vision.temporal_patch;
+        patches_ = q::preprocess(*picture_, config_);
+        open(static_cast<int>(patches_.grid.merged(D::vision.merge)) + 64);
+    }
+
+    Figure decode() {
+        if (session_->length() + steps > session_->context()) {
+            session_->reset();
+            session_->append(prompt_);
+        }
+        const std::int64_t first = session_->length();
+        const auto start = Clock::now();
+        for (int i = 0; i < steps; ++i) session_->append(prompt_.tokens[static_cast<std::size_t>(i)]);
+        Figure f{work_, seconds_since(start), {}, steps};
+        for (int i = 0; i < steps; ++i) add_text(f.parts, first + i, 1);
+        return f;
+    }
+    Figure prefill() {
+        session_->reset();
+        const auto start = Clock::now();
+        session_->append(prompt_);
+        const auto n = static_cast<std::int64_t>(prompt_.tokens.size());
+        Figure f{work_, seconds_since(start), {}, static_cast<double>(n)};
+        add_text(f.parts, 0, n);
+        return f;
+    }
+    Figure encode() {
+        const auto start = Clock::now();
+        const auto features = session_->encode(patches_);
+        Figure f{work_, seconds_since(start), {}, 0};
+        add_vision(f.parts, patches_.grid);
+        return f;
+    }
+    /// A question about a picture, from its pixels to the first logits.
+    std::vector<Figure> first_token() {
+        session_->reset();
+        auto start = Clock::now();
+        const q::Patches patches = q::preprocess(*picture_, config_);
+        Figure preprocess{"ttft.preprocess", seconds_since(start), {}, 0};
+        start = Clock::now();
+        const auto features = session_->encode(patches);
+        Figure vision{"ttft.vision", seconds_since(start), {}, 0};
+        add_vision(vision.parts, patches.grid);
+        q::Prompt prompt{random_tokens(32), {features}};
+        prompt.tokens.insert(prompt.tokens.begin() + 8, static_cast<std::size_t>(features->tokens()), D::tokens.image);
+        start = Clock::now();
+        session_->append(prompt);
+        Figure prefill{"ttft.prefill", seconds_since(start), {}, 0};
+        add_text(prefill.parts, 0, static_cast<std::int64_t>(prompt.tokens.size()));
+        return {preprocess, vision, prefill};
+    }
+
+    /// Elements and bytes of the weight matrices of some parameters.
+    struct Weights {
+        double elements = 0, bytes = 0;
+    };
+    /// Of the parameters for which accept(name) holds.
+    template <class Format, class Accept>
+    static Weights matrices(Accept&& accept) {
+        Weights w;
+        q::for_each_parameter<D>([&](const std::string& name, const q::Shape& shape) {
+            if (shape.size() < 2 || !accept(name)) return;
+            std::int64_t n = 1;
+            for (const auto s : shape) n *= s;
+            w.elements += static_cast<double>(n);
+            w.bytes += static_cast<double>(q::weights::traits<Format>::bytes(shape[0], n / shape[0]));
+        });
+        return w;
+    }
+    static void add_dense(std::vector<Part>& parts, const char* format, const Weights& w, double rows) {
+        parts.push_back({.operations = 2 * w.elements * rows, .format = format, .bytes = w.bytes, .footprint = footprint()});
+    }
+    /// Where weights come from: a model that fits a cache has a cache's bandwidth. 1 GiB stands for all that do not.
+    static std::int64_t footprint() {
+        using Format = typename M::TextWeights;
+        const double all = matrices<Format>([](const std::string& name) { return !name.starts_with("model.visual."); }).bytes;
+        return static_cast<std::int64_t>(std::min(all, 1073741824.0));
+    }
+
+    /// `tokens` tokens after `first` ones through the decoder, and the logits of the last.
+    void add_text(std::vector<Part>& parts, std::int64_t first, std::int64_t tokens) const {
+        using Format = typename M::TextWeights;
+        add_dense(parts, Format::name, matrices<Format>([](const std::string& name) { return name.find("language_model.layers.") != name.npos || name.starts_with("model.layers."); }), static_cast<double>(tokens));
+        const Weights head{static_cast<double>(text.vocab) * text.hidden, static_cast<double>(q::weights::traits<Format>::bytes(text.vocab, text.hidden))};
+        add_dense(parts, Format::name, head, 1);
+        Part attention{.operations = 0, .format = Format::name, .bytes = 0, .footprint = footprint()};
+        for (std::size_t i = 0; i < static_cast<std::size_t>(text.layers); ++i)
+            q::detail::with_layer_slots<P>(i, [&](auto index) {
+                using Slots = q::detail::LayerSlots<P, index()>;
+                using Mask = typename Slots::Attention::mask;
+                attention.operations += 4.0 * text.q_dim() * static_cast<double>(visible<Mask>(first, tokens, first + tokens));
+                for (const auto& range : Mask::ranges(first, first + tokens - 1, first + tokens))
+                    if (range.begin < range.end) attention.bytes += 2.0 * text.kv_dim() * sizeof(typename Slots::KvCache::element) * static_cast<double>(range.end - range.begin);
+            });
+        parts.push_back(attention);
+    }
+    /// A picture through the tower: blocks for every patch, mergers for every token, attention within each frame pair.
+    void add_vision(std::vector<Part>& parts, const q::Grid& grid) const {
+        using Format = typename M::VisionWeights;
+        const auto of_tower = [](const std::string& name) { return name.starts_with("model.visual.") && !name.ends_with("pos_embed.weight"); };
+        const auto of_merger = [](const std::string& name) { return name.find("merger") != name.npos; };
+        add_dense(parts, Format::name, matrices<Format>([&](const std::string& name) { return of_tower(name) && !of_merger(name); }), static_cast<double>(grid.patches()));
+        add_dense(parts, Format::name, matrices<Format>([&](const std::string& name) { return of_tower(name) && of_merger(name); }), static_cast<double>(grid.merged(D::vision.merge)));
+        const std::int64_t span = std::int64_t{grid.h} * grid.w;
+        const double pairs = static_cast<double>(grid.t * visible<typename M::Vision::Attention::mask>(0, span, span));
+        parts.push_back({.operations = 4.0 * D::vision.hidden * D::vision.depth * pairs, .format = Format::name});
+    }
+    /// Pairs of query and visible key.
+    template <class Mask>
+    static std::int64_t visible(std::int64_t first, std::int64_t tokens, std::int64_t keys) {
+        std::int64_t n = 0;
+        for (std::int64_t i = first; i < first + tokens; ++i)
+            for (const auto& range : Mask::ranges(i, i, keys)) n += std::max<std::int64_t>(0, range.end - range.begin);
+        return n;
+    }
+
+    int threads_;
+    std::shared_ptr<q::testing::SyntheticSource> source_;
+    std::optional<M> model_;
+    std::optional<Session> session_;
+    std::string work_;
+    q::Prompt prompt_;
+    q::Patches patches_;
+    std::optional<q::Image> picture_;
+    q::PreprocessorConfig config_;
+};
+
+}  // namespace bench

@@ -1,0 +1,63 @@
+#pragma once
+#include <qwen3vl/chat/chat.hpp>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "terminal.hpp"
+
+/// The options that describe, chat and detect share.
+struct ModelOptions {
+    std::string folder;
+    std::string system;
+    int max_new_tokens = 512, context = 8192, threads = 0;
+    double temperature = -1;
+    std::uint64_t seed = 0;
+    bool json = false, verbose = false;
+
+    void add_to(CLI::App& sub) {
+        sub.add_option("--model,-m", folder, "Hugging Face checkpoint folder")->envname("QWEN3VL_MODEL")->required()->check(CLI::ExistingDirectory);
+        sub.add_option("--system", system, "system message");
+        sub.add_option("--max-new-tokens,-n", max_new_tokens, "longest answer")->check(CLI::PositiveNumber)->capture_default_str();
+        sub.add_option("--context", context, "tokens of prompt and answers together")->check(CLI::PositiveNumber)->capture_default_str();
+        sub.add_option("--temperature", temperature, "0: always the likeliest token; by default what the checkpoint's generation_config.json says")->check(CLI::NonNegativeNumber);
+        sub.add_option("--seed", seed, "the same seed gives the same answer")->capture_default_str();
+        sub.add_option("--threads", threads, "0: one for each physical core")->check(CLI::NonNegativeNumber)->capture_default_str();
+        sub.add_flag("--json", json, "one JSON object instead of streamed text");
+        sub.add_flag("--verbose,-v", verbose, "warnings of the loader");
+    }
+
+    qwen3vl::ChatOptions chat_options(ProgressBar& bar) const {
+        catch_interrupt();
+        qwen3vl::ChatOptions o;
+        o.max_new_tokens = max_new_tokens;
+        o.context = context;
+        o.threads = threads;
+        o.system = system;
+        o.seed = seed;
+        if (temperature >= 0) o.temperature = temperature;
+        o.progress = bar.callback();
+        return o;
+    }
+    qwen3vl::LoadOptions load_options(ProgressBar& bar) const {
+        qwen3vl::LoadOptions o;
+        o.progress = bar.callback();
+        o.threads = threads;
+        if (verbose) o.log = [](std::string_view text) { std::fprintf(stderr, "%s\n", std::string(text).c_str()); };
+        return o;
+    }
+};
+
+/// A reply for scripts.
+inline nlohmann::ordered_json reply_json(const qwen3vl::Reply& r, const char* model) {
+    return {{"model", model},
+            {"text", r.text},
+            {"stop", qwen3vl::stop_reason_name(r.reason)},
+            {"prompt_tokens", r.prompt_tokens},
+            {"reused_tokens", r.reused_tokens},
+            {"answer_tokens", r.tokens.size()},
+            {"encode_seconds", r.encode_seconds},
+            {"prefill_seconds", r.prefill_seconds},
+            {"decode_seconds", r.seconds}};
+}

@@ -1,0 +1,51 @@
+// qwen3vl plan: what a model will need, before anything is allocated.
+#include <cstdio>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "any_chat.hpp"
+#include "commands.hpp"
+#include "terminal.hpp"
+
+namespace {
+namespace q = qwen3vl;
+
+struct Options {
+    std::string folder;
+    int context = 8192, chunk = 512, threads = 0, picture = 1024;
+    bool json = false;
+};
+
+int run(const Options& o) {
+    const auto& model = model_for(o.folder);
+    q::SessionOptions session{.context = o.context, .chunk = o.chunk, .threads = o.threads};
+    if (model.sees) session.largest_picture = {1, o.picture / 16, o.picture / 16};
+    const auto plan = model.plan(session);
+    if (o.json) {
+        auto parts = nlohmann::ordered_json::array();
+        for (const auto& p : plan.parts) parts.push_back({{"name", p.name}, {"bytes", p.bytes}, {"mapped", p.mapped}});
+        std::printf("%s\n", nlohmann::ordered_json{{"model", model.name}, {"parameters", model.parameters}, {"parts", parts}, {"total", plan.total()}, {"anonymous", plan.anonymous()}}.dump(2).c_str());
+        return 0;
+    }
+    constexpr double mib = 1024.0 * 1024.0;
+    std::printf("%s, %.3f billion parameters, context %d tokens", model.name, static_cast<double>(model.parameters) / 1e9, o.context);
+    if (model.sees) std::printf(", pictures up to %d x %d", o.picture, o.picture);
+    std::printf("\n");
+    for (const auto& p : plan.parts) std::printf("  %-42s %10.1f MiB%s\n", p.name.c_str(), static_cast<double>(p.bytes) / mib, p.mapped ? "  mapped from the checkpoint" : "");
+    std::printf("  %-42s %10.1f MiB\n  %-42s %10.1f MiB\n", "total", static_cast<double>(plan.total()) / mib, "of which not mapped", static_cast<double>(plan.anonymous()) / mib);
+    return 0;
+}
+
+}  // namespace
+
+void add_plan(CLI::App& app, int& exit_code) {
+    auto options = std::make_shared<Options>();
+    auto* sub = app.add_subcommand("plan", "Tells the memory a model will need, part by part");
+    sub->add_option("DIR", options->folder, "Hugging Face checkpoint folder (its config.json alone is read)")->required()->check(CLI::ExistingDirectory);
+    sub->add_option("--context", options->context, "tokens of prompt and answers together")->check(CLI::PositiveNumber)->capture_default_str();
+    sub->add_option("--chunk", options->chunk, "tokens of a prefill chunk")->check(CLI::PositiveNumber)->capture_default_str();
+    sub->add_option("--threads", options->threads, "0: one for each physical core")->check(CLI::NonNegativeNumber)->capture_default_str();
+    sub->add_option("--picture", options->picture, "side of the largest picture, in pixels")->check(CLI::Range(32, 16384))->capture_default_str();
+    sub->add_flag("--json", options->json, "for scripts");
+    sub->callback([options, &exit_code] { exit_code = guarded("plan", [&] { return run(*options); }); });
+}

@@ -1,0 +1,255 @@
+#pragma once
+#include <qwen3vl/chat/generate.hpp>
+#include <qwen3vl/chat/media.hpp>
+#include <qwen3vl/chat/tool_calls.hpp>
+#include <initializer_list>
+#include <type_traits>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// How a Chat answers. What is absent comes from the checkpoint's generation_config.json, and is greedy where that is silent.
+struct ChatOptions {
+    int max_new_tokens = 512;
+    std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
+    std::optional<int> top_k;
+    std::uint64_t seed = 0;                      ///< the same seed gives the same answers
+    std::vector<std::string> stop;               ///< strings that end an answer
+    LoopGuard loop_guard;
+    LogitsProcessor logits_processor;
+    int logprobs = -1;                           ///< as GenerationOptions::logprobs
+    std::string system;                          ///< the system message
+    std::string tools;                           ///< a JSON array of function signatures; empty: none
+    bool add_vision_id = false;                  ///< "Picture 1: " before pictures
+    int context = 8192;                          ///< tokens of the whole conversation; at most the model's max_positions
+    int chunk = 512;                             ///< as SessionOptions::chunk
+    int threads = 0;                             ///< as SessionOptions::threads
+    ProgressCallback progress;                   ///< stages "image" and "prefill"; returning false cancels
+    std::shared_ptr<FeatureCache> feature_cache; ///< pictures encoded before, perhaps shared with other chats of the model; by default one of 256 MiB
+};
+
+/// An answer, and what it took.
+struct Reply : Generation {
+    std::vector<ToolCall> tool_calls;  ///< that the answer's text holds
+    std::int64_t prompt_tokens = 0;    ///< of the whole conversation before the answer
+    std::int64_t reused_tokens = 0;    ///< of these, found in the session's cache
+    double encode_seconds = 0, prefill_seconds = 0;
+};
+
+/// A conversation with pictures and clips, in the chat format of Qwen3-VL-Instruct, over one Session. Used by one thread at a time; the model
+/// outlives it.
+///
+///     q::Chat chat(model, {.max_new_tokens = 256});
+///     auto reply = chat.ask({q::Image::open("street.jpg"), "What does the sign say?"}, [](std::string_view text) { std::cout << text; });
+template <class M>
+class Chat {
+  public:
+    /// Throws PromptError where the model was loaded without a tokenizer, and as Session.
+    explicit Chat(const M& model, ChatOptions options = {})
+        : options_(std::move(options)), assets_(assets_of(model)), session_(model, {.context = std::min(options_.context, M::dims::text.max_positions), .chunk = options_.chunk, .threads = options_.threads}),
+          config_(*assets_), cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
+        clear();
+    }
+    explicit Chat(M&&, ChatOptions = {}) = delete;
+
+    /// Says something and gets the answer; both become part of the conversation. `callback` gets the text as it comes, and may return false to
+    /// end the answer. Throws PromptError, ImageError, FileError, ContextOverflow, Cancelled; the conversation is then as before.
+    Reply ask(const std::vector<Input>& content, const TextCallback& callback = {}) { return say(Role::user, content, callback); }
+    Reply ask(std::initializer_list<Input> content, const TextCallback& callback = {}) { return ask(std::vector<Input>(content), callback); }
+    Reply ask(const char* text, const TextCallback& callback = {}) { return ask(std::vector<Input>{text}, callback); }
+    /// The same with a callback that returns nothing.
+    template <class F>
+        requires std::is_void_v<std::invoke_result_t<F&, std::string_view>>
+    Reply ask(std::initializer_list<Input> content, F&& callback) {
+        return ask(std::vector<Input>(content), [&](std::string_view text) {
+            callback(text);
+            return true;
+        });
+    }
+    /// Gives the result of a tool call, and gets the answer to it.
+    Reply tool_result(const std::string& result, const TextCallback& callback = {}) { return say(Role::tool, {result}, callback); }
+
+    /// Tokens the conversation would have with this said next, the answer not counted. Decodes no pixels; a picture's size may stand for it.
+    std::int64_t token_count(const std::vector<Input>& content) const {
+        auto messages = messages_;
+        auto sizes = sizes_;
+        messages.push_back(message(Role::user, content, &sizes));
+        return static_cast<std::int64_t>(tokens_of(messages, sizes).size());
+    }
+
+    /// What was said so far.
+    const std::vector<Message>& messages() const { return messages_; }
+    /// Forgets everything but the system message.
+    void clear() {
+        messages_.clear();
+        sizes_.clear();
+        features_.clear();
+        if (!options_.system.empty()) messages_.push_back(message(Role::system, {options_.system}, nullptr));
+    }
+    /// Pictures encoded so far.
+    FeatureCache& feature_cache() { return *cache_; }
+    const Session<M>& session() const { return session_; }
+
+  private:
+    static std::shared_ptr<const Assets> assets_of(const M& model) {
+        if (!model.assets() || !model.assets()->tokenizer)
+            throw PromptError((model.assets() ? model.assets()->folder + ": " : std::string()) + "a chat needs a tokenizer: expected tokenizer.json in the checkpoint's folder");
+        return model.assets();
+    }
+
+    /// A message of these parts; the sizes of its pictures and clips are appended to `sizes`.
+    Message message(Role role, const std::vector<Input>& content, std::vector<MediaSize>* sizes) const {
+        Message m;
+        m.role = role;
+        for (const auto& input : content) {
+            if (const auto* text = std::get_if<std::string>(&input)) {
+                m.content.push_back(Part::of_text(*text));
+                continue;
+            }
+            if constexpr (!VisionLanguageDims<typename M::dims>) throw PromptError("this model has no vision tower: it takes text only");
+            m.content.push_back(std::holds_alternative<Video>(input) ? Part::video() : Part::image());
+            if (sizes) sizes->push_back(*detail::media_size<M>(input, config_));
+        }
+        return m;
+    }
+
+    std::vector<int> tokens_of(const std::vector<Message>& messages, const std::vector<MediaSize>& sizes) const {
+        ChatFormatOptions format;
+        format.tools = options_.tools;
+        format.add_vision_id = options_.add_vision_id;
+        return encode_segments(*assets_->tokenizer, expand_media(render_segments(messages, format), sizes));
+    }
+
+    Reply say(Role role, const std::vector<Input>& content, const TextCallback& callback) {
+        const std::size_t messages = messages_.size(), media = sizes_.size();
+        try {
+            return answer(role, content, callback);
+        } catch (...) {
+            messages_.resize(messages);
+            sizes_.resize(media);
+            features_.resize(media);
+            throw;
+        }
+    }
+
+    Reply answer(Role role, const std::vector<Input>& content, const TextCallback& callback) {
+        using clock = std::chrono::steady_clock;
+        const auto seconds = [](clock::time_point from) { return std::chrono::duration<double>(clock::now() - from).count(); };
+        auto said = message(role, content, &sizes_);
+        messages_.push_back(std::move(said));
+        auto tokens = tokens_of(messages_, sizes_);
+        if (const auto limit = session_.context(); static_cast<std::int64_t>(tokens.size()) >= limit)  // before any picture is encoded
+            throw ContextOverflow("the conversation has " + std::to_string(tokens.size()) + " tokens, ChatOptions::context is " + std::to_string(limit) + ": " +
+                                  std::to_string(std::max<std::int64_t>(0, limit - 1 - session_.length())) + " more fit before an answer");
+        Reply reply;
+        auto begin = clock::now();
+        if constexpr (VisionLanguageDims<typename M::dims>)
+            for (const auto& input : content)
+                if (!std::holds_alternative<std::string>(input)) features_.push_back(detail::features_of(session_, input, config_, *cache_, options_.progress));
+        reply.encode_seconds = seconds(begin);
+        begin = clock::now();
+        reply.prompt_tokens = static_cast<std::int64_t>(tokens.size());
+        reply.reused_tokens = append(tokens);
+        reply.prefill_seconds = seconds(begin);
+        static_cast<Generation&>(reply) = generate(session_, *assets_->tokenizer, tokens, generation_options(), callback);
+        held_.insert(held_.end(), reply.tokens.begin(), reply.tokens.end());
+        held_.resize(static_cast<std::size_t>(session_.length()));
+        auto answered = Message{};
+        answered.role = Role::assistant;
+        if (auto text = take_tool_calls(reply.text, answered.tool_calls); !text.empty()) answered.content.push_back(Part::of_text(std::move(text)));
+        reply.tool_calls = answered.tool_calls;
+        messages_.push_back(std::move(answered));
+        return reply;
+    }
+
+    /// Brings the session to these tokens, keeping what it shares with them; returns how many it kept.
+    std::int64_t append(const std::vector<int>& tokens) {
+        std::size_t common = 0;
+        while (common < held_.size() && common + 1 < tokens.size() && held_[common] == tokens[common]) ++common;
+        std::size_t first_visual = 0;  // of those that are still to be appended
+        if constexpr (VisionLanguageDims<typename M::dims>) common = shared_prefix(tokens, common, first_visual);
+        if constexpr (Session<M>::can_rewind) {
+            session_.rewind(static_cast<std::int64_t>(common));
+        } else if (common < held_.size()) {
+            session_.reset();
+            common = first_visual = 0;
+        }
+        held_.resize(common);
+        shown_.resize(first_visual);
+        Prompt prompt{{tokens.begin() + static_cast<std::ptrdiff_t>(common), tokens.end()}, {features_.begin() + static_cast<std::ptrdiff_t>(first_visual), features_.end()}};
+        try {
+            session_.append(prompt, {.progress = options_.progress, .hook = {}, .hidden = nullptr});
+        } catch (...) {
+            held_.resize(static_cast<std::size_t>(session_.length()));
+            if (held_.empty()) shown_.clear();
+            throw;
+        }
+        held_ = tokens;
+        shown_ = features_;
+        return static_cast<std::int64_t>(common);
+    }
+
+    /// Shortens a common prefix of tokens to one whose pictures are the same too and which ends outside of any; counts its pictures.
+    std::size_t shared_prefix(const std::vector<int>& tokens, std::size_t common, std::size_t& visuals) const {
+        constexpr TokenIds ids = M::dims::tokens;
+        std::size_t i = 0;
+        for (; visuals < features_.size(); ++visuals) {
+            const auto& f = *features_[visuals];
+            std::size_t first = tokens.size(), last = 0;  // the whole of this picture or clip, all its frame pairs
+            std::int64_t left = f.tokens();
+            for (; i < tokens.size() && left > 0; ++i) {
+                if (tokens[i] != ids.image && tokens[i] != ids.video) continue;
+                first = std::min(first, i);
+                last = i + 1;
+                --left;
+            }
+            if (last > common || visuals >= shown_.size() || shown_[visuals] != features_[visuals]) return std::min(common, first);
+        }
+        return common;
+    }
+
+    GenerationOptions generation_options() const {
+        const auto& defaults = assets_->generation;
+        const bool sampled = defaults.do_sample.value_or(false);
+        GenerationOptions g;
+        g.max_new_tokens = options_.max_new_tokens;
+        auto& s = g.sampling;
+        s.temperature = options_.temperature.value_or(sampled ? defaults.temperature.value_or(1.0) : 0.0);
+        s.top_k = options_.top_k.value_or(sampled ? defaults.top_k.value_or(50) : 0);  // 50: transformers' default
+        s.top_p = options_.top_p.value_or(sampled ? defaults.top_p.value_or(1.0) : 1.0);
+        s.min_p = options_.min_p.value_or(sampled ? defaults.min_p.value_or(0.0) : 0.0);
+        s.repetition_penalty = options_.repetition_penalty.value_or(defaults.repetition_penalty.value_or(1.0));
+        s.presence_penalty = options_.presence_penalty.value_or(defaults.presence_penalty.value_or(0.0));
+        s.frequency_penalty = options_.frequency_penalty.value_or(0.0);
+        s.seed = options_.seed;
+        g.stop_tokens = defaults.eos;
+        g.stop_strings = options_.stop;
+        g.loop_guard = options_.loop_guard;
+        g.logits_processor = options_.logits_processor;
+        g.logprobs = options_.logprobs;
+        return g;
+    }
+
+    ChatOptions options_;
+    std::shared_ptr<const Assets> assets_;
+    Session<M> session_;
+    detail::MediaConfig<M> config_;
+    std::shared_ptr<FeatureCache> cache_;
+    std::vector<Message> messages_;
+    std::vector<MediaSize> sizes_;                                 ///< of the pictures and clips of messages_, in order
+    std::vector<std::shared_ptr<const VisualFeatures>> features_;  ///< the same
+    std::vector<int> held_;                                        ///< the session's tokens
+    std::vector<std::shared_ptr<const VisualFeatures>> shown_;     ///< the session's pictures
+};
+
+/// One answer about one picture.
+template <class M>
+std::string process_multimodal_request(const M& model, const std::string& text, const Image& image, const ChatOptions& options = {}) {
+    return Chat<M>(model, options).ask({image, text}).text;
+}
+/// The same with the picture in a file (JPEG or PNG).
+template <class M>
+std::string generate_multimodal_response(const M& model, const std::string& image_path, const std::string& prompt, const ChatOptions& options = {}) {
+    return process_multimodal_request(model, prompt, Image::open(image_path), options);
+}
+
+}  // namespace qwen3vl

@@ -1,0 +1,79 @@
+#pragma once
+#include <qwen3vl/chat/chat_format.hpp>
+#include <qwen3vl/chat/expand_media.hpp>
+#include <qwen3vl/io/prompt_builder.hpp>
+#include <qwen3vl/io/tokenizer.hpp>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace qwen3vl::inline QWEN3VL_ABI::chat {
+
+/// Where the pads of a picture, or of one frame pair of a clip, stand in a prompt.
+struct MediaSpan {
+    Media media = Media::image;
+    int index = 0;  ///< among those of its kind, in order of appearance
+    int pair = 0;   ///< frame pair; 0 for a picture
+    std::int64_t begin = 0, count = 0;
+    bool operator==(const MediaSpan&) const = default;
+};
+
+/// A tokenised prompt.
+struct EncodedPrompt {
+    std::vector<int> ids;
+    std::vector<MediaSpan> media;  ///< in order of appearance
+};
+
+/// Tokenises segments. Added tokens come only out of markup, pads and media, never out of text; as long as no text spells an added token, the ids are those
+/// of the whole prompt encoded with `parse_special`. A MediaSegment that was not expanded counts one pad.
+/// Throws TokenizerError where the tokenizer lacks a token that a picture or clip needs, PromptError for a negative number of pads.
+inline EncodedPrompt encode_segments(const io::Tokenizer& tokenizer, const Segments& segments) {
+    EncodedPrompt out;
+    io::PromptBuilder builder(tokenizer);
+    const auto control = [&](const char* token) {
+        const auto id = tokenizer.added_token_id(token);
+        if (!id) throw TokenizerError(tokenizer.file() + ": expected an added token '" + token + "', found none");
+        return *id;
+    };
+    const auto pads = [&](const PadSegment& s) {
+        const int pad = control(s.media == Media::image ? "<|image_pad|>" : "<|video_pad|>");
+        if (s.count < 0) throw PromptError("prompt: " + std::to_string(s.count) + " pads; expected at least 0");
+        out.media.push_back({s.media, s.index, s.pair, static_cast<std::int64_t>(builder.position()), s.count});
+        builder.repeat(pad, static_cast<std::size_t>(s.count));
+    };
+    for (const Segment& segment : segments) {
+        if (const auto* text = std::get_if<TextSegment>(&segment)) {
+            builder.text(text->text);
+        } else if (const auto* markup = std::get_if<MarkupSegment>(&segment)) {
+            builder.markup(markup->text);
+        } else if (const auto* pad = std::get_if<PadSegment>(&segment)) {
+            pads(*pad);
+        } else {
+            const auto& media = std::get<MediaSegment>(segment);
+            builder.repeat(control("<|vision_start|>"), 1);
+            pads({media.media, media.index, 0, 1});
+            builder.repeat(control("<|vision_end|>"), 1);
+        }
+    }
+    out.ids = builder.finish();
+    return out;
+}
+
+/// Renders and tokenises a conversation; each picture and clip counts one pad. Throws PromptError where the conversation is malformed, TokenizerError where
+/// the tokenizer lacks the template's control tokens.
+inline EncodedPrompt encode_chat(const io::Tokenizer& tokenizer, const Conversation& conversation, ChatOptions options = {}) {
+    for (const char* token : {"<|im_start|>", "<|im_end|>"}) {
+        if (!tokenizer.added_token_id(token)) throw TokenizerError(tokenizer.file() + ": expected an added token '" + token + "', found none");
+    }
+    return encode_segments(tokenizer, render_segments(conversation, options));
+}
+
+/// The same with pictures and clips of known sizes.
+inline EncodedPrompt encode_chat(const io::Tokenizer& tokenizer, const Conversation& conversation, const MediaSizes& sizes, ChatOptions options = {}) {
+    for (const char* token : {"<|im_start|>", "<|im_end|>"}) {
+        if (!tokenizer.added_token_id(token)) throw TokenizerError(tokenizer.file() + ": expected an added token '" + token + "', found none");
+    }
+    return encode_segments(tokenizer, expand_media(render_segments(conversation, options), sizes));
+}
+
+}  // namespace qwen3vl::chat

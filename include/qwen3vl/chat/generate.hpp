@@ -1,0 +1,106 @@
+#pragma once
+#include <qwen3vl/chat/sampler.hpp>
+#include <qwen3vl/chat/stop.hpp>
+#include <qwen3vl/io/stream_decoder.hpp>
+#include <qwen3vl/model/session.hpp>
+#include <chrono>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Why an answer ended.
+enum class StopReason { stop_token, stop_string, max_new_tokens, context_full, loop, cancelled };
+
+constexpr std::string_view stop_reason_name(StopReason r) {
+    constexpr std::string_view names[] = {"stop_token", "stop_string", "max_new_tokens", "context_full", "loop", "cancelled"};
+    return names[static_cast<std::size_t>(r)];
+}
+
+/// Gets an answer's text piece by piece, whole UTF-8 characters only; returning false ends the answer.
+using TextCallback = std::function<bool(std::string_view text)>;
+
+struct GenerationOptions {
+    int max_new_tokens = 512;
+    SamplingOptions sampling;
+    std::vector<int> stop_tokens;           ///< end the answer, not part of it
+    std::vector<std::string> stop_strings;  ///< end the answer, cut off
+    LoopGuard loop_guard;
+    LogitsProcessor logits_processor;
+    int logprobs = -1;                      ///< 0: of the tokens chosen; n: of the n likeliest beside them; -1: none
+};
+
+/// Natural logarithms of the model's own probabilities, before penalties and temperature.
+struct TokenLogprobs {
+    struct Entry {
+        int token = 0;
+        double logprob = 0;
+    };
+    Entry chosen;
+    std::vector<Entry> likeliest;  ///< in descending order
+};
+
+struct Generation {
+    std::string text;
+    std::vector<int> tokens;  ///< without the token that ended it
+    StopReason reason = StopReason::max_new_tokens;
+    std::vector<TokenLogprobs> logprobs;
+    double seconds = 0;       ///< from the first logits to the end
+};
+
+namespace detail {
+
+inline TokenLogprobs logprobs_of(std::span<const float> logits, int chosen, int count) {
+    double top = -std::numeric_limits<double>::infinity(), sum = 0;
+    for (const float l : logits) top = std::max(top, static_cast<double>(l));
+    for (const float l : logits) sum += std::exp(static_cast<double>(l) - top);
+    const auto entry = [&](int t) { return TokenLogprobs::Entry{t, static_cast<double>(logits[static_cast<std::size_t>(t)]) - top - std::log(sum)}; };
+    TokenLogprobs out{entry(chosen), {}};
+    std::vector<int> order(logits.size());
+    for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
+    const auto n = static_cast<std::ptrdiff_t>(std::min(static_cast<std::size_t>(std::max(count, 0)), order.size()));
+    std::partial_sort(order.begin(), order.begin() + n, order.end(), [&](int a, int b) { return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)]; });
+    for (std::ptrdiff_t i = 0; i < n; ++i) out.likeliest.push_back(entry(order[static_cast<std::size_t>(i)]));
+    return out;
+}
+
+}  // namespace detail
+
+/// Continues a session, whose logits stand after the prompt, until the answer ends. `prompt` are the tokens that the repetition penalty
+/// counts. The session then holds the answer's tokens, the ending one not among them. What the model predicts beyond the tokenizer's
+/// vocabulary (released tables have more rows) has no text. Throws PromptError for options out of range.
+template <class M>
+Generation generate(Session<M>& session, const io::Tokenizer& tokenizer, std::span<const int> prompt, const GenerationOptions& options, const TextCallback& callback = {}) {
+    const auto begin = std::chrono::steady_clock::now();
+    Sampler sampler(options.sampling, M::dims::text.vocab);
+    sampler.see_prompt(prompt);
+    LoopDetector loop(options.loop_guard);
+    StopStrings stops(options.stop_strings);
+    io::StreamDecoder decoder(tokenizer);
+    Generation out;
+    out.tokens.reserve(static_cast<std::size_t>(std::max(options.max_new_tokens, 0)));
+    const auto show = [&](std::string text) {
+        out.text += text;
+        return text.empty() || !callback || callback(text);
+    };
+    const auto run = [&] {
+        while (static_cast<int>(out.tokens.size()) < options.max_new_tokens) {
+            const auto logits = session.logits();
+            const int token = sampler.next(logits, out.tokens, options.logits_processor);
+            if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) != options.stop_tokens.end()) return StopReason::stop_token;
+            if (options.logprobs >= 0) out.logprobs.push_back(detail::logprobs_of(logits, token, options.logprobs));
+            out.tokens.push_back(token);
+            const bool go_on = show(stops.push(tokenizer.has_token(token) ? decoder.push(token) : std::string()));
+            if (stops.found()) return StopReason::stop_string;
+            if (!go_on) return StopReason::cancelled;
+            if (loop.push(out.tokens)) return StopReason::loop;
+            if (session.length() == session.context()) return StopReason::context_full;
+            session.append(token);
+        }
+        return StopReason::max_new_tokens;
+    };
+    out.reason = run();
+    if (out.reason != StopReason::stop_string) show(stops.push(decoder.finish()) + stops.finish());
+    out.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    return out;
+}
+
+}  // namespace qwen3vl

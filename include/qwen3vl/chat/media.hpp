@@ -1,0 +1,94 @@
+#pragma once
+#include <qwen3vl/chat/chat_format.hpp>
+#include <qwen3vl/model/assets.hpp>
+#include <qwen3vl/model/feature_cache.hpp>
+#include <qwen3vl/model/session.hpp>
+#include <functional>
+#include <variant>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// A piece of what a user says: text, a picture or a clip, in any order; or, for counting tokens only, a picture's size.
+class Input : public std::variant<std::string, Image, Video, ImageInfo> {
+  public:
+    using std::variant<std::string, Image, Video, ImageInfo>::variant;
+    Input(const char* text) : variant(std::string(text)) {}
+    Input(std::string_view text) : variant(std::string(text)) {}
+};
+
+namespace detail {
+
+/// A picture or clip of a conversation: how many tokens it takes, and its features once it is encoded.
+struct Media {
+    MediaSize size;
+    std::shared_ptr<const VisualFeatures> features;
+};
+
+/// Preprocessing with what the model's resolution policy makes of the checkpoint's configuration.
+template <class M>
+struct MediaConfig {
+    PreprocessorConfig image;
+    VideoPreprocessorConfig video;
+    explicit MediaConfig(const Assets& assets) : image(assets.image), video(assets.video) {
+        using Resolution = typename M::policies::Vision::Resolution;
+        const auto limit = [](auto& config) {
+            const auto budget = Resolution::budget({config.min_pixels, config.max_pixels});
+            config.min_pixels = budget.least;
+            config.max_pixels = budget.most;
+        };
+        limit(image);
+        limit(video);
+    }
+};
+
+inline MediaSize size_of(const Grid& grid, int merge, std::vector<double> times) {
+    MediaSize size;
+    size.tokens = static_cast<std::size_t>(grid.merged(merge) / grid.t);
+    size.times = std::move(times);
+    return size;
+}
+
+/// The tokens that an input will take; nothing for text.
+template <class M>
+std::optional<MediaSize> media_size(const Input& input, const MediaConfig<M>& config) {
+    const auto picture = [&](int width, int height) { return size_of(grid_of(width, height, config.image), config.image.layout.merge, {}); };
+    if (const auto* image = std::get_if<Image>(&input)) return picture(image->width(), image->height());
+    if (const auto* info = std::get_if<ImageInfo>(&input)) return picture(info->width, info->height);
+    if (const auto* video = std::get_if<Video>(&input)) {
+        auto plan = plan_of(*video, config.video);
+        return size_of(plan.grid, config.video.layout.merge, std::move(plan.times));
+    }
+    return std::nullopt;
+}
+
+inline std::uint64_t combine(std::uint64_t hash, std::uint64_t value) { return (hash ^ value) * 0x9e3779b97f4a7c15u + (hash >> 29); }
+
+inline std::uint64_t hash_of(const PatchLayout& layout) {
+    std::uint64_t hash = std::hash<double>{}(layout.rescale_factor);
+    for (std::size_t c = 0; c < 3; ++c) hash = combine(combine(hash, std::hash<float>{}(layout.mean[c])), std::hash<float>{}(layout.std[c]));
+    return hash;
+}
+
+/// The features of a picture or clip: from the cache, or through preprocessing and the tower.
+template <class M>
+std::shared_ptr<const VisualFeatures> features_of(Session<M>& session, const Input& input, const MediaConfig<M>& config, FeatureCache& cache, const ProgressCallback& progress) {
+    const auto cached = [&](const FeatureCache::Key& key, auto&& preprocessed) {
+        if (auto known = cache.find(key)) return known;
+        auto features = session.encode(preprocessed(), progress);
+        cache.insert(key, features);
+        return features;
+    };
+    if (const auto* image = std::get_if<Image>(&input))
+        return cached({image->content_hash(), grid_of(image->width(), image->height(), config.image), hash_of(config.image.layout)}, [&] { return preprocess(*image, config.image); });
+    if (const auto* video = std::get_if<Video>(&input)) {
+        const auto plan = plan_of(*video, config.video);
+        FeatureCache::Key key{{}, plan.grid, hash_of(config.video.layout) + 1};
+        for (const int i : plan.indices)
+            for (std::size_t k = 0; k < 2; ++k) key.content[k] = combine(key.content[k], video->frame(i)->content_hash()[k]);
+        return cached(key, [&] { return preprocess(*video, config.video).patches; });
+    }
+    throw PromptError("a picture's size stands for it in token_count() only; give the picture itself");
+}
+
+}  // namespace detail
+}  // namespace qwen3vl

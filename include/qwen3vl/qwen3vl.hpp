@@ -1,0 +1,8 @@
+#pragma once
+/// The whole library.
+#include <qwen3vl/chat/chat.hpp>
+#include <qwen3vl/core/models.hpp>
+#include <qwen3vl/io/grounding.hpp>
+#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/model/load.hpp>
+#include <qwen3vl/model/session.hpp>
