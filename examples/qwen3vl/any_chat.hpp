@@ -1,5 +1,6 @@
 #pragma once
 #include <qwen3vl/chat/chat.hpp>
+#include <qwen3vl/io/hf_config.hpp>
 
 #include <memory>
 #include <string>

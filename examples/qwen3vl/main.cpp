@@ -19,6 +19,10 @@ int main(int argc, char** argv) {
     add_inspect(app, exit_code);
     add_tokenize(app, exit_code);
     add_preprocess(app, exit_code);
-    CLI11_PARSE(app, argc, argv);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? 0 : 2;
+    }
     return exit_code;
 }

@@ -15,7 +15,7 @@ namespace q = qwen3vl;
 namespace fs = std::filesystem;
 
 struct Options {
-    std::string image, output, config, model, cases, images;
+    std::string image, output, config, video_config, model, cases, images;
 };
 
 /// The numbers of a tensor. Throws LoadError where the tensor is missing or of another dtype.
@@ -135,7 +135,7 @@ int compare(const Options& options) {
         const std::string name = key.substr(0, key.size() - suffix.size());
         try {
             if (file.find(name + ".frames"))
-                compare_clip(file, name, q::io::read_video_preprocessor_config(options.config), comparison);
+                compare_clip(file, name, q::io::read_video_preprocessor_config(options.video_config), comparison);
             else
                 compare_picture(file, name, options.images, q::io::read_preprocessor_config(options.config), comparison);
         } catch (const q::Error& error) {
@@ -166,16 +166,19 @@ void add_preprocess(CLI::App& app, int& exit_code) {
     auto* command = app.add_subcommand("preprocess", "Write what the vision tower reads of a picture, or compare with recorded reference values");
     command->add_option("image", options->image, "a JPEG or PNG picture");
     command->add_option("-o,--output", options->output, "the safetensors file to write: pixel_values [patches, 1536] and grid_thw [1, 3]");
-    auto* config =
-        command->add_option("--config", options->config, "preprocessor_config.json (default: the released Qwen3-VL's settings cannot be assumed, name one)");
-    command->add_option("--model", options->model, "a checkpoint folder whose preprocessor_config.json is used")->excludes(config);
+    auto* config = command->add_option("--config", options->config, "the preprocessor_config.json to follow, for clips the video_preprocessor_config.json");
+    command->add_option("--model", options->model, "a checkpoint folder whose two files of these names are followed")->excludes(config);
     command->add_option("--cases", options->cases, "a safetensors file of reference values, NAME.pixel_values and NAME.grid_thw (and NAME.frames for clips)");
     command->add_option("--images", options->images, "the folder that holds the cases' pictures, by their names");
     command->footer(
         "Examples:\n  qwen3vl preprocess street.jpg -o street.safetensors --model Qwen3-VL-2B-Instruct\n"
         "  qwen3vl preprocess --config preprocessor_config.json --cases image_cases.safetensors --images images");
     command->callback([options, &exit_code] {
-        if (options->config.empty() && !options->model.empty()) options->config = (fs::path(options->model) / "preprocessor_config.json").string();
+        options->video_config = options->config;
+        if (!options->model.empty()) {
+            options->config = (fs::path(options->model) / "preprocessor_config.json").string();
+            options->video_config = (fs::path(options->model) / "video_preprocessor_config.json").string();
+        }
         if (options->config.empty()) throw CLI::ValidationError("preprocess", "--config FILE or --model DIR is required");
         if (options->cases.empty() == options->image.empty()) throw CLI::ValidationError("preprocess", "either IMAGE with -o FILE or --cases FILE is required");
         if (!options->image.empty() && options->output.empty()) throw CLI::ValidationError("preprocess", "-o FILE is required");

@@ -1,4 +1,5 @@
 #pragma once
+#include <qwen3vl/chat/encode_chat.hpp>
 #include <qwen3vl/chat/generate.hpp>
 #include <qwen3vl/chat/media.hpp>
 #include <qwen3vl/chat/tool_calls.hpp>
@@ -18,7 +19,7 @@ struct ChatOptions {
     LogitsProcessor logits_processor;
     int logprobs = -1;                           ///< as GenerationOptions::logprobs
     std::string system;                          ///< the system message
-    std::string tools;                           ///< a JSON array of function signatures; empty: none
+    std::vector<std::string> tools;              ///< functions the model may call, each a JSON object
     bool add_vision_id = false;                  ///< "Picture 1: " before pictures
     int context = 8192;                          ///< tokens of the whole conversation; at most the model's max_positions
     int chunk = 512;                             ///< as SessionOptions::chunk
@@ -29,7 +30,7 @@ struct ChatOptions {
 
 /// An answer, and what it took.
 struct Reply : Generation {
-    std::vector<ToolCall> tool_calls;  ///< that the answer's text holds
+    std::vector<chat::ToolCall> tool_calls;  ///< that the answer's text holds
     std::int64_t prompt_tokens = 0;    ///< of the whole conversation before the answer
     std::int64_t reused_tokens = 0;    ///< of these, found in the session's cache
     double encode_seconds = 0, prefill_seconds = 0;
@@ -53,7 +54,7 @@ class Chat {
 
     /// Says something and gets the answer; both become part of the conversation. `callback` gets the text as it comes, and may return false to
     /// end the answer. Throws PromptError, ImageError, FileError, ContextOverflow, Cancelled; the conversation is then as before.
-    Reply ask(const std::vector<Input>& content, const TextCallback& callback = {}) { return say(Role::user, content, callback); }
+    Reply ask(const std::vector<Input>& content, const TextCallback& callback = {}) { return say(chat::Role::user, content, callback); }
     Reply ask(std::initializer_list<Input> content, const TextCallback& callback = {}) { return ask(std::vector<Input>(content), callback); }
     Reply ask(const char* text, const TextCallback& callback = {}) { return ask(std::vector<Input>{text}, callback); }
     /// The same with a callback that returns nothing.
@@ -66,24 +67,24 @@ class Chat {
         });
     }
     /// Gives the result of a tool call, and gets the answer to it.
-    Reply tool_result(const std::string& result, const TextCallback& callback = {}) { return say(Role::tool, {result}, callback); }
+    Reply tool_result(const std::string& result, const TextCallback& callback = {}) { return say(chat::Role::tool, {result}, callback); }
 
     /// Tokens the conversation would have with this said next, the answer not counted. Decodes no pixels; a picture's size may stand for it.
     std::int64_t token_count(const std::vector<Input>& content) const {
         auto messages = messages_;
-        auto sizes = sizes_;
-        messages.push_back(message(Role::user, content, &sizes));
-        return static_cast<std::int64_t>(tokens_of(messages, sizes).size());
+        auto extents = extents_;
+        messages.push_back(message(chat::Role::user, content, extents));
+        return static_cast<std::int64_t>(tokens_of(messages, extents).size());
     }
 
     /// What was said so far.
-    const std::vector<Message>& messages() const { return messages_; }
+    const std::vector<chat::Message>& messages() const { return messages_; }
     /// Forgets everything but the system message.
     void clear() {
         messages_.clear();
-        sizes_.clear();
+        extents_.clear();
         features_.clear();
-        if (!options_.system.empty()) messages_.push_back(message(Role::system, {options_.system}, nullptr));
+        if (!options_.system.empty()) messages_.push_back(message(chat::Role::system, {options_.system}, extents_));
     }
     /// Pictures encoded so far.
     FeatureCache& feature_cache() { return *cache_; }
@@ -96,47 +97,48 @@ class Chat {
         return model.assets();
     }
 
-    /// A message of these parts; the sizes of its pictures and clips are appended to `sizes`.
-    Message message(Role role, const std::vector<Input>& content, std::vector<MediaSize>* sizes) const {
-        Message m;
+    /// A message of these parts; the extents of its pictures and clips are appended.
+    chat::Message message(chat::Role role, const std::vector<Input>& content, std::vector<detail::MediaExtent>& extents) const {
+        chat::Message m;
         m.role = role;
         for (const auto& input : content) {
             if (const auto* text = std::get_if<std::string>(&input)) {
-                m.content.push_back(Part::of_text(*text));
+                m.content.push_back(*text);
                 continue;
             }
             if constexpr (!VisionLanguageDims<typename M::dims>) throw PromptError("this model has no vision tower: it takes text only");
-            m.content.push_back(std::holds_alternative<Video>(input) ? Part::video() : Part::image());
-            if (sizes) sizes->push_back(*detail::media_size<M>(input, config_));
+            auto extent = detail::extent_of<M>(input, config_);
+            if (extent.clip) m.content.emplace_back(chat::VideoPart{});
+            else m.content.emplace_back(chat::ImagePart{});
+            extents.push_back(std::move(extent));
         }
         return m;
     }
 
-    std::vector<int> tokens_of(const std::vector<Message>& messages, const std::vector<MediaSize>& sizes) const {
-        ChatFormatOptions format;
-        format.tools = options_.tools;
+    std::vector<int> tokens_of(const std::vector<chat::Message>& messages, const std::vector<detail::MediaExtent>& extents) const {
+        chat::ChatOptions format;
         format.add_vision_id = options_.add_vision_id;
-        return encode_segments(*assets_->tokenizer, expand_media(render_segments(messages, format), sizes));
+        return chat::encode_chat(*assets_->tokenizer, {messages, options_.tools}, detail::media_sizes(extents), format).ids;
     }
 
-    Reply say(Role role, const std::vector<Input>& content, const TextCallback& callback) {
-        const std::size_t messages = messages_.size(), media = sizes_.size();
+    Reply say(chat::Role role, const std::vector<Input>& content, const TextCallback& callback) {
+        const std::size_t messages = messages_.size(), media = extents_.size();
         try {
             return answer(role, content, callback);
         } catch (...) {
             messages_.resize(messages);
-            sizes_.resize(media);
+            extents_.resize(media);
             features_.resize(media);
             throw;
         }
     }
 
-    Reply answer(Role role, const std::vector<Input>& content, const TextCallback& callback) {
+    Reply answer(chat::Role role, const std::vector<Input>& content, const TextCallback& callback) {
         using clock = std::chrono::steady_clock;
         const auto seconds = [](clock::time_point from) { return std::chrono::duration<double>(clock::now() - from).count(); };
-        auto said = message(role, content, &sizes_);
+        auto said = message(role, content, extents_);
         messages_.push_back(std::move(said));
-        auto tokens = tokens_of(messages_, sizes_);
+        auto tokens = tokens_of(messages_, extents_);
         if (const auto limit = session_.context(); static_cast<std::int64_t>(tokens.size()) >= limit)  // before any picture is encoded
             throw ContextOverflow("the conversation has " + std::to_string(tokens.size()) + " tokens, ChatOptions::context is " + std::to_string(limit) + ": " +
                                   std::to_string(std::max<std::int64_t>(0, limit - 1 - session_.length())) + " more fit before an answer");
@@ -153,9 +155,9 @@ class Chat {
         static_cast<Generation&>(reply) = generate(session_, *assets_->tokenizer, tokens, generation_options(), callback);
         held_.insert(held_.end(), reply.tokens.begin(), reply.tokens.end());
         held_.resize(static_cast<std::size_t>(session_.length()));
-        auto answered = Message{};
-        answered.role = Role::assistant;
-        if (auto text = take_tool_calls(reply.text, answered.tool_calls); !text.empty()) answered.content.push_back(Part::of_text(std::move(text)));
+        chat::Message answered;
+        answered.role = chat::Role::assistant;
+        if (auto text = chat::take_tool_calls(reply.text, answered.tool_calls); !text.empty()) answered.content.push_back(std::move(text));
         reply.tool_calls = answered.tool_calls;
         messages_.push_back(std::move(answered));
         return reply;
@@ -234,8 +236,8 @@ class Chat {
     Session<M> session_;
     detail::MediaConfig<M> config_;
     std::shared_ptr<FeatureCache> cache_;
-    std::vector<Message> messages_;
-    std::vector<MediaSize> sizes_;                                 ///< of the pictures and clips of messages_, in order
+    std::vector<chat::Message> messages_;
+    std::vector<detail::MediaExtent> extents_;                     ///< of the pictures and clips of messages_, in order
     std::vector<std::shared_ptr<const VisualFeatures>> features_;  ///< the same
     std::vector<int> held_;                                        ///< the session's tokens
     std::vector<std::shared_ptr<const VisualFeatures>> shown_;     ///< the session's pictures

@@ -1,9 +1,9 @@
 #pragma once
+#include <algorithm>
 #include <qwen3vl/chat/json_text.hpp>
 #include <qwen3vl/chat/message.hpp>
 #include <qwen3vl/chat/segment.hpp>
 #include <qwen3vl/core/error.hpp>
-#include <algorithm>
 #include <string>
 #include <string_view>
 
@@ -61,9 +61,12 @@ class ChatFormat {
     }
     void content(const Message& m) {
         for (const Part& part : m.content) {
-            if (const auto* words = std::get_if<std::string>(&part)) text(*words);
-            else if (std::holds_alternative<ImagePart>(part)) media(Media::image, images_);
-            else media(Media::video, videos_);
+            if (const auto* words = std::get_if<std::string>(&part))
+                text(*words);
+            else if (std::holds_alternative<ImagePart>(part))
+                media(Media::image, images_);
+            else
+                media(Media::video, videos_);
         }
     }
 
@@ -137,9 +140,13 @@ inline Segments render_segments(const Conversation& conversation, ChatOptions op
 inline std::string render_chat(const Conversation& conversation, ChatOptions options = {}) {
     std::string out;
     for (const Segment& segment : render_segments(conversation, options)) {
-        if (const auto* text = std::get_if<TextSegment>(&segment)) out += text->text;
-        else if (const auto* markup = std::get_if<MarkupSegment>(&segment)) out += markup->text;
-        else out += std::get<MediaSegment>(segment).media == Media::image ? "<|vision_start|><|image_pad|><|vision_end|>" : "<|vision_start|><|video_pad|><|vision_end|>";
+        if (const auto* text = std::get_if<TextSegment>(&segment))
+            out += text->text;
+        else if (const auto* markup = std::get_if<MarkupSegment>(&segment))
+            out += markup->text;
+        else
+            out += std::get<MediaSegment>(segment).media == Media::image ? "<|vision_start|><|image_pad|><|vision_end|>"
+                                                                         : "<|vision_start|><|video_pad|><|vision_end|>";
     }
     return out;
 }

@@ -1,9 +1,9 @@
 #pragma once
+#include <cstdint>
 #include <qwen3vl/chat/chat_format.hpp>
 #include <qwen3vl/chat/expand_media.hpp>
 #include <qwen3vl/io/prompt_builder.hpp>
 #include <qwen3vl/io/tokenizer.hpp>
-#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -59,20 +59,23 @@ inline EncodedPrompt encode_segments(const io::Tokenizer& tokenizer, const Segme
     return out;
 }
 
-/// Renders and tokenises a conversation; each picture and clip counts one pad. Throws PromptError where the conversation is malformed, TokenizerError where
-/// the tokenizer lacks the template's control tokens.
-inline EncodedPrompt encode_chat(const io::Tokenizer& tokenizer, const Conversation& conversation, ChatOptions options = {}) {
+/// Throws TokenizerError where the tokenizer lacks the control tokens that every message of the template needs.
+inline void require_chat_tokens(const io::Tokenizer& tokenizer) {
     for (const char* token : {"<|im_start|>", "<|im_end|>"}) {
         if (!tokenizer.added_token_id(token)) throw TokenizerError(tokenizer.file() + ": expected an added token '" + token + "', found none");
     }
+}
+
+/// Renders and tokenises a conversation; each picture and clip counts one pad. Throws PromptError where the conversation is malformed, TokenizerError where
+/// the tokenizer lacks the template's control tokens.
+inline EncodedPrompt encode_chat(const io::Tokenizer& tokenizer, const Conversation& conversation, ChatOptions options = {}) {
+    require_chat_tokens(tokenizer);
     return encode_segments(tokenizer, render_segments(conversation, options));
 }
 
 /// The same with pictures and clips of known sizes.
 inline EncodedPrompt encode_chat(const io::Tokenizer& tokenizer, const Conversation& conversation, const MediaSizes& sizes, ChatOptions options = {}) {
-    for (const char* token : {"<|im_start|>", "<|im_end|>"}) {
-        if (!tokenizer.added_token_id(token)) throw TokenizerError(tokenizer.file() + ": expected an added token '" + token + "', found none");
-    }
+    require_chat_tokens(tokenizer);
     return encode_segments(tokenizer, expand_media(render_segments(conversation, options), sizes));
 }
 

@@ -1,9 +1,9 @@
 #pragma once
-#include <qwen3vl/chat/segment.hpp>
-#include <qwen3vl/core/error.hpp>
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <qwen3vl/chat/segment.hpp>
+#include <qwen3vl/core/error.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,7 +41,8 @@ inline Segments expand_media(const Segments& segments, const MediaSizes& sizes) 
         const auto* media = std::get_if<MediaSegment>(&segment);
         if (!media) continue;
         auto& count = media->media == Media::image ? images : videos;
-        if (media->index < 0 || static_cast<std::size_t>(media->index) != count) throw PromptError("prompt: pictures and clips are not numbered in order of appearance");
+        if (media->index < 0 || static_cast<std::size_t>(media->index) != count)
+            throw PromptError("prompt: pictures and clips are not numbered in order of appearance");
         ++count;
     }
     if (images != sizes.images.size()) throw missing("pictures", images, sizes.images.size());

@@ -1,9 +1,9 @@
 #pragma once
-#include <qwen3vl/core/error.hpp>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <cstddef>
+#include <qwen3vl/core/error.hpp>
 #include <string>
 #include <string_view>
 #include <vector>

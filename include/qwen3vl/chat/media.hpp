@@ -1,5 +1,5 @@
 #pragma once
-#include <qwen3vl/chat/chat_format.hpp>
+#include <qwen3vl/chat/expand_media.hpp>
 #include <qwen3vl/model/assets.hpp>
 #include <qwen3vl/model/feature_cache.hpp>
 #include <qwen3vl/model/session.hpp>
@@ -18,11 +18,22 @@ class Input : public std::variant<std::string, Image, Video, ImageInfo> {
 
 namespace detail {
 
-/// A picture or clip of a conversation: how many tokens it takes, and its features once it is encoded.
-struct Media {
-    MediaSize size;
-    std::shared_ptr<const VisualFeatures> features;
+/// What a picture or clip of a conversation takes up in the prompt.
+struct MediaExtent {
+    bool clip = false;
+    std::int64_t tokens = 0;    ///< of a picture, or of one frame pair
+    std::vector<double> times;  ///< of a clip's frame pairs, in seconds
 };
+
+/// The extents by kind, each in order of appearance.
+inline chat::MediaSizes media_sizes(const std::vector<MediaExtent>& extents) {
+    chat::MediaSizes sizes;
+    for (const auto& e : extents) {
+        if (e.clip) sizes.videos.push_back({e.times, e.tokens});
+        else sizes.images.push_back(e.tokens);
+    }
+    return sizes;
+}
 
 /// Preprocessing with what the model's resolution policy makes of the checkpoint's configuration.
 template <class M>
@@ -41,24 +52,16 @@ struct MediaConfig {
     }
 };
 
-inline MediaSize size_of(const Grid& grid, int merge, std::vector<double> times) {
-    MediaSize size;
-    size.tokens = static_cast<std::size_t>(grid.merged(merge) / grid.t);
-    size.times = std::move(times);
-    return size;
-}
-
-/// The tokens that an input will take; nothing for text.
+/// The extent of a picture or clip, or of a picture whose size alone is known; the input is no text.
 template <class M>
-std::optional<MediaSize> media_size(const Input& input, const MediaConfig<M>& config) {
-    const auto picture = [&](int width, int height) { return size_of(grid_of(width, height, config.image), config.image.layout.merge, {}); };
-    if (const auto* image = std::get_if<Image>(&input)) return picture(image->width(), image->height());
-    if (const auto* info = std::get_if<ImageInfo>(&input)) return picture(info->width, info->height);
+MediaExtent extent_of(const Input& input, const MediaConfig<M>& config) {
     if (const auto* video = std::get_if<Video>(&input)) {
         auto plan = plan_of(*video, config.video);
-        return size_of(plan.grid, config.video.layout.merge, std::move(plan.times));
+        return {true, plan.grid.merged(config.video.layout.merge) / plan.grid.t, std::move(plan.times)};
     }
-    return std::nullopt;
+    const auto* image = std::get_if<Image>(&input);
+    const int width = image ? image->width() : std::get<ImageInfo>(input).width, height = image ? image->height() : std::get<ImageInfo>(input).height;
+    return {false, grid_of(width, height, config.image).merged(config.image.layout.merge), {}};
 }
 
 inline std::uint64_t combine(std::uint64_t hash, std::uint64_t value) { return (hash ^ value) * 0x9e3779b97f4a7c15u + (hash >> 29); }

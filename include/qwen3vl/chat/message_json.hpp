@@ -44,7 +44,8 @@ class MessageReader {
   private:
     [[noreturn]] static void refuse(const std::string& field, const std::string& expected, const json& found) {
         const bool is_short = found.is_primitive() && !(found.is_string() && found.get_ref<const std::string&>().size() > 80);
-        throw PromptError("conversation: field '" + field + "': expected " + expected + ", found " + (is_short ? found.dump() : std::string(found.type_name())));
+        throw PromptError("conversation: field '" + field + "': expected " + expected + ", found " +
+                          (is_short ? found.dump() : std::string(found.type_name())));
     }
     static bool has(const json& object, const char* name) { return object.contains(name) && !object[name].is_null(); }
     static const json& member(const json& object, const char* name, const std::string& path) {
@@ -66,11 +67,16 @@ class MessageReader {
     static Message message(const json& value, const std::string& path) {
         Message out;
         const std::string role = string(value, "role", path);
-        if (role == "system") out.role = Role::system;
-        else if (role == "user") out.role = Role::user;
-        else if (role == "assistant") out.role = Role::assistant;
-        else if (role == "tool") out.role = Role::tool;
-        else refuse(path + ".role", "system, user, assistant or tool", value["role"]);
+        if (role == "system")
+            out.role = Role::system;
+        else if (role == "user")
+            out.role = Role::user;
+        else if (role == "assistant")
+            out.role = Role::assistant;
+        else if (role == "tool")
+            out.role = Role::tool;
+        else
+            refuse(path + ".role", "system, user, assistant or tool", value["role"]);
         out.content = content(member(value, "content", path), path + ".content");
         if (has(value, "tool_calls")) {
             const json& calls = value["tool_calls"];
@@ -90,10 +96,14 @@ class MessageReader {
         for (std::size_t i = 0; i < value.size(); ++i) {
             const std::string where = path + "[" + std::to_string(i) + "]";
             const std::string type = string(value[i], "type", where);
-            if (type == "text") out.emplace_back(string(value[i], "text", where));
-            else if (type == "image" || type == "image_url") out.emplace_back(ImagePart{});
-            else if (type == "video") out.emplace_back(VideoPart{});
-            else refuse(where + ".type", "text, image or video", value[i]["type"]);
+            if (type == "text")
+                out.emplace_back(string(value[i], "text", where));
+            else if (type == "image" || type == "image_url")
+                out.emplace_back(ImagePart{});
+            else if (type == "video")
+                out.emplace_back(VideoPart{});
+            else
+                refuse(where + ".type", "text, image or video", value[i]["type"]);
         }
         return out;
     }

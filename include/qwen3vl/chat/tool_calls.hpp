@@ -1,7 +1,9 @@
 #pragma once
-#include <qwen3vl/chat/chat_format.hpp>
+#include <qwen3vl/chat/json_text.hpp>
+#include <qwen3vl/chat/message.hpp>
+#include <algorithm>
 
-namespace qwen3vl::inline QWEN3VL_ABI {
+namespace qwen3vl::inline QWEN3VL_ABI::chat {
 
 /// Splits an answer into its text and the calls in it, `<tool_call>\n{"name": …, "arguments": {…}}\n</tool_call>` one after the other at its end.
 /// Where any of them is malformed the whole stays text.
@@ -14,10 +16,11 @@ inline std::string take_tool_calls(const std::string& answer, std::vector<ToolCa
         const std::size_t end = answer.find(close, at);
         if (answer.compare(at, open.size(), open) != 0 || end == std::string::npos) return answer;
         try {
-            const auto json = detail::prompt_json(std::string_view(answer).substr(at + open.size(), end - at - open.size()), "tool call", false);
+            const auto json = parse_ordered_json(std::string_view(answer).substr(at + open.size(), end - at - open.size()), "tool call");
+            if (!json.is_object()) return answer;
             const auto name = json.find("name"), arguments = json.find("arguments");
             if (name == json.end() || !name->is_string() || arguments == json.end() || !arguments->is_object()) return answer;
-            found.push_back({name->get<std::string>(), arguments->dump()});
+            found.push_back({name->get<std::string>(), TemplateJson::print(*arguments)});
         } catch (const PromptError&) {
             return answer;
         }
@@ -28,4 +31,4 @@ inline std::string take_tool_calls(const std::string& answer, std::vector<ToolCa
     return last == std::string::npos ? std::string() : answer.substr(0, last + 1);
 }
 
-}  // namespace qwen3vl
+}  // namespace qwen3vl::chat

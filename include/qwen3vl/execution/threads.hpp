@@ -1,9 +1,11 @@
 #pragma once
+#include <qwen3vl/core/error.hpp>
 #include <qwen3vl/execution/cpu.hpp>
 #include <atomic>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <string>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -33,16 +35,18 @@ struct Threads {
     /// Belongs to one Session; run() is called by one thread at a time.
     class Team {
       public:
-        /// `threads` 0: the policy's default.
+        /// `threads` 0: the policy's default. Throws OutOfMemory where the system gives fewer.
         explicit Team(int threads) {
             const int size = team_size(threads);
-            for (int t = 1; t < size; ++t) workers_.emplace_back([this, t] { work(t); });
+            try {
+                for (int t = 1; t < size; ++t) workers_.emplace_back([this, t] { work(t); });
+            } catch (const std::exception&) {  // bad_alloc, or system_error of the thread
+                const std::string started = std::to_string(this->threads());
+                dismiss();
+                throw OutOfMemory("a team of " + std::to_string(size) + " threads: the system gives " + started + "; lower SessionOptions::threads");
+            }
         }
-        ~Team() {
-            job_.call = nullptr;
-            begin();
-            for (auto& w : workers_) w.join();
-        }
+        ~Team() { dismiss(); }
         Team(const Team&) = delete;
         Team& operator=(const Team&) = delete;
 
@@ -73,6 +77,11 @@ struct Threads {
         };
         static constexpr int spins = 4000;  // some 50 microseconds: longer than the gap between two layers' work, short beside a pause of the user
 
+        void dismiss() {
+            job_.call = nullptr;
+            begin();
+            for (auto& w : workers_) w.join();
+        }
         void begin() {
             round_.fetch_add(1, std::memory_order_release);
             round_.notify_all();

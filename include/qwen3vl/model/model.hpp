@@ -17,9 +17,9 @@ struct Assets;
 
 /// How to load.
 struct LoadOptions {
-    ProgressCallback progress;  ///< stage "load", in tensors
-    LogHook log;                ///< told of tensors that nothing uses
-    int threads = 0;            ///< for converting; 0: the execution policy's default
+    ProgressCallback progress = {};  ///< stage "load", in tensors
+    LogHook log = {};                ///< told of tensors that nothing uses
+    int threads = 0;                 ///< for converting; 0: the execution policy's default
 };
 
 namespace detail {

@@ -9,8 +9,8 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// What append() shall do beside filling the cache.
 struct AppendOptions {
-    ProgressCallback progress;             ///< stage "prefill", in tokens, between chunks
-    TensorHook hook;                       ///< sees intermediate results; "logits" of every token then, not only of the last
+    ProgressCallback progress = {};        ///< stage "prefill", in tokens, between chunks
+    TensorHook hook = {};                  ///< sees intermediate results; "logits" of every token then, not only of the last
     std::vector<float>* hidden = nullptr;  ///< receives the final norm's output of every token, [tokens, hidden]
 };
 

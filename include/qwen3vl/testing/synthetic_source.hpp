@@ -7,6 +7,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,7 +25,7 @@ constexpr DType stored_dtype() {
 
 /// A source for Model's constructor that makes a random tensor for every name and shape it is asked for, in memory, as fast as memory takes it.
 ///
-///     auto source = std::make_shared<SyntheticSource>(SyntheticSource::of<M>(seed));
+///     auto source = SyntheticSource::of<M>(seed);
 ///     const M model(*source, source, nullptr, {});
 ///     source->release_unmapped();
 ///
@@ -42,8 +43,8 @@ class SyntheticSource {
 
     /// In the dtypes that the weight formats of model M store.
     template <class M>
-    static SyntheticSource of(std::uint64_t seed = 0, int threads = 0) {
-        return {part<typename M::TextWeights>(), part<typename M::VisionWeights>(), seed, threads};
+    static std::shared_ptr<SyntheticSource> of(std::uint64_t seed = 0, int threads = 0) {
+        return std::make_shared<SyntheticSource>(part<typename M::TextWeights>(), part<typename M::VisionWeights>(), seed, threads);
     }
     template <class Format>
     static constexpr Part part() {

@@ -1,0 +1,1 @@
+qwen3vl_test(test_tokenizer test_tokenizer.cpp test_tokenizer_json.cpp test_tokenizer_text.cpp)
