@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <immintrin.h>
+#include <utility>
 #include <vector>
 
 /// The loops that find a machine's limits: chains of arithmetic instructions in registers, and patterns of streaming through memory.
@@ -28,20 +29,28 @@ Register unknown(int byte) {
     return r;
 }
 
-/// step(accumulator) on every chain, `rounds` times.
+template <class Register>
+float first_float(Register r) {
+    float first = 0.0f;
+    std::memcpy(&first, &r, sizeof first);
+    return first;
+}
+
+/// step(accumulator, operand i) on every chain, `rounds` times. The operands are read anew in every round, as a kernel reads them: were they in
+/// registers, products of them would leave the loop.
 template <class Register, class Step>
 void run_chains(std::int64_t rounds, Step&& step) {
-    std::array<Register, chain_count> sum;
-    for (auto& s : sum) s = unknown<Register>(0);
-    for (std::int64_t r = 0; r < rounds; ++r)
-        for (auto& s : sum) s = step(s);
-    float total = 0.0f;
-    for (auto& s : sum) {
-        float first = 0.0f;
-        std::memcpy(&first, &s, sizeof first);
-        total += first;
-    }
-    sink = total;
+    alignas(64) Register operands[chain_count];
+    for (auto& o : operands) o = unknown<Register>(0x3c);
+    [&]<std::size_t... I>(std::index_sequence<I...>) {  // indices are constants, so that the sums stay in registers
+        Register sum[] = {(static_cast<void>(I), unknown<Register>(0))...};
+        for (std::int64_t r = 0; r < rounds; ++r) {
+            const Register* at = operands;
+            asm volatile("" : "+r"(at) : "m"(operands));
+            ((sum[I] = step(sum[I], at + I)), ...);
+        }
+        sink = (first_float(sum[I]) + ...);
+    }(std::make_index_sequence<chain_count>{});
 }
 
 /// A sequence of instructions: its name, the operations of one round (a multiply-add counts two) and their unit, and the loop.
@@ -52,71 +61,63 @@ struct Chain {
     void (*run)(std::int64_t rounds);
 };
 
+/// s + a * a, fused where the target has the instruction, else s + a * *b. Intrinsics: a generic fma may be two instructions, of which the compiler takes
+/// the product out of the loop.
+#if defined(__AVX512F__)
+inline __m512 multiply_add(__m512 s, __m512 a, const __m512*) { return _mm512_fmadd_ps(a, a, s); }
+#endif
+#if defined(__FMA__)
+inline __m256 multiply_add(__m256 s, __m256 a, const __m256*) { return _mm256_fmadd_ps(a, a, s); }
+#endif
+inline __m128 multiply_add(__m128 s, __m128 a, const __m128* b) { return _mm_add_ps(s, _mm_mul_ps(a, *b)); }
+
 inline void run_fma(std::int64_t rounds) {
-    using V = q::kernels::vec<Arch>;
-    const V a(unknown<float>(0x3c)), b(unknown<float>(0x3d));
-    run_chains<V>(rounds, [&](const V& s) { return xsimd::fma(a, b, s); });
+    using V = q::kernels::vec<Arch>::register_type;
+    const V a = unknown<V>(0x3c);
+    run_chains<V>(rounds, [a](V s, const V* b) { return multiply_add(s, a, b); });
 }
 
 #if defined(__AVX512BF16__)
 inline void run_dot_bf16(std::int64_t rounds) {
     const auto a = unknown<__m512bh>(0x3c), b = unknown<__m512bh>(0x3d);
-    run_chains<__m512>(rounds, [&](__m512 s) { return _mm512_dpbf16_ps(s, a, b); });
+    run_chains<__m512>(rounds, [a, b](__m512 s, const __m512*) { return _mm512_dpbf16_ps(s, a, b); });
 }
 #endif
 #if defined(__AVX512VNNI__)
 inline void run_dot_int8(std::int64_t rounds) {
     const auto a = unknown<__m512i>(3), b = unknown<__m512i>(5);
-    run_chains<__m512i>(rounds, [&](__m512i s) { return _mm512_dpbusd_epi32(s, a, b); });
+    run_chains<__m512i>(rounds, [a, b](__m512i s, const __m512i*) { return _mm512_dpbusd_epi32(s, a, b); });
 }
 inline constexpr double dot_int8_operations = 128;
 #elif defined(__AVXVNNI__)
 inline void run_dot_int8(std::int64_t rounds) {
     const auto a = unknown<__m256i>(3), b = unknown<__m256i>(5);
-    run_chains<__m256i>(rounds, [&](__m256i s) { return _mm256_dpbusd_avx_epi32(s, a, b); });
+    run_chains<__m256i>(rounds, [a, b](__m256i s, const __m256i*) { return _mm256_dpbusd_avx_epi32(s, a, b); });
 }
 inline constexpr double dot_int8_operations = 64;
 #endif
 #if defined(__AVX2__)
-/// Operands that are read anew from the first-level cache, as a kernel reads them: otherwise their products would leave the loop.
-struct Operands {
-    alignas(64) __m256i values[chain_count];
-    Operands() {
-        for (auto& v : values) v = unknown<__m256i>(3);
-        asm volatile("" : : "r"(values) : "memory");
-    }
-};
-/// step(accumulator, operand) on every chain, `rounds` times.
-template <class Step>
-void run_byte_chains(std::int64_t rounds, Step&& step) {
-    const Operands operands;
-    std::size_t next = 0;
-    run_chains<__m256i>(rounds, [&](__m256i s) {
-        if (next == chain_count) {
-            next = 0;
-            asm volatile("" : : "r"(operands.values) : "memory");
-        }
-        return step(s, operands.values[next++]);
-    });
-}
-/// unsigned x signed bytes, pairs added in 16 bits (which saturates for full-range bytes), then in 32.
+/// Unsigned x signed bytes, pairs added in 16 bits (which saturates for full-range bytes), then in 32.
 inline void run_maddubs(std::int64_t rounds) {
     const auto a = unknown<__m256i>(5), ones = _mm256_set1_epi16(1);
-    run_byte_chains(rounds, [&](__m256i s, const __m256i& b) { return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), ones)); });
+    run_chains<__m256i>(rounds, [a, ones](__m256i s, const __m256i* b) { return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(a, *b), ones)); });
 }
 /// Signed x signed bytes of [-127, 127], exact: |b| times a with b's sign; no pair of products leaves 16 bits.
 inline void run_exact_int8(std::int64_t rounds) {
     const auto a = unknown<__m256i>(5), magnitude = unknown<__m256i>(3), ones = _mm256_set1_epi16(1);
-    run_byte_chains(rounds, [&](__m256i s, const __m256i& b) { return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(a, b)), ones)); });
+    run_chains<__m256i>(rounds, [a, magnitude, ones](__m256i s, const __m256i* b) {
+        return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(a, *b)), ones));
+    });
 }
 /// Unsigned 4-bit x signed bytes, exact: a pair of products is below 2 * 15 * 128, so eight of them add in 16 bits before they go to 32.
 inline void run_exact_int4(std::int64_t rounds) {
     const auto a = unknown<__m256i>(5), ones = _mm256_set1_epi16(1);
-    const Operands operands;
-    run_chains<__m256i>(rounds, [&](__m256i s) {
-        asm volatile("" : : "r"(operands.values) : "memory");
-        __m256i pairs = _mm256_maddubs_epi16(a, operands.values[0]);
-        for (std::size_t i = 1; i < 8; ++i) pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(a, operands.values[i]));
+    run_chains<__m256i>(rounds, [a, ones](__m256i s, const __m256i* b) {
+        __m256i pairs = _mm256_maddubs_epi16(a, *b);
+        for (int i = 1; i < 8; ++i) {
+            asm volatile("" : "+r"(b));
+            pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(a, *b));
+        }
         return _mm256_add_epi32(s, _mm256_madd_epi16(pairs, ones));
     });
 }

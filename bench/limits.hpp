@@ -44,8 +44,9 @@ inline std::vector<const char*> chains_for_format(std::string_view format) {
 /// neighbours on a shared machine can only make it slower.
 class Limits {
   public:
-    /// `threads` 0: the physical cores. `seconds`: the least time of one measurement of a chain.
-    explicit Limits(int threads, double seconds = 0.004) : team_(threads), seconds_(seconds) {}
+    /// `threads` 0: the physical cores. `seconds`: the least time of one measurement of a chain: short, so that
+    /// some pass undisturbed by other processes.
+    explicit Limits(int threads, double seconds = 0.001) : team_(threads), seconds_(seconds) {}
 
     int threads() const { return team_.threads(); }
 
@@ -131,7 +132,7 @@ class Limits {
         std::int64_t rounds = 1000;
         double time = 0;
         while ((time = best_time(1, [&](int) { chain.run(rounds); })) < seconds_) rounds *= time < seconds_ / 8 ? 4 : 2;
-        time = std::min(time, best_time(3, [&](int) { chain.run(rounds); }));
+        time = std::min(time, best_time(6, [&](int) { chain.run(rounds); }));
         return static_cast<double>(rounds) * chain_count * chain.operations * team_.threads() / time;
     }
 
@@ -148,7 +149,7 @@ class Limits {
             size_ = bytes;
             team_.run(bytes / unit, [&](std::int64_t task, int) { std::fill_n(data_ + task * (unit / 4), unit / 4, 1.0f); });
         }
-        const std::int64_t passes = std::max<std::int64_t>(1, (std::int64_t{8} << 20) / bytes);  // short, so that some go undisturbed
+        const std::int64_t passes = std::max<std::int64_t>(1, (std::int64_t{8} << 20) / bytes);
         for (const auto& pattern : patterns()) {
             const double time = best_time(bytes > (std::int64_t{64} << 20) ? 1 : 6, [&](int thread) {
                 for (std::int64_t i = 0; i < passes; ++i) pattern.run(data_ + thread * part / 4, part / 4);

@@ -57,7 +57,7 @@ std::vector<Row> measure(bench::LoadedModel& model, const std::string& work, ben
     for (int runs = 0; runs == 0 || bench::seconds_since(start) < (runs < 2 ? std::max(seconds, 60.0) : seconds); ++runs) {
         const auto figures = model.run();
         for (std::size_t i = 0; i < figures.size(); ++i) {
-            measure_limits(limits, figures[i]);
+            for (int n = runs == 0 ? 10 : 2; n > 0; --n) measure_limits(limits, figures[i]);
             if (rows.size() <= i) rows.push_back({figures[i]});
             // work may grow from run to run (decoding), so the best is the one that comes nearest to its own limit
             double least = 0;
@@ -113,7 +113,10 @@ void run(const Options& o) {
                 for (const auto& p : row.best.parts) footprint = std::max(footprint, p.footprint);
                 const bool limited = !row.best.parts.empty();
                 const double value = row.in_unit(row.best.seconds), limit = limited ? row.in_unit(row.least) : 0.0;
-                std::printf("%-16s %-10s %12.4g %12.4g %-9s %6.1f%% %12lld\n", row.best.name.c_str(), entry->bundle, value, limit, row.unit(), 100 * row.share(), static_cast<long long>(memory >> 20));
+                std::printf("%-16s %-10s %12.4g ", row.best.name.c_str(), entry->bundle, value);
+                if (limited) std::printf("%12.4g %-9s %6.1f%%", limit, row.unit(), 100 * row.share());
+                else std::printf("%12s %-9s %7s", "-", row.unit(), "-");
+                std::printf(" %12lld\n", static_cast<long long>(memory >> 20));
                 std::fflush(stdout);
                 json j = {{"work", row.best.name}, {"bundle", entry->bundle}, {"arch", bench::Arch::name}, {"threads", limits.threads()}, {"value", value}, {"unit", row.unit()}};
                 j["limit"] = limited ? json(limit) : json(nullptr);

@@ -18,7 +18,7 @@ class Runner : public LoadedModel {
     static constexpr bool sees = q::VisionLanguageDims<D>;
 
   public:
-    explicit Runner(int threads) : threads_(threads), source_(std::make_shared<q::testing::SyntheticSource>(q::testing::SyntheticSource::of<M>(1, threads))) {
+    explicit Runner(int threads) : threads_(threads), source_(q::testing::SyntheticSource::of<M>(1, threads)) {
         q::LoadOptions options;
         options.threads = threads;
         model_.emplace(*source_, source_, nullptr, options);
@@ -126,7 +126,9 @@ class Runner : public LoadedModel {
         session_->append(prompt);
         Figure prefill{"ttft.prefill", seconds_since(start), {}, 0};
         add_text(prefill.parts, 0, static_cast<std::int64_t>(prompt.tokens.size()));
-        return {preprocess, vision, prefill};
+        Figure whole{"ttft", preprocess.seconds + vision.seconds + prefill.seconds, vision.parts, 0};
+        whole.parts.insert(whole.parts.end(), prefill.parts.begin(), prefill.parts.end());
+        return {preprocess, vision, prefill, whole};
     }
 
     /// Elements and bytes of the weight matrices of some parameters.

@@ -18,7 +18,7 @@ using Full = q::models::Qwen3VL_2B;
 /// The limits of so many threads, measured in this run.
 inline Limits& limits(int threads) {
     static std::map<int, Limits> all;
-    return all.try_emplace(threads, threads, 0.001).first->second;
+    return all.try_emplace(threads, threads, 0.0002).first->second;
 }
 
 /// Thread counts that are worth a row: one, and all physical cores.

@@ -1,6 +1,7 @@
 #pragma once
 /// The whole library.
 #include <qwen3vl/chat/chat.hpp>
+#include <qwen3vl/chat/embedding.hpp>
 #include <qwen3vl/core/models.hpp>
 #include <qwen3vl/io/grounding.hpp>
 #include <qwen3vl/model/bundles.hpp>

@@ -11,21 +11,21 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// How a Chat answers. What is absent comes from the checkpoint's generation_config.json, and is greedy where that is silent.
 struct ChatOptions {
     int max_new_tokens = 512;
-    std::optional<double> temperature, top_p, min_p, repetition_penalty, presence_penalty, frequency_penalty;
-    std::optional<int> top_k;
+    std::optional<double> temperature = {}, top_p = {}, min_p = {}, repetition_penalty = {}, presence_penalty = {}, frequency_penalty = {};
+    std::optional<int> top_k = {};
     std::uint64_t seed = 0;                      ///< the same seed gives the same answers
-    std::vector<std::string> stop;               ///< strings that end an answer
-    LoopGuard loop_guard;
-    LogitsProcessor logits_processor;
+    std::vector<std::string> stop = {};          ///< strings that end an answer
+    LoopGuard loop_guard = {};
+    LogitsProcessor logits_processor = {};
     int logprobs = -1;                           ///< as GenerationOptions::logprobs
-    std::string system;                          ///< the system message
-    std::vector<std::string> tools;              ///< functions the model may call, each a JSON object
+    std::string system = {};                     ///< the system message
+    std::vector<std::string> tools = {};         ///< functions the model may call, each a JSON object
     bool add_vision_id = false;                  ///< "Picture 1: " before pictures
     int context = 8192;                          ///< tokens of the whole conversation; at most the model's max_positions
     int chunk = 512;                             ///< as SessionOptions::chunk
     int threads = 0;                             ///< as SessionOptions::threads
-    ProgressCallback progress;                   ///< stages "image" and "prefill"; returning false cancels
-    std::shared_ptr<FeatureCache> feature_cache; ///< pictures encoded before, perhaps shared with other chats of the model; by default one of 256 MiB
+    ProgressCallback progress = {};              ///< stages "image" and "prefill"; returning false cancels
+    std::shared_ptr<FeatureCache> feature_cache = {}; ///< pictures encoded before, perhaps shared with other chats of the model; by default one of 256 MiB
 };
 
 /// An answer, and what it took.

@@ -20,11 +20,11 @@ using TextCallback = std::function<bool(std::string_view text)>;
 
 struct GenerationOptions {
     int max_new_tokens = 512;
-    SamplingOptions sampling;
-    std::vector<int> stop_tokens;           ///< end the answer, not part of it
-    std::vector<std::string> stop_strings;  ///< end the answer, cut off
-    LoopGuard loop_guard;
-    LogitsProcessor logits_processor;
+    SamplingOptions sampling = {};
+    std::vector<int> stop_tokens = {};           ///< end the answer, not part of it
+    std::vector<std::string> stop_strings = {};  ///< end the answer, cut off
+    LoopGuard loop_guard = {};
+    LogitsProcessor logits_processor = {};
     int logprobs = -1;                      ///< 0: of the tokens chosen; n: of the n likeliest beside them; -1: none
 };
 

@@ -26,7 +26,7 @@ concept Mask = Named<M> && requires(std::int64_t i) {
 
 /// Also: template <class Arch, class Tiles> static void attend(const QueryBlock&, const Tiles&, float* out, float* scratch).
 template <class A>
-concept Attention = Named<A> && Mask<typename A::mask> && requires(std::int64_t i) {
+concept Attention = Named<A> && requires { typename A::mask; } && Mask<typename A::mask> && requires(std::int64_t i) {
     { A::scratch_floats(i, i) } -> std::same_as<std::int64_t>;
 };
 

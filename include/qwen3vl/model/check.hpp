@@ -24,32 +24,49 @@ template <class P>
 concept IsPolicies = requires(const P* p) { base_of(p); typename P::Execution; };
 
 template <Dims D>
-consteval bool check_dims() {
+consteval bool check_text_dims() {
     constexpr TextDims t = D::text;
-    static_assert(t.layers > 0 && t.heads > 0 && t.kv_heads > 0 && t.head_dim > 0 && t.hidden > 0 && t.ffn > 0 && t.vocab > 0 && t.max_positions > 0,
-                  "qwen3vl: dims: a field of `text` is zero; give every extent");
-    static_assert(t.kv_heads <= 0 || t.heads % t.kv_heads == 0, "qwen3vl: dims: text.heads is no multiple of text.kv_heads; query heads share key/value heads evenly");
-    static_assert(t.head_dim % 2 == 0, "qwen3vl: dims: text.head_dim is odd; rotary positions turn pairs of channels");
-    static_assert(!t.multimodal_rope() || t.mrope_section[0] + t.mrope_section[1] + t.mrope_section[2] == t.head_dim / 2,
-                  "qwen3vl: dims: text.mrope_section does not add up to head_dim / 2");
-    bool ok = t.heads % t.kv_heads == 0 && t.head_dim % 2 == 0;
-    if constexpr (VisionLanguageDims<D>) {
-        constexpr VisionDims v = D::vision;
-        static_assert(v.depth > 0 && v.heads > 0 && v.hidden % v.heads == 0 && v.head_dim() % 4 == 0,
-                      "qwen3vl: dims: vision.hidden / vision.heads must be a multiple of 4; axial positions turn pairs by row and by column");
-        static_assert(v.side() * v.side() == v.positions, "qwen3vl: dims: vision.positions is no square; the position table is side x side");
-        static_assert(v.out == t.hidden, "qwen3vl: dims: vision.out differs from text.hidden; visual tokens enter the decoder's residual stream");
-        static_assert(v.deepstack_count >= 0 && v.deepstack_count <= static_cast<int>(v.deepstack.size()) && v.deepstack_count <= t.layers,
-                      "qwen3vl: dims: vision.deepstack_count exceeds the levels given or the decoder's layers");
+    constexpr bool given = t.layers > 0 && t.heads > 0 && t.kv_heads > 0 && t.head_dim > 0 && t.hidden > 0 && t.ffn > 0 && t.vocab > 0 && t.max_positions > 0;
+    static_assert(given, "qwen3vl: dims: a field of `text` is zero; give every extent");
+    if constexpr (given) {
+        constexpr bool groups = t.heads % t.kv_heads == 0;
+        static_assert(groups, "qwen3vl: dims: text.heads is no multiple of text.kv_heads; query heads share key/value heads evenly");
+        constexpr bool pairs = t.head_dim % 2 == 0;
+        static_assert(pairs, "qwen3vl: dims: text.head_dim is odd; rotary positions turn pairs of channels");
+        constexpr bool sections = !t.multimodal_rope() || t.mrope_section[0] + t.mrope_section[1] + t.mrope_section[2] == t.head_dim / 2;
+        static_assert(sections, "qwen3vl: dims: text.mrope_section does not add up to head_dim / 2");
+        return groups && pairs && sections;
+    }
+    return false;
+}
+
+template <VisionLanguageDims D>
+consteval bool check_vision_dims() {
+    constexpr VisionDims v = D::vision;
+    constexpr bool heads = v.depth > 0 && v.heads > 0 && v.hidden > 0 && v.hidden % (v.heads > 0 ? v.heads * 4 : 1) == 0;
+    static_assert(heads, "qwen3vl: dims: vision.hidden / vision.heads must be a multiple of 4; axial positions turn pairs by row and by column");
+    constexpr bool square = v.positions > 0 && v.side() * v.side() == v.positions;
+    static_assert(square, "qwen3vl: dims: vision.positions is no square; the position table is side x side");
+    constexpr bool width = v.out == D::text.hidden;
+    static_assert(width, "qwen3vl: dims: vision.out differs from text.hidden; visual tokens enter the decoder's residual stream");
+    constexpr bool levels = v.deepstack_count >= 0 && v.deepstack_count <= static_cast<int>(v.deepstack.size()) && v.deepstack_count <= D::text.layers;
+    static_assert(levels, "qwen3vl: dims: vision.deepstack_count exceeds the levels given or the decoder's layers");
+    if constexpr (levels) {
         constexpr bool ascending = [](const VisionDims& d) {
             for (std::size_t i = 0; i < static_cast<std::size_t>(d.deepstack_count); ++i)
-                if (d.deepstack[i] >= d.depth || (i > 0 && d.deepstack[i] <= d.deepstack[i - 1])) return false;
+                if (d.deepstack[i] < 0 || d.deepstack[i] >= d.depth || (i > 0 && d.deepstack[i] <= d.deepstack[i - 1])) return false;
             return true;
         }(v);
         static_assert(ascending, "qwen3vl: dims: vision.deepstack must name blocks below vision.depth in ascending order");
-        ok = ok && ascending;
+        return heads && square && width && ascending;
     }
-    return ok;
+    return false;
+}
+
+template <Dims D>
+consteval bool check_dims() {
+    if constexpr (VisionLanguageDims<D>) return check_text_dims<D>() && check_vision_dims<D>();
+    else return check_text_dims<D>();
 }
 
 /// A slot of a bundle that was hidden by a `using` in the bundle's body.
@@ -96,7 +113,9 @@ consteval bool check_text() {
     static_assert(concepts::Ffn<typename P::Ffn>, "qwen3vl: slot ffn: the policy does not model concepts::Ffn; see concepts/concepts.hpp");
     static_assert(concepts::Depth<typename P::Depth>, "qwen3vl: slot depth: the policy does not model concepts::Depth; see concepts/concepts.hpp");
     static_assert(concepts::TokenReduction<typename P::TokenReduction>, "qwen3vl: slot token_reduction: the policy does not model concepts::TokenReduction; see concepts/concepts.hpp");
-    if constexpr (concepts::Norm<typename P::Norm> && concepts::Activation<typename P::Activation> && concepts::TextPosition<typename P::Position>) {
+    if constexpr (concepts::Norm<typename P::Norm> && concepts::Activation<typename P::Activation> && concepts::TextPosition<typename P::Position> &&
+                  concepts::WeightFormat<typename P::Weights> && concepts::Ffn<typename P::Ffn> && concepts::Depth<typename P::Depth> &&
+                  concepts::TokenReduction<typename P::TokenReduction>) {
         constexpr bool norm = !(P::Norm::has_bias && D::text.qk_norm);
         static_assert(norm, "qwen3vl: slot norm: the q/k norms of these Dims have no bias; use norm::RMSNorm, or Dims with text.qk_norm = false");
         constexpr bool activation = P::Activation::gated;
@@ -122,8 +141,13 @@ consteval bool check_vision() {
     static_assert(concepts::Attention<typename P::Attention>, "qwen3vl: slot attention: the vision policy does not model concepts::Attention; see concepts/concepts.hpp");
     static_assert(concepts::VisionPosition<typename P::Position>, "qwen3vl: slot position: the vision policy does not model concepts::VisionPosition; use position::Grid2D");
     static_assert(concepts::Norm<typename P::Norm>, "qwen3vl: slot norm: the vision policy does not model concepts::Norm; see concepts/concepts.hpp");
+    static_assert(concepts::Activation<typename P::Activation> && concepts::Activation<typename P::MergerActivation>,
+                  "qwen3vl: slot activation: the vision policy does not model concepts::Activation; see concepts/concepts.hpp");
+    static_assert(concepts::WeightFormat<typename P::Weights>, "qwen3vl: slot weights: the vision policy does not model concepts::WeightFormat; see weights/traits.hpp");
     static_assert(concepts::Resolution<typename P::Resolution>, "qwen3vl: slot resolution: the policy does not model concepts::Resolution; see concepts/concepts.hpp");
-    if constexpr (concepts::Attention<typename P::Attention>) {
+    if constexpr (concepts::Attention<typename P::Attention> && concepts::VisionPosition<typename P::Position> && concepts::Norm<typename P::Norm> &&
+                  concepts::Activation<typename P::Activation> && concepts::Activation<typename P::MergerActivation> &&
+                  concepts::WeightFormat<typename P::Weights> && concepts::Resolution<typename P::Resolution>) {
         constexpr bool whole = !P::Attention::mask::causal;
         static_assert(whole, "qwen3vl: slot attention: patches have no order, so the tower's mask cannot be causal; use mask::Full");
         constexpr bool plain = !P::Activation::gated && !P::MergerActivation::gated;
@@ -148,7 +172,9 @@ consteval bool check() {
         static_assert(concepts::Execution<typename P::Execution>, "qwen3vl: slot execution: the policy does not model concepts::Execution; see concepts/concepts.hpp");
         static_assert(concepts::Memory<typename P::Memory>, "qwen3vl: slot memory: the policy does not model concepts::Memory; see concepts/concepts.hpp");
         static_assert(concepts::Arch<typename P::Arch>, "qwen3vl: slot arch: the policy does not model concepts::Arch; see core/arch.hpp");
-        if constexpr (IsTextPolicies<typename P::Text> && IsVisionPolicies<typename P::Vision> && concepts::Arch<typename P::Arch>) {
+        if constexpr (IsTextPolicies<typename P::Text> && IsVisionPolicies<typename P::Vision> && concepts::Fusion<typename P::Fusion> &&
+                      concepts::Alignment<typename P::Alignment> && concepts::Execution<typename P::Execution> && concepts::Memory<typename P::Memory> &&
+                      concepts::Arch<typename P::Arch>) {
             if constexpr (check_dims<D>() && arch::check_compiled<typename P::Arch>() && check_text<D, typename P::Text>()) {
                 if constexpr (VisionLanguageDims<D>) return check_vision<typename P::Vision>();
                 else return true;

@@ -41,18 +41,22 @@ inline void check_layout(const PatchLayout& layout, const VisionDims& d, const s
 
 template <class D, class P>
 Model<D, P> Model<D, P>::load(const std::string& folder, const LoadOptions& options) {
-    arch::require_supported<typename P::Arch>();
-    auto checkpoint = std::make_shared<io::Checkpoint>(io::Checkpoint::open(folder));
-    io::check_config<D>(checkpoint->config());
-    auto assets = detail::open_assets(folder, checkpoint->config());
-    if constexpr (VisionLanguageDims<D>) {
-        detail::check_layout(assets->image.layout, D::vision, folder + "/preprocessor_config.json");
-        detail::check_layout(assets->video.layout, D::vision, folder + "/video_preprocessor_config.json");
+    if constexpr (Model::refused) {
+        return Model();  // the refusal is the only error
+    } else {
+        arch::require_supported<typename P::Arch>();
+        auto checkpoint = std::make_shared<io::Checkpoint>(io::Checkpoint::open(folder));
+        io::check_config<D>(checkpoint->config());
+        auto assets = detail::open_assets(folder, checkpoint->config());
+        if constexpr (VisionLanguageDims<D>) {
+            detail::check_layout(assets->image.layout, D::vision, folder + "/preprocessor_config.json");
+            detail::check_layout(assets->video.layout, D::vision, folder + "/video_preprocessor_config.json");
+        }
+        Model model(*checkpoint, checkpoint, std::move(assets), options);
+        if (options.log)
+            for (const auto& name : checkpoint->unused()) options.log(folder + ": tensor '" + name + "' is used by nothing in this model");
+        return model;
     }
-    Model model(*checkpoint, checkpoint, std::move(assets), options);
-    if (options.log)
-        for (const auto& name : checkpoint->unused()) options.log(folder + ": tensor '" + name + "' is used by nothing in this model");
-    return model;
 }
 
 }  // namespace qwen3vl

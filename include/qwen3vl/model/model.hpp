@@ -29,6 +29,7 @@ class ModelImpl {
   public:
     using dims = D;
     using policies = P;
+    static constexpr bool refused = false;
     using Text = typename P::Text;
     using Vision = typename P::Vision;
     using Arch = typename P::Arch;
@@ -117,6 +118,7 @@ class RefusedModel {
   public:
     using dims = D;
     using policies = P;
+    static constexpr bool refused = true;
     template <class... A>
     explicit RefusedModel(A&&...) {}
     static MemoryPlan memory_plan(const SessionOptions& = {}, DType = DType::bf16) { return {}; }
@@ -124,8 +126,16 @@ class RefusedModel {
     static constexpr bool preserves_capacity = false;
 };
 
+template <class D, class P, bool Accepted = check<D, P>()>
+struct SelectModel {
+    using type = RefusedModel<D, P>;
+};
 template <class D, class P>
-using ModelBase = std::conditional_t<check<D, P>(), ModelImpl<D, P>, RefusedModel<D, P>>;
+struct SelectModel<D, P, true> {
+    using type = ModelImpl<D, P>;
+};
+template <class D, class P>
+using ModelBase = typename SelectModel<D, P>::type;
 
 }  // namespace detail
 

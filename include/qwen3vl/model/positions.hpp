@@ -16,7 +16,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// their pads. A clip's frame pairs are spans of their own.
 struct Prompt {
     std::vector<int> tokens;
-    std::vector<std::shared_ptr<const VisualFeatures>> visuals;
+    std::vector<std::shared_ptr<const VisualFeatures>> visuals = {};
 };
 
 /// Consecutive pad tokens that one picture or frame pair fills.

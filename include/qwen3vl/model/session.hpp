@@ -258,4 +258,23 @@ class Session {
     bool has_logits_ = false;
 };
 
+/// Stands in for the session of a model that was refused: the same members, so that the refusal is the only error.
+template <class M>
+    requires M::refused
+class Session<M> {
+  public:
+    static constexpr bool can_rewind = true;
+    explicit Session(const M&, const SessionOptions& = {});
+    const M& model() const;
+    std::int64_t length() const;
+    std::int64_t context() const;
+    std::int64_t rope_delta() const;
+    std::shared_ptr<const VisualFeatures> encode(const Patches&, const ProgressCallback& = {}, const TensorHook& = {});
+    void append(const Prompt&, const AppendOptions& = {});
+    void append(int);
+    std::span<const float> logits() const;
+    void rewind(std::int64_t);
+    void reset();
+};
+
 }  // namespace qwen3vl

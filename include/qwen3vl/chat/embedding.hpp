@@ -1,0 +1,70 @@
+#pragma once
+#include <qwen3vl/chat/encode_chat.hpp>
+#include <qwen3vl/chat/media.hpp>
+
+/// Hidden states and pooled embeddings of prompts and pictures: for search, clustering, classification.
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// How rows become one vector.
+enum class Pooling { mean, last };
+
+/// The decoder's view of a message.
+struct HiddenStates {
+    std::vector<int> tokens;    ///< of the rendered message, pads included
+    std::int64_t width = 0;     ///< the decoder's hidden size
+    std::vector<float> values;  ///< [tokens, width], after the final norm
+
+    /// The mean of all rows, or the last one (which has seen all others), scaled to length 1.
+    std::vector<float> pooled(Pooling pooling = Pooling::last) const {
+        std::vector<float> out(static_cast<std::size_t>(width));
+        const auto rows = static_cast<std::int64_t>(tokens.size());
+        for (std::int64_t r = pooling == Pooling::last ? rows - 1 : 0; r < rows; ++r)
+            for (std::int64_t c = 0; c < width; ++c) out[static_cast<std::size_t>(c)] += values[static_cast<std::size_t>(r * width + c)];
+        double squares = 0;
+        for (const float v : out) squares += static_cast<double>(v) * static_cast<double>(v);
+        const auto scale = static_cast<float>(1.0 / std::sqrt(std::max(squares, 1e-30)));
+        for (float& v : out) v *= scale;
+        return out;
+    }
+};
+
+/// The hidden states of one user's message of text, pictures and clips, in the chat format without an answer. The session is emptied first and
+/// holds the message afterwards. Throws as Chat::ask.
+template <class M>
+HiddenStates hidden_states(Session<M>& session, const std::vector<Input>& content, const ProgressCallback& progress = {}) {
+    const auto& assets = session.model().assets();
+    if (!assets || !assets->tokenizer) throw PromptError("hidden states of a message need a tokenizer: expected tokenizer.json in the checkpoint's folder");
+    chat::Message message;
+    std::vector<detail::MediaExtent> extents;
+    Prompt prompt;
+    [[maybe_unused]] FeatureCache none(0);
+    for (const auto& input : content) {
+        if (const auto* text = std::get_if<std::string>(&input)) {
+            message.content.emplace_back(*text);
+            continue;
+        }
+        if constexpr (VisionLanguageDims<typename M::dims>) {
+            const detail::MediaConfig<M> config(*assets);
+            extents.push_back(detail::extent_of<M>(input, config));
+            if (extents.back().clip) message.content.emplace_back(chat::VideoPart{});
+            else message.content.emplace_back(chat::ImagePart{});
+            prompt.visuals.push_back(detail::features_of(session, input, config, none, progress));
+        } else {
+            throw PromptError("this model has no vision tower: it takes text only");
+        }
+    }
+    HiddenStates out;
+    out.tokens = chat::encode_chat(*assets->tokenizer, {{message}, {}}, detail::media_sizes(extents), {.add_generation_prompt = false, .add_vision_id = false}).ids;
+    out.width = M::dims::text.hidden;
+    prompt.tokens = out.tokens;
+    session.reset();
+    session.append(prompt, {.progress = progress, .hook = {}, .hidden = &out.values});
+    return out;
+}
+
+/// The mean of a picture's tokens after the vision tower, scaled to length 1: the picture alone, no words involved.
+inline std::vector<float> pooled_features(const VisualFeatures& features) {
+    return HiddenStates{std::vector<int>(static_cast<std::size_t>(features.tokens())), features.width, features.embedding}.pooled(Pooling::mean);
+}
+
+}  // namespace qwen3vl

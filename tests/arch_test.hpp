@@ -1,0 +1,14 @@
+#pragma once
+// For tests that are compiled once for each instruction set: what runs is what the build asked for.
+#include "catch.hpp"
+#include <qwen3vl/core/arch.hpp>
+
+using Arch = qwen3vl::arch::native;
+static_assert(std::is_same_v<Arch, qwen3vl::arch::QWEN3VL_EXPECTED_ARCH>, "compiled for another instruction set than this test is named after");
+
+namespace qwen3vl_test {
+
+/// Roundings on the way of one addend through a float32 sum over n: one for each vector, and the sum of the lanes.
+inline double sum_depth(std::int64_t n) { return static_cast<double>(n / Arch::floats + 1 + Arch::floats); }
+
+}  // namespace qwen3vl_test

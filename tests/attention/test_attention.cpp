@@ -1,0 +1,51 @@
+#include "fixture.hpp"
+
+using namespace qwen3vl_test;
+
+namespace {
+
+template <class L, class... M>
+struct attentions_of {
+    using type = L;
+};
+template <class L, class M, class... R>
+struct attentions_of<L, M, R...> : attentions_of<concat_t<L, attention::all<M>>, R...> {};
+template <class... M>
+attentions_of<list<>, M...> attentions(list<M...>*);
+
+/// Every algorithm under every mask, and under windows that are shorter than a tile and that end within one.
+using Masks = concat_t<mask::all, list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 7, .sinks = 3}>,
+                                       mask::SlidingWindow<Window{.tokens = 100, .sinks = 70}>>>;
+using Attentions = typename decltype(attentions(static_cast<Masks*>(nullptr)))::type;
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("attention equals its oracle however it is cut and run", "", testing::tuple_t<Attentions>) {
+    using Attention = typename TestType::type;
+    execution::Serial::Team serial(1);
+    execution::Threads<>::Team threads(3);
+    const auto check = [&](const Sequence& s) {
+        CAPTURE(Attention::name, Attention::mask::name, Attention::mask::span, s.tokens, s.kv_heads, s.group, s.head_dim);
+        const auto whole = run<Attention>(s, serial, s.tokens);
+        CHECK(testing::largest_difference(whole, s.expected<typename Attention::mask>()) <= s.tolerance());
+        CHECK(testing::same_bits(run<Attention>(s, threads, s.tokens), whole));
+        for (std::int64_t chunk : {1, 7, 64, 90})
+            if (chunk < s.tokens) CHECK(testing::same_bits(run<Attention>(s, serial, chunk), whole));
+    };
+    for (std::int64_t head_dim : {4, 8, 24, 32, 64, 72, 128}) check(Sequence(70, 2, 2, head_dim));
+    for (std::int64_t tokens : {1, 2, 15, 63, 64, 65, 127, 128, 129, 300}) check(Sequence(tokens, 1, 3, 8));
+    check(Sequence(67, 4, 1, 24));   // multi-head
+    check(Sequence(67, 1, 4, 24));   // multi-query
+    check(Sequence(51, 1, 60, 8));   // a group that exceeds a block of queries
+    check(Sequence(130, 3, 2, 32));  // grouped
+}
+
+TEMPLATE_LIST_TEST_CASE("attention survives scores of hundreds", "", testing::tuple_t<Attentions>) {
+    using Attention = typename TestType::type;
+    execution::Serial::Team team(1);
+    Sequence s(90, 1, 1, 16);
+    for (float& q : s.queries) q *= 100.0f;  // scores within 3 * 100 * 4 = 1200: an exponential without its shift overflows
+    const auto found = run<Attention>(s, team, s.tokens);
+    // as Sequence::tolerance, with the scores a hundred times as large
+    CHECK(testing::largest_difference(found, s.expected<typename Attention::mask>()) <= 100 * s.tolerance());
+}

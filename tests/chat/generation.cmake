@@ -1,0 +1,2 @@
+qwen3vl_test(test_sampler test_sampler.cpp)
+qwen3vl_test(test_chat test_chat.cpp)

@@ -1,0 +1,6 @@
+// expect: qwen3vl: slot activation: the decoder's feed-forward layer is gated
+#include <qwen3vl/model/model.hpp>
+
+namespace q = qwen3vl;
+using M = q::Model<q::models::Tiny, q::Policies<>::with_text<q::TextPolicies<>::with_activation<q::activation::GeluTanh>>>;
+auto plan = M::memory_plan();

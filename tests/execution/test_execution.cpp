@@ -1,0 +1,122 @@
+#include "catch.hpp"
+#include <qwen3vl/concepts/concepts.hpp>
+#include <qwen3vl/core/error.hpp>
+#include <qwen3vl/execution/execution.hpp>
+#include <qwen3vl/testing/type_list.hpp>
+#include <atomic>
+#include <fstream>
+#include <vector>
+
+#include <sys/resource.h>
+
+using namespace qwen3vl;
+
+TEMPLATE_LIST_TEST_CASE("a team runs every task once, on a thread of its own numbers", "", testing::tuple_t<execution::all>) {
+    using Execution = typename TestType::type;
+    static_assert(concepts::Execution<Execution>);
+    for (int size : {0, 1, 2, 3, 7}) {
+        typename Execution::Team team(size);
+        CHECK(team.threads() == Execution::team_size(size));
+        CHECK(team.threads() >= 1);
+        for (std::int64_t count : {0, 1, 2, 3, 8, 100, 1000}) {
+            std::vector<std::atomic<int>> runs(static_cast<std::size_t>(count));
+            std::atomic<int> outside{0};
+            team.run(count, [&](std::int64_t task, int thread) {
+                ++runs[static_cast<std::size_t>(task)];
+                outside += thread < 0 || thread >= team.threads();
+            });
+            int wrong = 0;
+            for (const auto& r : runs) wrong += r != 1;
+            CHECK(wrong == 0);
+            CHECK(outside == 0);
+        }
+    }
+}
+
+TEMPLATE_LIST_TEST_CASE("what a run wrote is there when it returns, run after run", "", testing::tuple_t<execution::all>) {
+    typename TestType::type::Team team(3);
+    std::vector<int> values(50, 0);
+    for (int round = 1; round <= 3000; ++round) {
+        team.run(50, [&](std::int64_t task, int) { values[static_cast<std::size_t>(task)] += round; });
+        if (values != std::vector<int>(50, round * (round + 1) / 2)) FAIL("round " << round);
+    }
+    SUCCEED();
+}
+
+TEMPLATE_LIST_TEST_CASE("no two tasks of one thread overlap", "", testing::tuple_t<execution::all>) {
+    typename TestType::type::Team team(3);
+    std::vector<std::atomic<int>> inside(static_cast<std::size_t>(team.threads()));
+    std::atomic<int> overlaps{0};
+    team.run(500, [&](std::int64_t, int thread) {
+        auto& n = inside[static_cast<std::size_t>(thread)];
+        overlaps += n.fetch_add(1) != 0;
+        n.fetch_sub(1);
+    });
+    CHECK(overlaps == 0);
+}
+
+TEMPLATE_LIST_TEST_CASE("a task's exception reaches the caller, and the team goes on", "", testing::tuple_t<execution::all>) {
+    typename TestType::type::Team team(3);
+    for (std::int64_t bad : {0, 5, 19}) {
+        const auto run = [&] {
+            team.run(20, [&](std::int64_t task, int) {
+                if (task == bad) throw LoadError("task " + std::to_string(bad));
+            });
+        };
+        CHECK_THROWS_AS(run(), LoadError);
+        CHECK_THROWS_WITH(run(), "task " + std::to_string(bad));
+        std::atomic<int> done{0};
+        team.run(20, [&](std::int64_t, int) { ++done; });
+        CHECK(done == 20);
+    }
+    const auto all = [&] { team.run(20, [](std::int64_t, int) { throw LoadError("each"); }); };
+    CHECK_THROWS_WITH(all(), "each");
+}
+
+TEMPLATE_LIST_TEST_CASE("a team that never ran, and many that come and go", "", testing::tuple_t<execution::all>) {
+    for (int i = 0; i < 50; ++i) {
+        typename TestType::type::Team team(4);
+        if (i % 2) team.run(4, [](std::int64_t, int) {});
+    }
+    SUCCEED();
+}
+
+TEST_CASE("a thread count can be part of the type") {
+    CHECK(execution::Threads<ThreadCount{3}>::team_size(0) == 3);
+    CHECK(execution::Threads<ThreadCount{3}>::team_size(2) == 2);
+    CHECK(execution::Threads<>::team_size(0) == execution::physical_cores());
+    CHECK(execution::Threads<>::team_size(-1) == execution::physical_cores());
+    CHECK(execution::Serial::team_size(8) == 1);
+}
+
+TEMPLATE_LIST_TEST_CASE("blocks of rows cover them once", "", testing::tuple_t<execution::all>) {
+    typename TestType::type::Team team(3);
+    for (std::int64_t rows : {1, 2, 7, 8, 9, 100, 1001}) {
+        std::vector<std::atomic<int>> runs(static_cast<std::size_t>(rows));
+        execution::for_row_blocks(team, rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
+            for (std::int64_t r = begin; r < end; ++r) ++runs[static_cast<std::size_t>(r)];
+        });
+        int wrong = 0;
+        for (const auto& r : runs) wrong += r != 1;
+        CHECK(wrong == 0);
+    }
+}
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // sanitizers reserve address space of their own
+TEST_CASE("a team that the system cannot start is refused whole") {
+    long pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    rlimit before{};
+    REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+    rlimit tight = before;
+    tight.rlim_cur = static_cast<rlim_t>(pages) * 4096 + (rlim_t{256} << 20);  // some 30 stacks of 8 MiB
+    REQUIRE(setrlimit(RLIMIT_AS, &tight) == 0);
+    CHECK_THROWS_AS(execution::Threads<>::Team(2000), OutOfMemory);
+    CHECK_THROWS_WITH(execution::Threads<>::Team(2000), Catch::Contains("2000 threads"));
+    REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+    execution::Threads<>::Team team(2);
+    std::atomic<int> done{0};
+    team.run(9, [&](std::int64_t, int) { ++done; });
+    CHECK(done == 9);
+}
+#endif

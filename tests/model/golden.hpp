@@ -1,0 +1,34 @@
+#pragma once
+#include "catch.hpp"
+#include <qwen3vl/io/checkpoint.hpp>
+#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/testing/golden.hpp>
+#include <filesystem>
+
+namespace qwen3vl_test {
+
+using namespace qwen3vl;
+
+/// Every case of a folder against a checkpoint, for chunks of 1 and 7 tokens and whole.
+template <class D, class Bundle>
+void check_golden_folder(const std::string& name, int expected_cases) {
+    const auto checkpoint = std::make_shared<io::Checkpoint>(io::Checkpoint::open(QWEN3VL_TEST_DATA "/" + name));
+    const Model<D, Bundle> model(*checkpoint, checkpoint, nullptr, {});
+    CHECK(checkpoint->unused().empty());
+    int cases = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(QWEN3VL_TEST_DATA "/" + name + "_cases")) {
+        const auto file = io::SafetensorsFile::open(entry.path().string());
+        ++cases;
+        for (int chunk : {1, 7, 0}) {
+            const auto rows = testing::check_golden_case(model, file, chunk, 2);
+            CHECK(rows.size() >= 5);
+            for (const auto& row : rows) {
+                CAPTURE(entry.path().filename().string(), chunk, row.tensor, row.relative, row.note);
+                CHECK(row.pass);
+            }
+        }
+    }
+    CHECK(cases == expected_cases);
+}
+
+}  // namespace qwen3vl_test

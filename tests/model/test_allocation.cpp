@@ -1,0 +1,81 @@
+#include "counting_malloc.hpp"
+#include "prompts.hpp"
+#include <cstdlib>
+
+using namespace qwen3vl_test;
+
+namespace {
+
+using D = models::Tiny;
+
+template <class Bundle, class Execution>
+using With = Model<D, Policies<Choice<slot::text, typename Bundle::Text>, Choice<slot::vision, typename Bundle::Vision>, Choice<slot::execution, Execution>>>;
+
+template <class M>
+void check_decode() {
+    const auto model = testing::synthetic_model<M>();
+    Session<M> session(model, {.context = 300});
+    const auto prompt = picture_prompt<D>(session, {{1, 4, 4}});
+    session.append(prompt);
+    const auto tokens = words(270);
+    std::int64_t largest = 0;
+    for (const int token : tokens) {  // across tiles of the cache, up to the last token that fits
+        const auto before = allocations.load();
+        session.append(token);
+        const auto logits = session.logits();
+        largest = std::max(largest, allocations.load() - before);
+        REQUIRE(std::isfinite(logits[0]));
+    }
+    CHECK(largest == 0);
+}
+
+bool counts() {
+    if (!QWEN3VL_COUNTS_ALLOCATIONS) WARN("SKIPPED: allocations are not counted under a sanitizer");
+    return QWEN3VL_COUNTS_ALLOCATIONS;
+}
+
+}  // namespace
+
+TEST_CASE("the counter counts") {
+    if (!counts()) return;
+    const auto before = allocations.load(), held = bytes_held.load();
+    auto* volatile a = new char[100];
+    void* volatile b = std::aligned_alloc(64, 640);
+    CHECK(allocations.load() - before == 2);
+    CHECK(bytes_held.load() - held >= 740);
+    delete[] a;
+    std::free(b);
+    CHECK(bytes_held.load() == held);
+}
+
+TEST_CASE("a decode step makes no heap allocation, on one thread") {
+    if (!counts()) return;
+    check_decode<With<bundles::float32, execution::Serial>>();
+    check_decode<With<bundles::dense, execution::Serial>>();
+}
+
+TEST_CASE("a decode step makes no heap allocation, on several threads and over a ring") {
+    if (!counts()) return;
+    check_decode<With<bundles::bf16, execution::Threads<ThreadCount{3}>>>();
+    check_decode<With<bundles::window, execution::Threads<ThreadCount{2}>>>();
+}
+
+TEST_CASE("encoding a picture stays within its plan") {
+    if (!counts()) return;
+    using M = With<bundles::bf16, execution::Threads<>>;
+    const auto model = testing::synthetic_model<M>();
+    for (const Grid grid : {Grid{1, 4, 6}, Grid{1, 48, 40}, Grid{3, 20, 20}}) {
+        const SessionOptions options{.context = 64, .chunk = 64, .threads = 2, .largest_picture = grid};
+        std::int64_t planned = 0;
+        for (const auto& part : M::memory_plan(options).parts)
+            if (part.name.starts_with("picture")) planned = part.bytes;
+        Session<M> session(model, options);
+        const auto before = bytes_held.load();
+        const auto patches = testing::synthetic_patches(D::vision, grid);
+        peak_bytes = bytes_held.load();
+        const auto features = session.encode(patches);
+        CAPTURE(grid.t, grid.h, grid.w, planned);
+        CHECK(peak_bytes.load() - before <= planned + 16384);  // a page or so for vectors of small things
+        CHECK(peak_bytes.load() - before >= planned * 9 / 10);
+    }
+}

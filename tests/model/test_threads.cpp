@@ -1,0 +1,54 @@
+#include "prompts.hpp"
+#include <thread>
+
+using namespace qwen3vl_test;
+
+namespace {
+
+using D = models::Tiny;
+using M = Model<D, bundles::float32>;
+
+/// Encodes a picture, prefills and decodes, with numbers of its own.
+std::vector<float> conversation(const M& model, std::uint64_t seed, int threads) {
+    Session<M> session(model, {.context = 120, .chunk = 16, .threads = threads});
+    Prompt p;
+    p << words(10 + seed, seed);
+    add_visual<D>(p, session.encode(testing::synthetic_patches(D::vision, {1, 4, 4 + 2 * static_cast<int>(seed)}, seed)));
+    p << words(20, seed + 1);
+    session.append(p);
+    std::vector<float> all = logits_of(session);
+    for (const int token : words(10, seed + 2)) {
+        session.append(token);
+        const auto l = session.logits();
+        all.insert(all.end(), l.begin(), l.end());
+    }
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("sessions in several threads share one model") {
+    const auto model = testing::synthetic_model<M>();
+    std::vector<std::vector<float>> alone, together(4);
+    for (std::uint64_t i = 0; i < 4; ++i) alone.push_back(conversation(model, i, 1));
+    for (int round = 0; round < 3; ++round) {
+        {
+            std::vector<std::jthread> threads;
+            for (std::uint64_t i = 0; i < 4; ++i) threads.emplace_back([&, i] { together[i] = conversation(model, i, 1 + static_cast<int>(i % 3)); });
+        }
+        for (std::size_t i = 0; i < 4; ++i) CHECK(testing::same_bits(together[i], alone[i]));
+    }
+}
+
+TEST_CASE("a picture encoded by one session serves others at the same time") {
+    const auto model = testing::synthetic_model<M>();
+    Session<M> encoder(model, {.context = 1, .threads = 1});
+    const auto prompt = picture_prompt<D>(encoder, {{1, 4, 6}});
+    const auto expected = run(model, prompt);
+    std::vector<std::vector<float>> found(3);
+    {
+        std::vector<std::jthread> threads;
+        for (auto& f : found) threads.emplace_back([&] { f = run(model, prompt, 5); });
+    }
+    for (const auto& f : found) CHECK(testing::same_bits(f, expected));
+}
