@@ -1,6 +1,6 @@
 // Activations: rows of the feed-forward layer's width, for a step and for a chunk.
-#include "slot_bench.hpp"
 #include <qwen3vl/activation/activation.hpp>
+#include "slot_bench.hpp"
 
 namespace {
 
@@ -14,8 +14,10 @@ void add_rows(std::int64_t rows) {
         bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, rows, [&] {
             for (std::int64_t r = 0; r < rows; ++r) {
                 const auto at = static_cast<std::size_t>(r * width);
-                if constexpr (Activation::gated) Activation::template row<bench::Arch>(gate.data() + at, x.data() + at, width, out.data() + at);
-                else Activation::template row<bench::Arch>(x.data() + at, width, out.data() + at);
+                if constexpr (Activation::gated)
+                    Activation::template row<bench::Arch>(gate.data() + at, x.data() + at, width, out.data() + at);
+                else
+                    Activation::template row<bench::Arch>(x.data() + at, width, out.data() + at);
             }
             benchmark::ClobberMemory();
         });

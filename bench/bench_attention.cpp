@@ -1,10 +1,10 @@
 // Attention algorithms over masks and codecs: a decode step, a 512-token chunk of prefill, and a picture in the tower.
-#include "slot_bench.hpp"
 #include <qwen3vl/attention/attention.hpp>
 #include <qwen3vl/attention/heads.hpp>
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
 #include <qwen3vl/memory/arena.hpp>
+#include "slot_bench.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -28,7 +28,9 @@ struct Work {
     q::attention::Heads heads;
 
     Work(int threads, std::int64_t tokens, std::int64_t kv_heads, std::int64_t group, std::int64_t channels, std::int64_t first, std::int64_t keys)
-        : team(threads), queries(bench::random_floats(tokens * kv_heads * group * channels)), out(queries.size()),
+        : team(threads),
+          queries(bench::random_floats(tokens * kv_heads * group * channels)),
+          out(queries.size()),
           scratch(q::aligned_floats(static_cast<std::size_t>(threads * q::attention::scratch_floats<Attention>(group, channels, keys)))),
           heads{queries.data(), tokens, kv_heads, group, channels, channels, first, keys, out.data(), kv_heads * group * channels} {
         for (auto& x : queries) x *= 0.09f;  // 1 / sqrt(head_dim)
@@ -40,12 +42,15 @@ struct Work {
         using Mask = typename Attention::mask;
         const double pairs = visible_pairs<Mask>(heads.first, heads.tokens, heads.keys), rows = static_cast<double>(heads.kv_heads * heads.group);
         double keys = 0;  // that some query sees
-        for (const auto& range : Mask::ranges(heads.first, heads.first + heads.tokens - 1, heads.keys)) keys += static_cast<double>(std::max<std::int64_t>(0, range.end - range.begin));
+        for (const auto& range : Mask::ranges(heads.first, heads.first + heads.tokens - 1, heads.keys))
+            keys += static_cast<double>(std::max<std::int64_t>(0, range.end - range.begin));
         const double bytes = keys * static_cast<double>(heads.kv_heads) * key_bytes;
-        bench::measure(state, team.threads(), {.operations = 4 * pairs * rows * static_cast<double>(heads.channels), .bytes = bytes, .footprint = static_cast<std::int64_t>(bytes)}, heads.tokens, [&] {
-            q::attention::attend<bench::Arch, Attention>(team, heads, tile, scratch.get());
-            benchmark::ClobberMemory();
-        });
+        bench::measure(state, team.threads(),
+                       {.operations = 4 * pairs * rows * static_cast<double>(heads.channels), .bytes = bytes, .footprint = static_cast<std::int64_t>(bytes)},
+                       heads.tokens, [&] {
+                           q::attention::attend<bench::Arch, Attention>(team, heads, tile, scratch.get());
+                           benchmark::ClobberMemory();
+                       });
     }
 };
 
@@ -56,18 +61,22 @@ std::string row_name(const char* mode) {
 
 template <class Attention, class Codec>
 void add_text(const char* mode, std::int64_t tokens, std::int64_t keys, int threads) {
-    bench::add(row_name<Attention>(mode) + "/" + Codec::name + "/keys:" + std::to_string(keys) + "/threads:" + std::to_string(threads), [=](benchmark::State& state) {
-        using Cache = q::kv_cache::Contiguous<Codec>;
-        constexpr auto d = bench::Full::text;
-        const q::kv_cache::Extent extent{d.kv_heads, q::kv_cache::padded_channels(d.head_dim), keys, Attention::mask::span, Attention::mask::sinks};
-        q::memory::Arena memory(Cache::bytes(extent));
-        typename Cache::Layer cache(memory.take(Cache::bytes(extent)), extent);
-        const auto rows = bench::random_floats(keys + 2 * extent.channels, 2);
-        for (std::int64_t t = 0; t < keys; ++t)
-            for (std::int64_t h = 0; h < d.kv_heads; ++h) cache.template write<bench::Arch>(h, t, rows.data() + t, rows.data() + t + extent.channels);
-        Work<Attention> work(threads, tokens, d.kv_heads, d.group(), extent.channels, keys - tokens, keys);
-        work.measure(state, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, keys); }, static_cast<double>(2 * extent.channels) * sizeof(typename Codec::element));
-    });
+    bench::add(row_name<Attention>(mode) + "/" + Codec::name + "/keys:" + std::to_string(keys) + "/threads:" + std::to_string(threads),
+               [=](benchmark::State& state) {
+                   using Cache = q::kv_cache::Contiguous<Codec>;
+                   constexpr auto d = bench::Full::text;
+                   const q::kv_cache::Extent extent{d.kv_heads, q::kv_cache::padded_channels(d.head_dim), keys, Attention::mask::span, Attention::mask::sinks};
+                   q::memory::Arena memory(Cache::bytes(extent));
+                   typename Cache::Layer cache(memory.take(Cache::bytes(extent)), extent);
+                   const auto rows = bench::random_floats(keys + 2 * extent.channels, 2);
+                   for (std::int64_t t = 0; t < keys; ++t)
+                       for (std::int64_t h = 0; h < d.kv_heads; ++h)
+                           cache.template write<bench::Arch>(h, t, rows.data() + t, rows.data() + t + extent.channels);
+                   Work<Attention> work(threads, tokens, d.kv_heads, d.group(), extent.channels, keys - tokens, keys);
+                   work.measure(
+                       state, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, keys); },
+                       static_cast<double>(2 * extent.channels) * sizeof(typename Codec::element));
+               });
 }
 
 template <class Attention>

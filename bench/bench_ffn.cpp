@@ -1,8 +1,8 @@
 // Feed-forward layers over the weight formats: the 2B's decoder, a step and a chunk.
-#include "slot_bench.hpp"
 #include <qwen3vl/activation/activation.hpp>
 #include <qwen3vl/ffn/gated.hpp>
 #include <qwen3vl/testing/synthetic_source.hpp>
+#include "slot_bench.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -10,25 +10,32 @@ using Ffns = q::list<q::ffn::Gated>;
 
 template <class Ffn, class Format>
 void add_ffn(std::int64_t tokens, int threads) {
-    bench::add("ffn/" + std::string(Ffn::name) + "/" + Format::name + "/tokens:" + std::to_string(tokens) + "/threads:" + std::to_string(threads), [=](benchmark::State& state) {
-        using Traits = q::weights::traits<Format>;
-        using Source = q::testing::SyntheticSource;
-        constexpr std::int64_t hidden = bench::Full::text.hidden, inner = bench::Full::text.ffn;
-        Source source(Source::part<Format>(), Source::part<Format>());
-        q::execution::Threads<>::Team team(threads);
-        const auto load = [&](const char* name, std::int64_t rows, std::int64_t cols) { return Traits::load(source.take(name, {rows, cols}), name, rows, cols, team); };
-        const struct {
-            q::weights::MatrixOf<Format> gate, up, down;
-        } layer{load("gate", inner, hidden), load("up", inner, hidden), load("down", hidden, inner)};
-        auto x = bench::random_floats(tokens * hidden);
-        std::vector<float> scratch(static_cast<std::size_t>(tokens * inner)), y(x.size());
-        const std::int64_t bytes = 2 * Traits::bytes(inner, hidden) + Traits::bytes(hidden, inner);
-        const bench::Part part{.operations = 6.0 * static_cast<double>(tokens * inner * hidden), .format = Format::name, .bytes = static_cast<double>(bytes), .footprint = bytes};
-        bench::measure(state, threads, part, tokens, [&] {
-            Ffn::template add<bench::Arch, Format, q::activation::SwiGLU>(team, layer, q::Matrix(x.data(), tokens, hidden), q::Matrix(scratch.data(), tokens, inner), q::Matrix(y.data(), tokens, hidden));
-            benchmark::ClobberMemory();
-        });
-    });
+    bench::add("ffn/" + std::string(Ffn::name) + "/" + Format::name + "/tokens:" + std::to_string(tokens) + "/threads:" + std::to_string(threads),
+               [=](benchmark::State& state) {
+                   using Traits = q::weights::traits<Format>;
+                   using Source = q::testing::SyntheticSource;
+                   constexpr std::int64_t hidden = bench::Full::text.hidden, inner = bench::Full::text.ffn;
+                   Source source(Source::part<Format>(), Source::part<Format>());
+                   q::execution::Threads<>::Team team(threads);
+                   const auto load = [&](const char* name, std::int64_t rows, std::int64_t cols) {
+                       return Traits::load(source.take(name, {rows, cols}), name, rows, cols, team);
+                   };
+                   const struct {
+                       q::weights::MatrixOf<Format> gate, up, down;
+                   } layer{load("gate", inner, hidden), load("up", inner, hidden), load("down", hidden, inner)};
+                   auto x = bench::random_floats(tokens * hidden);
+                   std::vector<float> scratch(static_cast<std::size_t>(tokens * inner)), y(x.size());
+                   const std::int64_t bytes = 2 * Traits::bytes(inner, hidden) + Traits::bytes(hidden, inner);
+                   const bench::Part part{.operations = 6.0 * static_cast<double>(tokens * inner * hidden),
+                                          .format = Format::name,
+                                          .bytes = static_cast<double>(bytes),
+                                          .footprint = bytes};
+                   bench::measure(state, threads, part, tokens, [&] {
+                       Ffn::template add<bench::Arch, Format, q::activation::SwiGLU>(
+                           team, layer, q::Matrix(x.data(), tokens, hidden), q::Matrix(scratch.data(), tokens, inner), q::Matrix(y.data(), tokens, hidden));
+                       benchmark::ClobberMemory();
+                   });
+               });
 }
 
 }  // namespace

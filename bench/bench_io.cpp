@@ -1,9 +1,9 @@
 // Text and pictures on their way in: the tokenizer over kinds of text, and preprocessing of pictures. Rows state bytes of input; the limit is
 // reading and writing at that footprint.
-#include "slot_bench.hpp"
 #include <qwen3vl/io/preprocess.hpp>
 #include <qwen3vl/io/tokenizer.hpp>
 #include <qwen3vl/io/tokenizer_json.hpp>
+#include "slot_bench.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -31,7 +31,8 @@ void add_preprocess(int width, int height) {
         const q::PreprocessorConfig config;
         const auto floats = q::preprocess(image, config).values.size();
         const auto bytes = static_cast<std::int64_t>(image.width()) * image.height() * 3 + static_cast<std::int64_t>(floats * sizeof(float));
-        bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, std::int64_t{width} * height, [&] { benchmark::DoNotOptimize(q::preprocess(image, config)); });
+        bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, std::int64_t{width} * height,
+                       [&] { benchmark::DoNotOptimize(q::preprocess(image, config)); });
     });
 }
 

@@ -1,7 +1,7 @@
 // Caches over their codecs: writing a chunk's keys and values of all heads, and reading every tile of them as float32.
-#include "slot_bench.hpp"
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/memory/arena.hpp>
+#include "slot_bench.hpp"
 
 namespace {
 namespace q = qwen3vl;

@@ -1,7 +1,7 @@
 // Masks: finding the tiles of a chunk's blocks, and hiding keys in the tile on the diagonal.
-#include "slot_bench.hpp"
 #include <qwen3vl/attention/heads.hpp>
 #include <qwen3vl/mask/mask.hpp>
+#include "slot_bench.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -38,12 +38,13 @@ void add_hide() {
         constexpr std::int64_t rows = q::attention::block_rows, keys = q::kv_cache::tile_keys, blocks = 16;
         auto scores = bench::random_floats(rows * keys);
         const q::attention::QueryBlock block{nullptr, rows, 0, bench::Full::text.group(), 1024, 1024 + rows / bench::Full::text.group()};
-        bench::measure(state, 1, {.bytes = static_cast<double>(blocks * rows * keys * 4), .footprint = rows * keys * 4, .writes = true}, blocks * rows * keys, [&] {
-            for (std::int64_t i = 0; i < blocks; ++i) {
-                q::attention::hide<Mask>(block, 1024 - keys / 2, keys, scores.data(), keys);
-                benchmark::ClobberMemory();
-            }
-        });
+        bench::measure(state, 1, {.bytes = static_cast<double>(blocks * rows * keys * 4), .footprint = rows * keys * 4, .writes = true}, blocks * rows * keys,
+                       [&] {
+                           for (std::int64_t i = 0; i < blocks; ++i) {
+                               q::attention::hide<Mask>(block, 1024 - keys / 2, keys, scores.data(), keys);
+                               benchmark::ClobberMemory();
+                           }
+                       });
     });
 }
 

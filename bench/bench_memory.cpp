@@ -1,6 +1,6 @@
 // Memory policies: taking a session's block from the system with its pages, and handing out parts of it.
-#include "slot_bench.hpp"
 #include <qwen3vl/memory/arena.hpp>
+#include "slot_bench.hpp"
 
 namespace {
 namespace q = qwen3vl;

@@ -1,6 +1,6 @@
 // Norms: rows of the decoder's width, of a head and of the tower's width.
-#include "slot_bench.hpp"
 #include <qwen3vl/norm/norm.hpp>
+#include "slot_bench.hpp"
 
 namespace {
 
@@ -12,7 +12,8 @@ void add_rows(const char* of, std::int64_t rows, std::int64_t width) {
         const auto weight = bench::random_floats(width, 2), bias = bench::random_floats(width, 3);
         const std::int64_t bytes = 2 * rows * width * 4;
         bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, rows, [&] {
-            for (std::int64_t r = 0; r < rows; ++r) Norm::template row<bench::Arch>(x.data() + r * width, weight.data(), bias.data(), 1e-6f, width, out.data() + r * width);
+            for (std::int64_t r = 0; r < rows; ++r)
+                Norm::template row<bench::Arch>(x.data() + r * width, weight.data(), bias.data(), 1e-6f, width, out.data() + r * width);
             benchmark::ClobberMemory();
         });
     });

@@ -1,8 +1,8 @@
 // Positions: angles of the decoder's and the tower's rotary embeddings, the turning of heads, and the tower's table.
-#include "slot_bench.hpp"
+#include <array>
 #include <qwen3vl/kernels/rows.hpp>
 #include <qwen3vl/position/position.hpp>
-#include <array>
+#include "slot_bench.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -15,7 +15,8 @@ void add_angles(const D& dims, int head_dim, std::int64_t tokens, const Position
         const std::int64_t half = head_dim / 2, bytes = 2 * tokens * half * 4;
         std::vector<float> cosines(static_cast<std::size_t>(tokens * half)), sines(cosines.size());
         bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, tokens, [&] {
-            for (std::int64_t i = 0; i < tokens; ++i) q::position::angles<Rotary>(dims, frequencies, position(i), cosines.data() + i * half, sines.data() + i * half);
+            for (std::int64_t i = 0; i < tokens; ++i)
+                q::position::angles<Rotary>(dims, frequencies, position(i), cosines.data() + i * half, sines.data() + i * half);
             benchmark::ClobberMemory();
         });
     });
@@ -31,7 +32,8 @@ void add_rotate(const char* of, std::int64_t heads, std::int64_t head_dim, std::
             for (std::int64_t t = 0; t < tokens; ++t)
                 for (std::int64_t h = 0; h < heads; ++h) {
                     const float* cosines = angles.data() + t * head_dim;
-                    q::kernels::rotate_row<bench::Arch>(x.data() + (t * heads + h) * head_dim, cosines, cosines + head_dim / 2, head_dim / 2, out.data() + (t * heads + h) * head_dim);
+                    q::kernels::rotate_row<bench::Arch>(x.data() + (t * heads + h) * head_dim, cosines, cosines + head_dim / 2, head_dim / 2,
+                                                        out.data() + (t * heads + h) * head_dim);
                 }
             benchmark::ClobberMemory();
         });
@@ -61,10 +63,14 @@ int main(int argc, char** argv) {
     constexpr auto vision = bench::Full::vision;
     q::for_each_type<q::position::text_all>([&]<class T>(T) {
         for (const int tokens : {1, 512})
-            add_angles<typename T::type>(text, text.head_dim, tokens, [](std::int64_t i) { return std::array{static_cast<int>(i), static_cast<int>(i) / 7, static_cast<int>(i) % 7}; });
+            add_angles<typename T::type>(text, text.head_dim, tokens, [](std::int64_t i) {
+                return std::array{static_cast<int>(i), static_cast<int>(i) / 7, static_cast<int>(i) % 7};
+            });
     });
     q::for_each_type<q::position::vision_all>([&]<class T>(T) {
-        add_angles<typename T::type::rotary>(vision, vision.head_dim(), 1024, [](std::int64_t i) { return std::array{static_cast<int>(i) / 32, static_cast<int>(i) % 32}; });
+        add_angles<typename T::type::rotary>(vision, vision.head_dim(), 1024, [](std::int64_t i) {
+            return std::array{static_cast<int>(i) / 32, static_cast<int>(i) % 32};
+        });
         add_table<typename T::type::table>(64);
     });
     add_rotate("text", text.heads + text.kv_heads, text.head_dim, 512);

@@ -1,9 +1,9 @@
 #pragma once
-#include <qwen3vl/kernels/simd.hpp>
+#include <immintrin.h>
 #include <array>
 #include <cstdint>
 #include <cstring>
-#include <immintrin.h>
+#include <qwen3vl/kernels/simd.hpp>
 #include <utility>
 #include <vector>
 
@@ -50,7 +50,8 @@ void run_chains(std::int64_t rounds, Step&& step) {
             ((sum[I] = step(sum[I], at + I)), ...);
         }
         sink = (first_float(sum[I]) + ...);
-    }(std::make_index_sequence<chain_count>{});
+    }
+    (std::make_index_sequence<chain_count>{});
 }
 
 /// A sequence of instructions: its name, the operations of one round (a multiply-add counts two) and their unit, and the loop.
@@ -177,8 +178,9 @@ inline void run_update(float* p, std::int64_t n) {
 
 inline const std::vector<Pattern>& patterns() {
     static const std::vector<Pattern> all = {
-        {"1 stream", 1, run_read<1, 0>},         {"1 stream, prefetched", 1, run_read<1, 2048>}, {"2 streams", 1, run_read<2, 0>},
-        {"4 streams, prefetched", 1, run_read<4, 1024>}, {"8 streams", 1, run_read<8, 0>},           {"8 streams, prefetched", 1, run_read<8, 1024>},
+        {"1 stream", 1, run_read<1, 0>},  {"1 stream, prefetched", 1, run_read<1, 2048>},
+        {"2 streams", 1, run_read<2, 0>}, {"4 streams, prefetched", 1, run_read<4, 1024>},
+        {"8 streams", 1, run_read<8, 0>}, {"8 streams, prefetched", 1, run_read<8, 1024>},
         {"update", 2, run_update},
     };
     return all;

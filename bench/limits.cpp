@@ -1,9 +1,9 @@
 // limits: what this machine can do at most: arithmetic by sequence of instructions, and reading by footprint, for one thread and for all.
 #include "limits.hpp"
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 #include <cstdio>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 namespace {
 

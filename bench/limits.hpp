@@ -1,17 +1,18 @@
 #pragma once
-#include "limit_kernels.hpp"
-#include <qwen3vl/core/aligned.hpp>
-#include <qwen3vl/core/checked.hpp>
-#include <qwen3vl/execution/execution.hpp>
-#include <qwen3vl/memory/arena.hpp>
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <fstream>
 #include <map>
+#include <qwen3vl/core/aligned.hpp>
+#include <qwen3vl/core/checked.hpp>
+#include <qwen3vl/execution/execution.hpp>
+#include <qwen3vl/memory/arena.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
+#include "limit_kernels.hpp"
 
 /// What a machine can do at most, measured beside the work that is compared with it.
 namespace bench {
@@ -23,7 +24,8 @@ inline double seconds_since(Clock::time_point start) { return std::chrono::durat
 inline std::string machine() {
     std::ifstream info("/proc/cpuinfo");
     for (std::string line; std::getline(info, line);)
-        if (line.starts_with("model name")) return line.substr(line.find(':') + 2) + ", " + std::to_string(q::execution::physical_cores()) + " cores, " + Arch::name;
+        if (line.starts_with("model name"))
+            return line.substr(line.find(':') + 2) + ", " + std::to_string(q::execution::physical_cores()) + " cores, " + Arch::name;
     return std::string("unknown CPU, ") + Arch::name;
 }
 
@@ -52,19 +54,16 @@ class Limits {
 
     /// Operations a second of a chain (see chains()) on all threads. Throws std::invalid_argument for a chain that is not compiled.
     double peak(std::string_view chain) {
-        const auto known = peaks_.find(chain);
-        if (known != peaks_.end()) return known->second;
-        return peaks_[std::string(chain)] = measure_peak(find(chain));
+        Peak& p = peaks_[find(chain).name];
+        if (p.best == 0) measure_peak(find(chain), p);
+        return p.best;
     }
     /// Bytes a second when all threads read `footprint` bytes again and again, by the best of several patterns.
     double read(std::int64_t footprint) { return streaming(footprint).read; }
     /// The same when what is written counts too, reading alone included.
     double move(std::int64_t footprint) { return streaming(footprint).move; }
 
-    void again(std::string_view chain) {
-        double& best = peaks_[std::string(chain)];
-        best = std::max(best, measure_peak(find(chain)));
-    }
+    void again(std::string_view chain) { measure_peak(find(chain), peaks_[find(chain).name]); }
     void again(std::int64_t footprint) { measure_streaming(footprint, streams_[rounded(footprint)]); }
 
     /// The pattern that was best at reading so far.
@@ -97,6 +96,10 @@ class Limits {
     std::int64_t bytes() const { return size_; }
 
   private:
+    struct Peak {
+        double best = 0;             ///< operations a second
+        std::int64_t rounds = 1000;  ///< of one measurement
+    };
     struct Streaming {
         double read = 0, move = 0;
         const char* pattern = "";
@@ -128,12 +131,11 @@ class Limits {
         return best;
     }
 
-    double measure_peak(const Chain& chain) {
-        std::int64_t rounds = 1000;
-        double time = 0;
-        while ((time = best_time(1, [&](int) { chain.run(rounds); })) < seconds_) rounds *= time < seconds_ / 8 ? 4 : 2;
-        time = std::min(time, best_time(6, [&](int) { chain.run(rounds); }));
-        return static_cast<double>(rounds) * chain_count * chain.operations * team_.threads() / time;
+    void measure_peak(const Chain& chain, Peak& p) {
+        const auto time_rounds = [&](int repetitions) { return best_time(repetitions, [&](int) { chain.run(p.rounds); }); };
+        if (p.best == 0)
+            for (double time = 0; (time = time_rounds(1)) < seconds_;) p.rounds *= time < seconds_ / 8 ? 4 : 2;
+        p.best = std::max(p.best, static_cast<double>(p.rounds) * chain_count * chain.operations * team_.threads() / time_rounds(6));
     }
 
     Streaming& streaming(std::int64_t footprint) {
@@ -165,7 +167,7 @@ class Limits {
 
     q::execution::Threads<>::Team team_;
     double seconds_;
-    std::map<std::string, double, std::less<>> peaks_;
+    std::map<std::string_view, Peak> peaks_;
     std::map<std::int64_t, Streaming> streams_;
     q::memory::Arena memory_;
     float* data_ = nullptr;
@@ -176,9 +178,9 @@ class Limits {
 struct Part {
     double operations = 0;
     const char* format = "float32";  ///< of the weights: see chains_for_format
-    double bytes = 0;            ///< read, or read and written
-    std::int64_t footprint = 0;  ///< bytes of memory that the bytes come from
-    bool writes = false;         ///< whether `bytes` counts written ones
+    double bytes = 0;                ///< read, or read and written
+    std::int64_t footprint = 0;      ///< bytes of memory that the bytes come from
+    bool writes = false;             ///< whether `bytes` counts written ones
 };
 
 /// Seconds that a part takes at least: it is bound by arithmetic or by memory.

@@ -1,10 +1,10 @@
 // model_bench: how fast whole models of synthetic weights are, each figure beside the limit that this machine had in the same minutes.
 #include "model_bench.hpp"
 #include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <set>
 
 namespace {
@@ -88,7 +88,8 @@ std::vector<const bench::Entry*> chosen(const Options& o) {
     for (const auto& e : bench::entries()) known += std::string(known.empty() ? "" : ", ") + e.dims + "/" + e.bundle;
     for (const auto& bundle : o.bundles) {
         const auto all = bench::entries();
-        const auto e = std::find_if(all.begin(), all.end(), [&](const auto& entry) { return entry.dims == o.dims && (bundle == "all" || entry.bundle == bundle); });
+        const auto e =
+            std::find_if(all.begin(), all.end(), [&](const auto& entry) { return entry.dims == o.dims && (bundle == "all" || entry.bundle == bundle); });
         if (e == all.end()) throw q::ConfigError("no model " + o.dims + "/" + bundle + " is compiled; compiled are " + known);
         for (const auto& entry : all)
             if (entry.dims == o.dims && (bundle == "all" || entry.bundle == bundle)) out.push_back(&entry);
@@ -102,7 +103,8 @@ void run(const Options& o) {
     bench::Limits limits(o.threads);
     std::int64_t footprint = 0;
     json rows = json::array();
-    std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %12s\n", bench::machine().c_str(), limits.threads(), "work", "bundle", "value", "limit", "unit", "share", "peak MiB");
+    std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %12s\n", bench::machine().c_str(), limits.threads(), "work", "bundle", "value", "limit", "unit",
+                "share", "peak MiB");
     for (const auto* entry : models) {
         const auto model = entry->load(limits.threads());
         for (const auto& work : o.works) {
@@ -114,11 +116,14 @@ void run(const Options& o) {
                 const bool limited = !row.best.parts.empty();
                 const double value = row.in_unit(row.best.seconds), limit = limited ? row.in_unit(row.least) : 0.0;
                 std::printf("%-16s %-10s %12.4g ", row.best.name.c_str(), entry->bundle, value);
-                if (limited) std::printf("%12.4g %-9s %6.1f%%", limit, row.unit(), 100 * row.share());
-                else std::printf("%12s %-9s %7s", "-", row.unit(), "-");
+                if (limited)
+                    std::printf("%12.4g %-9s %6.1f%%", limit, row.unit(), 100 * row.share());
+                else
+                    std::printf("%12s %-9s %7s", "-", row.unit(), "-");
                 std::printf(" %12lld\n", static_cast<long long>(memory >> 20));
                 std::fflush(stdout);
-                json j = {{"work", row.best.name}, {"bundle", entry->bundle}, {"arch", bench::Arch::name}, {"threads", limits.threads()}, {"value", value}, {"unit", row.unit()}};
+                json j = {{"work", row.best.name},       {"bundle", entry->bundle}, {"arch", bench::Arch::name},
+                          {"threads", limits.threads()}, {"value", value},          {"unit", row.unit()}};
                 j["limit"] = limited ? json(limit) : json(nullptr);
                 j["share"] = limited ? json(row.share()) : json(nullptr);
                 j["peak_memory_bytes"] = memory;

@@ -1,10 +1,10 @@
 #pragma once
-#include "limits.hpp"
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+#include "limits.hpp"
 
 /// The seam between model_bench's program and the compiled models, each of which stands in a file of its own.
 namespace bench {

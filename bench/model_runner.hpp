@@ -1,10 +1,10 @@
 #pragma once
-#include "model_bench.hpp"
+#include <array>
+#include <optional>
 #include <qwen3vl/io/preprocess.hpp>
 #include <qwen3vl/model/session.hpp>
 #include <qwen3vl/testing/synthetic_source.hpp>
-#include <array>
-#include <optional>
+#include "model_bench.hpp"
 
 namespace bench {
 
@@ -28,12 +28,18 @@ class Runner : public LoadedModel {
     void prepare(std::string_view work) override {
         finish();
         work_ = work;
-        if (work == "decode") begin_decode(32);
-        else if (work == "decode4096") begin_decode(4096 - steps * 4);
-        else if (work == "prefill512") begin_prefill(512);
-        else if (work == "prefill4096") begin_prefill(4096);
-        else if constexpr (sees) begin_picture(work == "image1024" ? 1024 : 512);
-        else throw q::PromptError(std::string(D::name) + " sees no pictures: " + std::string(work));
+        if (work == "decode")
+            begin_decode(32);
+        else if (work == "decode4096")
+            begin_decode(4096 - steps * 4);
+        else if (work == "prefill512")
+            begin_prefill(512);
+        else if (work == "prefill4096")
+            begin_prefill(4096);
+        else if constexpr (sees)
+            begin_picture(work == "image1024" ? 1024 : 512);
+        else
+            throw q::PromptError(std::string(D::name) + " sees no pictures: " + std::string(work));
     }
     void finish() override {
         session_.reset();
@@ -51,7 +57,10 @@ class Runner : public LoadedModel {
   private:
     static constexpr int steps = 4;  ///< decode steps that are timed together: as long as one measurement of the bandwidth
 
-    void open(int context) { session_.emplace(*model_, q::SessionOptions{.context = std::min(context, text.max_positions), .chunk = 512, .threads = threads_, .largest_picture = {}}); }
+    void open(int context) {
+        session_.emplace(*model_,
+                         q::SessionOptions{.context = std::min(context, text.max_positions), .chunk = 512, .threads = threads_, .largest_picture = {}});
+    }
     static std::vector<int> random_tokens(std::int64_t count) {
         int ordinary = text.vocab;
         if constexpr (sees) ordinary = std::min({D::tokens.image, D::tokens.video, D::tokens.vision_start, D::tokens.vision_end});
@@ -161,7 +170,10 @@ class Runner : public LoadedModel {
     /// `tokens` tokens after `first` ones through the decoder, and the logits of the last.
     void add_text(std::vector<Part>& parts, std::int64_t first, std::int64_t tokens) const {
         using Format = typename M::TextWeights;
-        add_dense(parts, Format::name, matrices<Format>([](const std::string& name) { return name.find("language_model.layers.") != name.npos || name.starts_with("model.layers."); }), static_cast<double>(tokens));
+        add_dense(parts, Format::name, matrices<Format>([](const std::string& name) {
+                      return name.find("language_model.layers.") != name.npos || name.starts_with("model.layers.");
+                  }),
+                  static_cast<double>(tokens));
         const Weights head{static_cast<double>(text.vocab) * text.hidden, static_cast<double>(q::weights::traits<Format>::bytes(text.vocab, text.hidden))};
         add_dense(parts, Format::name, head, 1);
         Part attention{.operations = 0, .format = Format::name, .bytes = 0, .footprint = footprint()};
@@ -171,7 +183,8 @@ class Runner : public LoadedModel {
                 using Mask = typename Slots::Attention::mask;
                 attention.operations += 4.0 * text.q_dim() * static_cast<double>(visible<Mask>(first, tokens, first + tokens));
                 for (const auto& range : Mask::ranges(first, first + tokens - 1, first + tokens))
-                    if (range.begin < range.end) attention.bytes += 2.0 * text.kv_dim() * sizeof(typename Slots::KvCache::element) * static_cast<double>(range.end - range.begin);
+                    if (range.begin < range.end)
+                        attention.bytes += 2.0 * text.kv_dim() * sizeof(typename Slots::KvCache::element) * static_cast<double>(range.end - range.begin);
             });
         parts.push_back(attention);
     }
@@ -180,8 +193,10 @@ class Runner : public LoadedModel {
         using Format = typename M::VisionWeights;
         const auto of_tower = [](const std::string& name) { return name.starts_with("model.visual.") && !name.ends_with("pos_embed.weight"); };
         const auto of_merger = [](const std::string& name) { return name.find("merger") != name.npos; };
-        add_dense(parts, Format::name, matrices<Format>([&](const std::string& name) { return of_tower(name) && !of_merger(name); }), static_cast<double>(grid.patches()));
-        add_dense(parts, Format::name, matrices<Format>([&](const std::string& name) { return of_tower(name) && of_merger(name); }), static_cast<double>(grid.merged(D::vision.merge)));
+        add_dense(parts, Format::name, matrices<Format>([&](const std::string& name) { return of_tower(name) && !of_merger(name); }),
+                  static_cast<double>(grid.patches()));
+        add_dense(parts, Format::name, matrices<Format>([&](const std::string& name) { return of_tower(name) && of_merger(name); }),
+                  static_cast<double>(grid.merged(D::vision.merge)));
         const std::int64_t span = std::int64_t{grid.h} * grid.w;
         const double pairs = static_cast<double>(grid.t * visible<typename M::Vision::Attention::mask>(0, span, span));
         parts.push_back({.operations = 4.0 * D::vision.hidden * D::vision.depth * pairs, .format = Format::name});

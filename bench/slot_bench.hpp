@@ -1,14 +1,14 @@
 #pragma once
-#include "limits.hpp"
 #include <benchmark/benchmark.h>
-#include <qwen3vl/core/list.hpp>
-#include <qwen3vl/core/models.hpp>
 #include <cstdio>
 #include <exception>
+#include <qwen3vl/core/list.hpp>
+#include <qwen3vl/core/models.hpp>
 #include <random>
 #include <span>
 #include <string>
 #include <vector>
+#include "limits.hpp"
 
 /// What the benches of the slots share: one row is a policy at full 2B extents, beside the limit measured around it.
 namespace bench {
@@ -64,13 +64,16 @@ void measure(benchmark::State& state, int threads, const Part& part, std::int64_
 /// A row. What the body throws becomes the row's error.
 template <class F>
 void add(const std::string& name, F&& f) {
-    benchmark::RegisterBenchmark(name.c_str(), [f](benchmark::State& state) {
-        try {
-            f(state);
-        } catch (const std::exception& e) {
-            state.SkipWithError(e.what());
-        }
-    })->UseRealTime()->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [f](benchmark::State& state) {
+                                     try {
+                                         f(state);
+                                     } catch (const std::exception& e) {
+                                         state.SkipWithError(e.what());
+                                     }
+                                 })
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
 }
 
 /// Runs the rows. Exit status 1 where an option is unknown, nothing was selected or the CPU lacks the instruction set.

@@ -36,12 +36,13 @@ int check(const std::string& checkpoint, const std::string& cases, int chunk) {
         std::printf("%s\n", path.c_str());
         const auto file = q::io::SafetensorsFile::open(path);
         for (const auto& row : q::testing::check_golden_case(model, file, chunk)) {
-            std::printf("  %-24s absolute %.3e  relative %.3e  %s%s%s\n", row.tensor.c_str(), row.absolute, row.relative, row.pass ? "pass" : "FAIL", row.note.empty() ? "" : ": ",
-                        row.note.c_str());
+            std::printf("  %-24s absolute %.3e  relative %.3e  %s%s%s\n", row.tensor.c_str(), row.absolute, row.relative, row.pass ? "pass" : "FAIL",
+                        row.note.empty() ? "" : ": ", row.note.c_str());
             ++(row.pass ? passes : failures);
         }
     }
-    std::printf("%s with %s: %d tensors pass, %d fail (allowed: %.0e of the largest magnitude)\n", checkpoint.c_str(), D::name, passes, failures, q::testing::golden_tolerance);
+    std::printf("%s with %s: %d tensors pass, %d fail (allowed: %.0e of the largest magnitude)\n", checkpoint.c_str(), D::name, passes, failures,
+                q::testing::golden_tolerance);
     return failures;
 }
 
@@ -62,8 +63,10 @@ int main(int argc, char** argv) {
         q::for_each_type<Candidates>([&](auto tag) {
             using D = typename decltype(tag)::type;
             std::string why;
-            if (failures < 0 && q::io::matches<D>(config, &why)) failures = check<D>(checkpoint, cases, chunk);
-            else reasons += std::string("\n  ") + D::name + ": " + why;
+            if (failures < 0 && q::io::matches<D>(config, &why))
+                failures = check<D>(checkpoint, cases, chunk);
+            else
+                reasons += std::string("\n  ") + D::name + ": " + why;
         });
         if (failures < 0) throw q::ConfigError(checkpoint + ": the config matches none of this program's Dims:" + reasons);
         return failures == 0 ? 0 : 1;

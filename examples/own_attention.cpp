@@ -33,7 +33,8 @@ struct Distance {
                     }
                     const float weight = std::exp(-0.5f * distance / static_cast<float>(block.channels));
                     total[r] += weight;
-                    for (std::int64_t c = 0; c < block.channels; ++c) out[r * block.channels + c] += weight * static_cast<float>(tile.values[k * tile.stride + c]);
+                    for (std::int64_t c = 0; c < block.channels; ++c)
+                        out[r * block.channels + c] += weight * static_cast<float>(tile.values[k * tile.stride + c]);
                 }
         });
         for (std::int64_t r = 0; r < block.rows; ++r) q::kernels::scale_row<Arch>(1.0f / total[r], block.channels, out + r * block.channels);

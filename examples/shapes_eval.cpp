@@ -34,8 +34,8 @@ std::vector<Case> read_cases(const std::string& folder) {
         std::vector<Case> cases;
         const auto json = nlohmann::json::parse(q::read_file(path));
         for (const auto& c : json.at("cases"))
-            cases.push_back({c.at("kind"), c.at("question"), c.at("answer"), c.at("reference"), c.value("images", std::vector<std::string>{}), c.value("frames", std::vector<std::string>{}),
-                             c.value("fps", 1.0)});
+            cases.push_back({c.at("kind"), c.at("question"), c.at("answer"), c.at("reference"), c.value("images", std::vector<std::string>{}),
+                             c.value("frames", std::vector<std::string>{}), c.value("fps", 1.0)});
         if (cases.empty()) throw q::ConfigError(path, "cases", "at least one case", "none");
         return cases;
     } catch (const nlohmann::json::exception& e) {
@@ -100,7 +100,8 @@ double evaluate(const Options& o, const std::vector<Case>& cases) {
         const bool agrees = answer == c.reference;
         kinds[c.kind].add(correct(c, answer), agrees);
         all.add(correct(c, answer), agrees);
-        if (!agrees && shown++ < 5) std::printf("  differs: %s | %s | reference: %s | ours: %s\n", c.kind.c_str(), c.question.c_str(), c.reference.c_str(), answer.c_str());
+        if (!agrees && shown++ < 5)
+            std::printf("  differs: %s | %s | reference: %s | ours: %s\n", c.kind.c_str(), c.question.c_str(), c.reference.c_str(), answer.c_str());
     }
     std::printf("%-10s", Bundle::name);
     for (const auto& [kind, score] : kinds) std::printf("  %s %.1f", kind.c_str(), score.accuracy());

@@ -1,7 +1,7 @@
 #pragma once
 // For tests that are compiled once for each instruction set: what runs is what the build asked for.
-#include "catch.hpp"
 #include <qwen3vl/core/arch.hpp>
+#include "catch.hpp"
 
 using Arch = qwen3vl::arch::native;
 static_assert(std::is_same_v<Arch, qwen3vl::arch::QWEN3VL_EXPECTED_ARCH>, "compiled for another instruction set than this test is named after");

@@ -32,13 +32,20 @@ class Conversation {
     bool line(const std::string& line) {
         if (line.empty()) return true;
         if (line == "/quit" || line == "/exit") return false;
-        if (line == "/help") std::fputs(help, stdout);
-        else if (line == "/clear") clear();
-        else if (line == "/history") std::fputs(history_.c_str(), stdout);
-        else if (line.starts_with("/image ")) show(q::Input(q::Image::open(argument_of(line))), argument_of(line));
-        else if (line.starts_with("/frames ")) show(q::Input(q::Video::open_folder(argument_of(line), 1.0)), argument_of(line));
-        else if (line.starts_with("/")) std::printf("no such command: %s\n%s", line.c_str(), help);
-        else ask(line);
+        if (line == "/help")
+            std::fputs(help, stdout);
+        else if (line == "/clear")
+            clear();
+        else if (line == "/history")
+            std::fputs(history_.c_str(), stdout);
+        else if (line.starts_with("/image "))
+            show(q::Input(q::Image::open(argument_of(line))), argument_of(line));
+        else if (line.starts_with("/frames "))
+            show(q::Input(q::Video::open_folder(argument_of(line), 1.0)), argument_of(line));
+        else if (line.starts_with("/"))
+            std::printf("no such command: %s\n%s", line.c_str(), help);
+        else
+            ask(line);
         return true;
     }
 

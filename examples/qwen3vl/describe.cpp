@@ -52,8 +52,10 @@ int run(const Options& o) {
         std::fflush(stdout);
         return !interrupted.load();
     });
-    if (o.model.json) std::printf("%s\n", reply_json(reply, model.name).dump(2).c_str());
-    else std::printf("\n");
+    if (o.model.json)
+        std::printf("%s\n", reply_json(reply, model.name).dump(2).c_str());
+    else
+        std::printf("\n");
     return reply.reason == q::StopReason::cancelled ? 130 : 0;
 }
 
@@ -62,12 +64,14 @@ int run(const Options& o) {
 void add_describe(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* sub = app.add_subcommand("describe", "Answers a question about pictures or a clip");
-    sub->footer("Examples:\n"
-                "  qwen3vl describe street.jpg --model DIR\n"
-                "  qwen3vl describe before.png after.png \"What has changed?\" --model DIR\n"
-                "  qwen3vl describe --frames clip/ --fps 2 \"What happens?\" --model DIR --json");
+    sub->footer(
+        "Examples:\n"
+        "  qwen3vl describe street.jpg --model DIR\n"
+        "  qwen3vl describe before.png after.png \"What has changed?\" --model DIR\n"
+        "  qwen3vl describe --frames clip/ --fps 2 \"What happens?\" --model DIR --json");
     sub->add_option("IMAGE_OR_PROMPT", options->words, "pictures (JPEG, PNG) in their order, and the question; without one: \"Describe the picture.\"");
-    sub->add_option("--frames", options->frames, "a folder of frames, in the order of their names, instead of or beside pictures")->check(CLI::ExistingDirectory);
+    sub->add_option("--frames", options->frames, "a folder of frames, in the order of their names, instead of or beside pictures")
+        ->check(CLI::ExistingDirectory);
     sub->add_option("--fps", options->fps, "frames a second of that folder")->check(CLI::PositiveNumber)->capture_default_str();
     options->model.add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("describe", [&] { return run(*options); }); });

@@ -21,7 +21,10 @@ struct Options {
 /// The question with {} replaced by what is looked for.
 std::string question(const Options& o, const std::string& model) {
     // the small model knows the wording it was trained with; the released ones are asked as their cookbook does
-    std::string text = !o.prompt.empty() ? o.prompt : model == "Shapes" ? "Locate {}." : "Locate {}, report the bounding boxes in JSON format like this: {\"bbox_2d\": [x1, y1, x2, y2], \"label\": \"name\"}";
+    std::string text = !o.prompt.empty() ? o.prompt
+                       : model == "Shapes"
+                           ? "Locate {}."
+                           : "Locate {}, report the bounding boxes in JSON format like this: {\"bbox_2d\": [x1, y1, x2, y2], \"label\": \"name\"}";
     const auto at = text.find("{}");
     if (at == std::string::npos) throw q::PromptError("--prompt: expected {} where the object's name belongs, found \"" + text + "\"");
     return text.replace(at, 2, o.what);

@@ -21,7 +21,8 @@ struct ModelOptions {
         sub.add_option("--system", system, "system message");
         sub.add_option("--max-new-tokens,-n", max_new_tokens, "longest answer")->check(CLI::PositiveNumber)->capture_default_str();
         sub.add_option("--context", context, "tokens of prompt and answers together")->check(CLI::PositiveNumber)->capture_default_str();
-        sub.add_option("--temperature", temperature, "0: always the likeliest token; by default what the checkpoint's generation_config.json says")->check(CLI::NonNegativeNumber);
+        sub.add_option("--temperature", temperature, "0: always the likeliest token; by default what the checkpoint's generation_config.json says")
+            ->check(CLI::NonNegativeNumber);
         sub.add_option("--seed", seed, "the same seed gives the same answer")->capture_default_str();
         sub.add_option("--threads", threads, "0: one for each physical core")->check(CLI::NonNegativeNumber)->capture_default_str();
         sub.add_flag("--json", json, "one JSON object instead of streamed text");

@@ -24,15 +24,21 @@ int run(const Options& o) {
     if (o.json) {
         auto parts = nlohmann::ordered_json::array();
         for (const auto& p : plan.parts) parts.push_back({{"name", p.name}, {"bytes", p.bytes}, {"mapped", p.mapped}});
-        std::printf("%s\n", nlohmann::ordered_json{{"model", model.name}, {"parameters", model.parameters}, {"parts", parts}, {"total", plan.total()}, {"anonymous", plan.anonymous()}}.dump(2).c_str());
+        std::printf("%s\n",
+                    nlohmann::ordered_json{
+                        {"model", model.name}, {"parameters", model.parameters}, {"parts", parts}, {"total", plan.total()}, {"anonymous", plan.anonymous()}}
+                        .dump(2)
+                        .c_str());
         return 0;
     }
     constexpr double mib = 1024.0 * 1024.0;
     std::printf("%s, %.3f billion parameters, context %d tokens", model.name, static_cast<double>(model.parameters) / 1e9, o.context);
     if (model.sees) std::printf(", pictures up to %d x %d", o.picture, o.picture);
     std::printf("\n");
-    for (const auto& p : plan.parts) std::printf("  %-42s %10.1f MiB%s\n", p.name.c_str(), static_cast<double>(p.bytes) / mib, p.mapped ? "  mapped from the checkpoint" : "");
-    std::printf("  %-42s %10.1f MiB\n  %-42s %10.1f MiB\n", "total", static_cast<double>(plan.total()) / mib, "of which not mapped", static_cast<double>(plan.anonymous()) / mib);
+    for (const auto& p : plan.parts)
+        std::printf("  %-42s %10.1f MiB%s\n", p.name.c_str(), static_cast<double>(p.bytes) / mib, p.mapped ? "  mapped from the checkpoint" : "");
+    std::printf("  %-42s %10.1f MiB\n  %-42s %10.1f MiB\n", "total", static_cast<double>(plan.total()) / mib, "of which not mapped",
+                static_cast<double>(plan.anonymous()) / mib);
     return 0;
 }
 

@@ -2,12 +2,12 @@
 #include <qwen3vl/core/error.hpp>
 #include <qwen3vl/core/progress.hpp>
 
+#include <unistd.h>
 #include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <string>
-#include <unistd.h>
 
 // What the subcommands share on a terminal: a progress bar, Ctrl-C as cancellation, and errors as messages with an exit code.
 
@@ -42,8 +42,8 @@ class ProgressBar {
         if (!isatty(STDERR_FILENO) || std::chrono::steady_clock::now() - begin_ < std::chrono::seconds(1)) return;
         constexpr int width = 30;
         const int filled = static_cast<int>(width * p.done / p.total);
-        std::fprintf(stderr, "\r%-8s [%s%s] %3d %%", stage_.c_str(), std::string(static_cast<std::size_t>(filled), '#').c_str(), std::string(static_cast<std::size_t>(width - filled), ' ').c_str(),
-                     static_cast<int>(100 * p.done / p.total));
+        std::fprintf(stderr, "\r%-8s [%s%s] %3d %%", stage_.c_str(), std::string(static_cast<std::size_t>(filled), '#').c_str(),
+                     std::string(static_cast<std::size_t>(width - filled), ' ').c_str(), static_cast<int>(100 * p.done / p.total));
         std::fflush(stderr);
         shown_ = true;
     }

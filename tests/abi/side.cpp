@@ -20,7 +20,8 @@ extern "C" void QWEN3VL_JOIN(QWEN3VL_SIDE, _logits)(float* out) {
     using M = Model<models::Tiny, bundles::float32>;
     const auto model = testing::synthetic_model<M>();
     Session<M> session(model, {.context = 40, .threads = 2});
-    Prompt prompt{{1, 2, models::Tiny::tokens.image, models::Tiny::tokens.image, 3}, {session.encode(testing::synthetic_patches(models::Tiny::vision, {1, 2, 4}))}};
+    Prompt prompt{{1, 2, models::Tiny::tokens.image, models::Tiny::tokens.image, 3},
+                  {session.encode(testing::synthetic_patches(models::Tiny::vision, {1, 2, 4}))}};
     session.append(prompt);
     session.append(5);
     std::copy(session.logits().begin(), session.logits().end(), out);

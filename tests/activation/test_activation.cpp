@@ -1,9 +1,9 @@
-#include "arch_test.hpp"
 #include <qwen3vl/activation/activation.hpp>
 #include <qwen3vl/reference/activation.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/type_list.hpp>
+#include "arch_test.hpp"
 
 using namespace qwen3vl;
 using testing::float_roundoff;
@@ -33,8 +33,10 @@ template <class Activation>
 std::vector<float> run(const std::vector<float>& x, const std::vector<float>& up) {
     std::vector<float> out(x.size());
     const auto n = static_cast<std::int64_t>(x.size());
-    if constexpr (Activation::gated) Activation::template row<Arch>(x.data(), up.data(), n, out.data());
-    else Activation::template row<Arch>(x.data(), n, out.data());
+    if constexpr (Activation::gated)
+        Activation::template row<Arch>(x.data(), up.data(), n, out.data());
+    else
+        Activation::template row<Arch>(x.data(), n, out.data());
     return out;
 }
 

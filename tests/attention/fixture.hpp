@@ -1,5 +1,4 @@
 #pragma once
-#include "arch_test.hpp"
 #include <qwen3vl/attention/attention.hpp>
 #include <qwen3vl/attention/heads.hpp>
 #include <qwen3vl/execution/execution.hpp>
@@ -9,6 +8,7 @@
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/type_list.hpp>
+#include "arch_test.hpp"
 
 namespace qwen3vl_test {
 
@@ -31,9 +31,10 @@ struct Sequence {
     template <class Mask>
     std::vector<double> expected() const {
         const auto at = [](std::size_t i) { return static_cast<std::int64_t>(i); };
-        return reference::attention(testing::as_rows(queries, static_cast<std::size_t>(q_dim())), testing::as_rows(keys, static_cast<std::size_t>(kv_heads * head_dim)),
-                                    testing::as_rows(values, static_cast<std::size_t>(kv_heads * head_dim)), static_cast<std::size_t>(head_dim), static_cast<std::size_t>(group), 0,
-                                    [&](std::size_t q, std::size_t k) { return Mask::visible(at(q), at(k)); })
+        return reference::attention(testing::as_rows(queries, static_cast<std::size_t>(q_dim())),
+                                    testing::as_rows(keys, static_cast<std::size_t>(kv_heads * head_dim)),
+                                    testing::as_rows(values, static_cast<std::size_t>(kv_heads * head_dim)), static_cast<std::size_t>(head_dim),
+                                    static_cast<std::size_t>(group), 0, [&](std::size_t q, std::size_t k) { return Mask::visible(at(q), at(k)); })
             .values;
     }
 
@@ -53,8 +54,12 @@ class LayerRun {
 
   public:
     LayerRun(const Sequence& s, Team& team)
-        : s_(s), team_(team), extent_{s.kv_heads, s.channels(), s.tokens, Mask::span, Mask::sinks}, memory_(static_cast<std::size_t>(Cache::bytes(extent_))),
-          cache_(memory_.data(), extent_), out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
+        : s_(s),
+          team_(team),
+          extent_{s.kv_heads, s.channels(), s.tokens, Mask::span, Mask::sinks},
+          memory_(static_cast<std::size_t>(Cache::bytes(extent_))),
+          cache_(memory_.data(), extent_),
+          out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
 
     /// Tokens [first, first + count). A mask that looks ahead finds all keys written.
     void chunk(std::int64_t first, std::int64_t count) {
@@ -70,7 +75,8 @@ class LayerRun {
                         scale * s_.queries[static_cast<std::size_t>((first + t) * s_.q_dim() + h * s_.head_dim + c)];
         std::vector<float> scratch(static_cast<std::size_t>(team_.threads() * attention::scratch_floats<Attention>(s_.group, channels, end)));
         const attention::Heads h{queries.data(), count, s_.kv_heads, s_.group, channels, s_.head_dim, first, end, out_.data() + first * s_.q_dim(), s_.q_dim()};
-        attention::attend<Arch, Attention>(team_, h, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, end); }, scratch.data());
+        attention::attend<Arch, Attention>(
+            team_, h, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, end); }, scratch.data());
     }
     /// The whole sequence in chunks of this many tokens.
     const std::vector<float>& run(std::int64_t chunk_tokens) {

@@ -148,12 +148,12 @@ TEST_CASE("loading reports progress and can be cancelled") {
     std::int64_t last = -1, total = 0;
     const auto folder = std::string(QWEN3VL_MODELS) + "/shapes";
     (void)M::load(folder, {.progress = [&](const q::Progress& p) {
-                               CHECK(p.stage == "load");
-                               CHECK(p.done >= last);
-                               last = p.done;
-                               total = p.total;
-                               return true;
-                           }});
+                      CHECK(p.stage == "load");
+                      CHECK(p.done >= last);
+                      last = p.done;
+                      total = p.total;
+                      return true;
+                  }});
     CHECK(last == total);
     CHECK_THROWS_AS(M::load(folder, {.progress = [](const q::Progress& p) { return p.done < 5; }}), q::Cancelled);
 }
@@ -167,8 +167,9 @@ TEST_CASE("what a user types cannot become control tokens") {
 }
 
 TEST_CASE("a ring cache talks on, and computes again what it cannot go back to") {
-    struct Ring : q::TextPolicies<>::with_weights<q::weights::Float32>::with_attention<q::attention::Flash<q::mask::SlidingWindow<q::Window{.tokens = 512}>>>::with_kv_cache<
-                      q::kv_cache::Ring<q::Tokens{640}, q::kv_cache::Float32>> {};
+    struct Ring
+        : q::TextPolicies<>::with_weights<q::weights::Float32>::with_attention<
+              q::attention::Flash<q::mask::SlidingWindow<q::Window{.tokens = 512}>>>::with_kv_cache<q::kv_cache::Ring<q::Tokens{640}, q::kv_cache::Float32>> {};
     using R = q::Model<q::models::Shapes, q::Policies<>::with_text<Ring>>;
     const auto m = R::load(std::string(QWEN3VL_MODELS) + "/shapes");
     q::Chat chat(m, {.max_new_tokens = 64});
@@ -178,14 +179,18 @@ TEST_CASE("a ring cache talks on, and computes again what it cannot go back to")
 
 TEST_CASE("tool calls are taken out of an answer, or left as they are") {
     std::vector<q::chat::ToolCall> calls;
-    CHECK(q::chat::take_tool_calls("Let me look.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>", calls) == "Let me look.");
+    CHECK(q::chat::take_tool_calls("Let me look.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>", calls) ==
+          "Let me look.");
     REQUIRE(calls.size() == 1);
     CHECK(calls[0] == q::chat::ToolCall{"weather", "{\"city\": \"Paris\"}"});
     calls.clear();
-    CHECK(q::chat::take_tool_calls("<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call>\n<tool_call>{\"name\":\"b\",\"arguments\":{\"x\":1}}</tool_call>", calls).empty());
+    CHECK(q::chat::take_tool_calls("<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call>\n<tool_call>{\"name\":\"b\",\"arguments\":{\"x\":1}}</tool_call>",
+                                   calls)
+              .empty());
     CHECK(calls.size() == 2);
-    for (const char* broken : {"<tool_call>", "<tool_call>{}</tool_call>", "<tool_call>[1]</tool_call>", "x <tool_call>{\"name\": 1, \"arguments\": {}}</tool_call>",
-                               "<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call> and more"}) {
+    for (const char* broken :
+         {"<tool_call>", "<tool_call>{}</tool_call>", "<tool_call>[1]</tool_call>", "x <tool_call>{\"name\": 1, \"arguments\": {}}</tool_call>",
+          "<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call> and more"}) {
         calls.clear();
         CHECK(q::chat::take_tool_calls(broken, calls) == broken);
         CHECK(calls.empty());

@@ -93,7 +93,7 @@ TEST_CASE("segments of random texts give the ids of the whole text") {
             c.messages.push_back(std::move(m));
         }
         if (random() % 3 == 0) c.tools.push_back(R"({"a": [1, 2.5, "x"]})");
-        const ChatOptions options{.add_generation_prompt = random() % 2 == 0, .add_vision_id = random() % 2 == 0};
+        const FormatOptions options{.add_generation_prompt = random() % 2 == 0, .add_vision_id = random() % 2 == 0};
         const auto prompt = encode_chat(qwen3(), c, options);
         CHECK(prompt.ids == qwen3().encode(render_chat(c, options), {.parse_special = true}));
     }

@@ -62,8 +62,8 @@ TEST_CASE("penalties count prompt and answer as documented") {
     SECTION("repetition: prompt and answer, both signs") {
         q::Sampler sampler({.repetition_penalty = 1.2}, 4);
         sampler.see_prompt(std::vector<int>{1});
-        CHECK(sampler.next(logits, {}, {}) == 0);   // 1.1 / 1.2 < 1
-        CHECK(sampler.next(logits, {}, {}) == 1);   // now 1 / 1.2 < 1.1 / 1.2
+        CHECK(sampler.next(logits, {}, {}) == 0);  // 1.1 / 1.2 < 1
+        CHECK(sampler.next(logits, {}, {}) == 1);  // now 1 / 1.2 < 1.1 / 1.2
         q::Sampler negative({.repetition_penalty = 1.2}, 2);
         negative.see_prompt(std::vector<int>{0});
         CHECK(negative.next(std::vector<float>{-1.0f, -1.05f}, {}, {}) == 1);  // -1 * 1.2

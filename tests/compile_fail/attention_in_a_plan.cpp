@@ -2,5 +2,7 @@
 #include <qwen3vl/model/model.hpp>
 
 namespace q = qwen3vl;
-using M = q::Model<q::models::Tiny, q::Policies<>::with_text<q::TextPolicies<>::with_attention<q::Layers<q::Pattern<q::attention::Flash<>, q::attention::Dense<q::mask::Full>>>>>>;
+using M =
+    q::Model<q::models::Tiny,
+             q::Policies<>::with_text<q::TextPolicies<>::with_attention<q::Layers<q::Pattern<q::attention::Flash<>, q::attention::Dense<q::mask::Full>>>>>>;
 auto plan = M::memory_plan();

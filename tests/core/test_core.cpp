@@ -1,11 +1,11 @@
-#include "catch.hpp"
+#include <limits>
 #include <qwen3vl/core/aligned.hpp>
 #include <qwen3vl/core/arch.hpp>
 #include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/core/features.hpp>
 #include <qwen3vl/core/progress.hpp>
 #include <qwen3vl/core/tensor.hpp>
-#include <limits>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 
@@ -98,7 +98,7 @@ TEST_CASE("errors have one base and say what was expected") {
 }
 
 TEST_CASE("aligned floats stand on a cache line") {
-    for (std::size_t n : {0, 1, 100}) CHECK(reinterpret_cast<std::uintptr_t>(aligned_floats(n).get()) % 64 == 0);
+    for (std::size_t n : {0u, 1u, 100u}) CHECK(reinterpret_cast<std::uintptr_t>(aligned_floats(n).get()) % 64 == 0);
 }
 
 TEST_CASE("the native target is compiled and this CPU has it") {

@@ -1,8 +1,8 @@
-#include "catch.hpp"
 #include <qwen3vl/core/models.hpp>
 #include <qwen3vl/model/parameters.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include <set>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 
@@ -21,7 +21,6 @@ std::int64_t counted_parameters() {
 
 /// A user's variant: a deeper Tiny with an untied head and no DeepStack.
 struct DeepTiny : models::Tiny {
-    static constexpr const char* name = "DeepTiny";
     static constexpr TextDims text = [] {
         TextDims d = models::Tiny::text;
         d.layers = 9;

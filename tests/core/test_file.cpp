@@ -1,8 +1,8 @@
-#include "catch.hpp"
-#include <qwen3vl/core/file.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <qwen3vl/core/file.hpp>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 

@@ -1,9 +1,9 @@
-#include "catch.hpp"
-#include <qwen3vl/core/half.hpp>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <map>
+#include <qwen3vl/core/half.hpp>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 
@@ -21,8 +21,10 @@ void check_round_trip() {
     int unequal = 0, nans_lost = 0;
     for (int bits = 0; bits < 65536; ++bits) {
         const float value = from_bits<Half>(bits);
-        if (std::isnan(value)) nans_lost += !std::isnan(static_cast<float>(Half(value)));
-        else unequal += Half(value).bits != bits;
+        if (std::isnan(value))
+            nans_lost += !std::isnan(static_cast<float>(Half(value)));
+        else
+            unequal += Half(value).bits != bits;
     }
     CHECK(unequal == 0);
     CHECK(nans_lost == 0);

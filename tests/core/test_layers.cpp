@@ -1,7 +1,7 @@
-#include "catch.hpp"
 #include <qwen3vl/core/layers.hpp>
 #include <string>
 #include <type_traits>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 

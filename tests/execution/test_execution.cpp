@@ -1,11 +1,11 @@
-#include "catch.hpp"
+#include <atomic>
+#include <fstream>
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/core/error.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/testing/type_list.hpp>
-#include <atomic>
-#include <fstream>
 #include <vector>
+#include "catch.hpp"
 
 #include <sys/resource.h>
 

@@ -1,4 +1,3 @@
-#include "catch.hpp"
 #include <qwen3vl/activation/activation.hpp>
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/execution/execution.hpp>
@@ -7,6 +6,7 @@
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/text/parameters.hpp>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 using Format = weights::Float32;
@@ -15,7 +15,8 @@ static_assert(concepts::Ffn<ffn::Gated>);
 
 TEST_CASE("the gated layer adds down(silu(gate x) * up x)") {
     execution::Threads<>::Team team(2);
-    for (const auto& [tokens, hidden, inner] : {std::array<std::int64_t, 3>{1, 5, 3}, std::array<std::int64_t, 3>{7, 33, 65}, std::array<std::int64_t, 3>{100, 40, 130}}) {
+    for (const auto& [tokens, hidden, inner] :
+         {std::array<std::int64_t, 3>{1, 5, 3}, std::array<std::int64_t, 3>{7, 33, 65}, std::array<std::int64_t, 3>{100, 40, 130}}) {
         CAPTURE(tokens, hidden, inner);
         testing::Rng rng(7);
         const auto gate = rng.floats(static_cast<std::size_t>(inner * hidden)), up = rng.floats(gate.size()), down = rng.floats(gate.size());
@@ -29,7 +30,8 @@ TEST_CASE("the gated layer adds down(silu(gate x) * up x)") {
         layer.down = matrix(down, hidden, inner);
         auto y = before;
         std::vector<float> scratch(static_cast<std::size_t>(tokens * inner));
-        ffn::Gated::add<arch::native, Format, activation::SwiGLU>(team, layer, {x.data(), tokens, hidden, hidden}, Matrix(scratch.data(), tokens, inner), Matrix(y.data(), tokens, hidden));
+        ffn::Gated::add<arch::native, Format, activation::SwiGLU>(team, layer, {x.data(), tokens, hidden, hidden}, Matrix(scratch.data(), tokens, inner),
+                                                                  Matrix(y.data(), tokens, hidden));
 
         const auto h = static_cast<std::size_t>(hidden), n = static_cast<std::size_t>(inner);
         const auto rows = testing::as_rows(x, h);
@@ -42,6 +44,7 @@ TEST_CASE("the gated layer adds down(silu(gate x) * up x)") {
         // addends of the largest joined value and a rounding for each
         const auto d = static_cast<double>(hidden), largest = testing::largest_magnitude(joined.values);
         const double each = 2 * testing::float_roundoff * d * d + 12 * testing::float_roundoff * largest;
-        CHECK(testing::largest_difference(y, expected.values) <= static_cast<double>(inner) * (each + static_cast<double>(inner) * testing::float_roundoff * largest));
+        CHECK(testing::largest_difference(y, expected.values) <=
+              static_cast<double>(inner) * (each + static_cast<double>(inner) * testing::float_roundoff * largest));
     }
 }

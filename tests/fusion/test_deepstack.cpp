@@ -1,4 +1,3 @@
-#include "catch.hpp"
 #include <qwen3vl/alignment/none.hpp>
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/core/arch.hpp>
@@ -6,6 +5,7 @@
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/token_reduction/none.hpp>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 

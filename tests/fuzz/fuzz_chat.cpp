@@ -75,7 +75,7 @@ auto control_tokens(const std::vector<int>& ids) {
     return std::count_if(ids.begin(), ids.end(), [](int id) { return tokenizer().is_special(id); });
 }
 
-void check(const Conversation& conversation, ChatOptions options) {
+void check(const Conversation& conversation, FormatOptions options) {
     const EncodedPrompt prompt = encode_chat(tokenizer(), conversation, options);
     require(control_tokens(prompt.ids) == control_tokens(encode_chat(tokenizer(), wordless(conversation), options).ids));
     // Where no text spells a control token, the ids are those of the whole rendered text.

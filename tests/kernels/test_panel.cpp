@@ -1,7 +1,7 @@
-#include "arch_test.hpp"
 #include <qwen3vl/kernels/panel.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
+#include "arch_test.hpp"
 
 using namespace qwen3vl;
 using qwen3vl_test::sum_depth;
@@ -40,7 +40,8 @@ void check_panel(const Extents& e) {
             }
             double expected = 0, magnitude = 0;
             for (std::int64_t c = 0; c < e.k; ++c) {
-                const double product = static_cast<double>(x[static_cast<std::size_t>(i * xs + c)]) * static_cast<double>(static_cast<float>(w[static_cast<std::size_t>(j * e.k + c)]));
+                const double product = static_cast<double>(x[static_cast<std::size_t>(i * xs + c)]) *
+                                       static_cast<double>(static_cast<float>(w[static_cast<std::size_t>(j * e.k + c)]));
                 expected += product;
                 magnitude += std::abs(product);
             }
@@ -73,7 +74,8 @@ void check_weighted_sum(std::int64_t m, std::int64_t n, std::int64_t d) {
         for (std::int64_t c = 0; c < d; ++c) {
             double expected = before[static_cast<std::size_t>(i * d + c)], magnitude = std::abs(expected);
             for (std::int64_t j = 0; j < n; ++j) {
-                const double product = static_cast<double>(p[static_cast<std::size_t>(i * n + j)]) * static_cast<double>(static_cast<float>(v[static_cast<std::size_t>(j * d + c)]));
+                const double product = static_cast<double>(p[static_cast<std::size_t>(i * n + j)]) *
+                                       static_cast<double>(static_cast<float>(v[static_cast<std::size_t>(j * d + c)]));
                 expected += product;
                 magnitude += std::abs(product);
             }

@@ -1,8 +1,8 @@
-#include "arch_test.hpp"
 #include <qwen3vl/kernels/rows.hpp>
 #include <qwen3vl/reference/position.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
+#include "arch_test.hpp"
 
 using namespace qwen3vl;
 using qwen3vl_test::sum_depth;

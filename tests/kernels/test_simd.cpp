@@ -1,7 +1,7 @@
-#include "arch_test.hpp"
 #include <qwen3vl/kernels/simd.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
+#include "arch_test.hpp"
 
 using namespace qwen3vl;
 

@@ -1,12 +1,12 @@
-#include "catch.hpp"
+#include <algorithm>
+#include <memory>
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/type_list.hpp>
-#include <algorithm>
-#include <memory>
 #include <type_traits>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 
@@ -116,7 +116,8 @@ TEMPLATE_LIST_TEST_CASE("a cache keeps within its bytes", "", testing::tuple_t<k
     if constexpr (Cache::capacity > 0) {
         CHECK(Cache::bytes({3, 48, 1 << 20, 64, 70}) == Cache::bytes(extent));  // does not grow with the context
         // two tiles of sinks, and whole tiles for the rest of the capacity
-        CHECK(static_cast<std::int64_t>(bytes) == 2 * 3 * 48 * (128 + round_up(Cache::capacity - 70, 64)) * static_cast<std::int64_t>(sizeof(typename Cache::element)));
+        CHECK(static_cast<std::int64_t>(bytes) ==
+              2 * 3 * 48 * (128 + round_up(Cache::capacity - 70, 64)) * static_cast<std::int64_t>(sizeof(typename Cache::element)));
     } else {
         CHECK(static_cast<std::int64_t>(bytes) == 2 * 3 * 48 * 320 * static_cast<std::int64_t>(sizeof(typename Cache::element)));
     }

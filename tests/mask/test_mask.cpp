@@ -1,7 +1,7 @@
-#include "catch.hpp"
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/mask/mask.hpp>
 #include <qwen3vl/testing/type_list.hpp>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 

@@ -1,10 +1,10 @@
-#include "catch.hpp"
+#include <algorithm>
+#include <cstdint>
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/memory/arena.hpp>
 #include <qwen3vl/memory/available.hpp>
 #include <qwen3vl/memory/plan.hpp>
-#include <algorithm>
-#include <cstdint>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 using memory::Arena;

@@ -1,11 +1,10 @@
 #pragma once
 // Counts every allocation of the process by standing in for glibc's malloc family, operator new included, which calls it. Include it in one file of a
 // program. Sanitizers bring allocators of their own: QWEN3VL_COUNTS_ALLOCATIONS is 0 there.
+#include <malloc.h>
 #include <atomic>
-#include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <malloc.h>
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
@@ -27,7 +26,8 @@ inline void* counted(void* p) {
     if (!p) return p;
     ++allocations;
     const std::int64_t now = bytes_held += static_cast<std::int64_t>(malloc_usable_size(p));
-    for (std::int64_t peak = peak_bytes; now > peak && !peak_bytes.compare_exchange_weak(peak, now);) {}
+    for (std::int64_t peak = peak_bytes; now > peak && !peak_bytes.compare_exchange_weak(peak, now);) {
+    }
     return p;
 }
 
@@ -49,10 +49,6 @@ void* realloc(void* p, std::size_t n) noexcept {
 }
 void* memalign(std::size_t alignment, std::size_t n) noexcept { return qwen3vl_test::counted(__libc_memalign(alignment, n)); }
 void* aligned_alloc(std::size_t alignment, std::size_t n) noexcept { return memalign(alignment, n); }
-int posix_memalign(void** out, std::size_t alignment, std::size_t n) noexcept {
-    *out = memalign(alignment, n);
-    return *out ? 0 : ENOMEM;
-}
 void free(void* p) noexcept {
     if (p) qwen3vl_test::bytes_held -= static_cast<std::int64_t>(malloc_usable_size(p));
     __libc_free(p);

@@ -1,9 +1,9 @@
 #pragma once
-#include "catch.hpp"
+#include <filesystem>
 #include <qwen3vl/io/checkpoint.hpp>
 #include <qwen3vl/model/bundles.hpp>
 #include <qwen3vl/testing/golden.hpp>
-#include <filesystem>
+#include "catch.hpp"
 
 namespace qwen3vl_test {
 

@@ -1,10 +1,10 @@
 #pragma once
-#include "catch.hpp"
+#include <initializer_list>
 #include <qwen3vl/model/bundles.hpp>
 #include <qwen3vl/model/session.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/sources.hpp>
-#include <initializer_list>
+#include "catch.hpp"
 
 namespace qwen3vl_test {
 

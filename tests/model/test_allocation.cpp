@@ -1,6 +1,6 @@
+#include <cstdlib>
 #include "counting_malloc.hpp"
 #include "prompts.hpp"
-#include <cstdlib>
 
 using namespace qwen3vl_test;
 

@@ -1,6 +1,6 @@
-#include "prompts.hpp"
-#include <qwen3vl/testing/type_list.hpp>
 #include <numeric>
+#include <qwen3vl/testing/type_list.hpp>
+#include "prompts.hpp"
 
 using namespace qwen3vl_test;
 

@@ -12,8 +12,10 @@ using Whole = kv_cache::Contiguous<kv_cache::Float32>;
 using Ring = kv_cache::Ring<Tokens{128}, kv_cache::Float32>;
 
 template <class Attention, class Cache>
-using Planned = Model<D, Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, weights::Float32>, Choice<slot::attention, Attention>, Choice<slot::kv_cache, Cache>>>,
-                                  Choice<slot::vision, VisionPolicies<Choice<slot::weights, weights::Float32>>>>>;
+using Planned =
+    Model<D,
+          Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, weights::Float32>, Choice<slot::attention, Attention>, Choice<slot::kv_cache, Cache>>>,
+                   Choice<slot::vision, VisionPolicies<Choice<slot::weights, weights::Float32>>>>>;
 
 template <class Attention, class Cache>
 std::vector<float> logits(int chunk = 512) {

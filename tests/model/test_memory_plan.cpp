@@ -1,5 +1,5 @@
-#include "prompts.hpp"
 #include <qwen3vl/testing/type_list.hpp>
+#include "prompts.hpp"
 
 using namespace qwen3vl_test;
 

@@ -1,5 +1,5 @@
-#include "catch.hpp"
 #include <qwen3vl/model/positions.hpp>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 

@@ -141,12 +141,13 @@ TEST_CASE("prefill reports its tokens, and cancelling leaves the session as it w
     session.append(start);
     const auto before = session.length();
     std::vector<std::int64_t> seen;
-    CHECK_THROWS_AS(session.append(more, {.progress = [&](const Progress& p) {
-                        CHECK(p.stage == "prefill");
-                        CHECK(p.total == 40);
-                        seen.push_back(p.done);
-                        return p.done < 24;
-                    }}),
+    CHECK_THROWS_AS(session.append(more, {.progress =
+                                              [&](const Progress& p) {
+                                                  CHECK(p.stage == "prefill");
+                                                  CHECK(p.total == 40);
+                                                  seen.push_back(p.done);
+                                                  return p.done < 24;
+                                              }}),
                     Cancelled);
     CHECK(seen == std::vector<std::int64_t>{0, 8, 16, 24});
     CHECK(session.length() == before);
@@ -154,9 +155,9 @@ TEST_CASE("prefill reports its tokens, and cancelling leaves the session as it w
     CHECK_THROWS_AS(session.logits(), PromptError);
     seen.clear();
     session.append(more, {.progress = [&](const Progress& p) {
-        seen.push_back(p.done);
-        return true;
-    }});
+                       seen.push_back(p.done);
+                       return true;
+                   }});
     CHECK(seen == std::vector<std::int64_t>{0, 8, 16, 24, 32, 40});
     Prompt whole = start;
     whole << more.tokens;
@@ -166,7 +167,8 @@ TEST_CASE("prefill reports its tokens, and cancelling leaves the session as it w
 TEST_CASE("a callback's own exception passes and leaves the session usable") {
     Session<M> session(tiny(), {.context = 50, .chunk = 4, .threads = 2});
     const Prompt prompt{words(12), {}};
-    CHECK_THROWS_AS(session.append(prompt, {.progress = [](const Progress& p) -> bool { return p.done < 8 ? true : throw std::logic_error("mine"); }}), std::logic_error);
+    CHECK_THROWS_AS(session.append(prompt, {.progress = [](const Progress& p) -> bool { return p.done < 8 ? true : throw std::logic_error("mine"); }}),
+                    std::logic_error);
     CHECK(session.length() == 0);
     session.append(prompt);
     CHECK(testing::same_bits(logits_of(session), run(tiny(), prompt)));
@@ -177,11 +179,14 @@ TEST_CASE("a hook sees every layer of every chunk, and the logits of every token
     const Prompt prompt{words(12), {}};
     std::vector<float> hidden, norm, logits;
     std::int64_t rows = 0;
-    session.append(prompt, {.progress = {}, .hook = [&](std::string_view name, int, ConstMatrix x) {
-                                if (name == "text.layer") rows += x.rows;
-                                auto* keep = name == "text.norm" ? &norm : name == "logits" ? &logits : nullptr;
-                                if (keep) keep->insert(keep->end(), x.data, x.data + x.rows * x.cols);
-                            }, .hidden = &hidden});
+    session.append(prompt, {.progress = {},
+                            .hook =
+                                [&](std::string_view name, int, ConstMatrix x) {
+                                    if (name == "text.layer") rows += x.rows;
+                                    auto* keep = name == "text.norm" ? &norm : name == "logits" ? &logits : nullptr;
+                                    if (keep) keep->insert(keep->end(), x.data, x.data + x.rows * x.cols);
+                                },
+                            .hidden = &hidden});
     CHECK(rows == 12 * D::text.layers);
     CHECK(testing::same_bits(norm, hidden));
     REQUIRE(logits.size() == 12u * D::text.vocab);
@@ -195,12 +200,12 @@ TEST_CASE("loading reports each parameter and can be cancelled") {
     testing::SyntheticSource source;
     std::int64_t last = -1, total = 0;
     const M model(source, nullptr, nullptr, {.progress = [&](const Progress& p) {
-        CHECK(p.stage == "load");
-        CHECK(p.done == last + 1);
-        last = p.done;
-        total = p.total;
-        return true;
-    }});
+                      CHECK(p.stage == "load");
+                      CHECK(p.done == last + 1);
+                      last = p.done;
+                      total = p.total;
+                      return true;
+                  }});
     CHECK(last == total);
     CHECK(total == static_cast<std::int64_t>(source.names().size()));
     CHECK_THROWS_AS(M(source, nullptr, nullptr, {.progress = [](const Progress& p) { return p.done < 10; }}), Cancelled);

@@ -1,5 +1,5 @@
-#include "prompts.hpp"
 #include <thread>
+#include "prompts.hpp"
 
 using namespace qwen3vl_test;
 

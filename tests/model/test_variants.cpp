@@ -6,7 +6,6 @@ namespace {
 
 /// A user's variant of Tiny: multi-query attention, an untied head, no q/k norm, no DeepStack.
 struct Variant : models::Tiny {
-    static constexpr const char* name = "Variant";
     static constexpr TextDims text = [] {
         TextDims d = models::Tiny::text;
         d.layers = 3;
@@ -24,8 +23,8 @@ struct Variant : models::Tiny {
 
 /// A text-only model of a user's own.
 struct TextOnly {
-    static constexpr const char* name = "TextOnly";
-    static constexpr TextDims text{.layers = 2, .heads = 4, .kv_heads = 4, .head_dim = 16, .hidden = 40, .ffn = 56, .vocab = 464, .max_positions = 256, .qk_norm = false};
+    static constexpr TextDims text{
+        .layers = 2, .heads = 4, .kv_heads = 4, .head_dim = 16, .hidden = 40, .ffn = 56, .vocab = 464, .max_positions = 256, .qk_norm = false};
 };
 
 }  // namespace

@@ -1,9 +1,9 @@
-#include "arch_test.hpp"
 #include <qwen3vl/norm/norm.hpp>
 #include <qwen3vl/reference/norm.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/type_list.hpp>
+#include "arch_test.hpp"
 
 using namespace qwen3vl;
 using testing::float_roundoff;

@@ -1,4 +1,3 @@
-#include "catch.hpp"
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/core/models.hpp>
 #include <qwen3vl/position/position.hpp>
@@ -6,6 +5,7 @@
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/type_list.hpp>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 using testing::float_roundoff;
@@ -37,7 +37,8 @@ TEMPLATE_LIST_TEST_CASE("text positions turn by their oracle's angles", "", test
         using D = typename decltype(tag)::type;
         TextDims d = D::text;
         if (!Position::multimodal) d.mrope_section = {0, 0, 0};
-        for (const std::array<int, 3> position : {std::array{0, 0, 0}, std::array{1, 2, 3}, std::array{5, 17, 250}, std::array{4000, 4001, 4090}, std::array{262143, 7, 262143}}) {
+        for (const std::array<int, 3> position :
+             {std::array{0, 0, 0}, std::array{1, 2, 3}, std::array{5, 17, 250}, std::array{4000, 4001, 4090}, std::array{262143, 7, 262143}}) {
             CAPTURE(D::name, position[0], position[1], position[2]);
             check_angles<Position>(d, d.rope_theta, d.head_dim, position, reference::mrope_angles(d, position));
         }

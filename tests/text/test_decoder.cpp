@@ -1,4 +1,3 @@
-#include "catch.hpp"
 #include <qwen3vl/activation/activation.hpp>
 #include <qwen3vl/attention/attention.hpp>
 #include <qwen3vl/core/models.hpp>
@@ -13,6 +12,7 @@
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/text/decoder.hpp>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 using reference::Rows;
@@ -34,7 +34,8 @@ struct RandomLayer {
     RandomLayer(const TextDims& dims, Team& team) : d(dims) {
         memory.reserve(7);
         const auto matrix = [&](std::int64_t rows, std::int64_t cols) {
-            memory.push_back(testing::Rng(memory.size() + 1).floats(static_cast<std::size_t>(rows * cols), static_cast<float>(std::sqrt(3.0 / static_cast<double>(cols)))));
+            memory.push_back(
+                testing::Rng(memory.size() + 1).floats(static_cast<std::size_t>(rows * cols), static_cast<float>(std::sqrt(3.0 / static_cast<double>(cols)))));
             const TensorView view{DType::f32, {rows, cols}, reinterpret_cast<const std::byte*>(memory.back().data()), "test"};
             return weights::traits<Format>::load(view, "w", rows, cols, team);
         };
@@ -65,8 +66,9 @@ Rows expected_layer(const RandomLayer& r, Rows x, const Positions& positions) {
     const auto norm_rows = [&](const Rows& in, const std::vector<float>& weight) {
         Rows out(in.rows, in.cols);
         for (std::size_t t = 0; t < in.rows; ++t) {
-            const auto row = reference::rms_norm({in.values.begin() + static_cast<std::ptrdiff_t>(t * in.cols), in.values.begin() + static_cast<std::ptrdiff_t>((t + 1) * in.cols)},
-                                                 testing::as_doubles(weight), d.norm_eps);
+            const auto row = reference::rms_norm(
+                {in.values.begin() + static_cast<std::ptrdiff_t>(t * in.cols), in.values.begin() + static_cast<std::ptrdiff_t>((t + 1) * in.cols)},
+                testing::as_doubles(weight), d.norm_eps);
             std::copy(row.begin(), row.end(), out.values.begin() + static_cast<std::ptrdiff_t>(t * in.cols));
         }
         return out;
@@ -105,13 +107,15 @@ std::vector<float> run_layer(const RandomLayer& r, const std::vector<float>& x, 
     const kv_cache::Extent extent{d.kv_heads, channels, tokens, 0, 0};
     std::vector<std::byte> memory(static_cast<std::size_t>(Cache::bytes(extent)));
     Cache::Layer cache(memory.data(), extent);
-    std::vector<float> pool(static_cast<std::size_t>(chunk * (2 * d.hidden + 2 * d.q_dim() + 2 * d.kv_dim() + d.heads * channels + d.ffn + d.head_dim) +
-                                                     team.threads() * (attention::scratch_floats<attention::Flash<>>(d.group(), channels, tokens) + 2 * channels)));
+    std::vector<float> pool(
+        static_cast<std::size_t>(chunk * (2 * d.hidden + 2 * d.q_dim() + 2 * d.kv_dim() + d.heads * channels + d.ffn + d.head_dim) +
+                                 team.threads() * (attention::scratch_floats<attention::Flash<>>(d.group(), channels, tokens) + 2 * channels)));
     float* next = pool.data();
     const auto floats = [&](std::int64_t n) { return std::exchange(next, next + n); };
     text::Buffers b{};
-    for (auto [matrix, cols] : {std::pair(&b.x, d.hidden), std::pair(&b.normed, d.hidden), std::pair(&b.qkv, d.q_dim() + 2 * d.kv_dim()), std::pair(&b.attended, d.q_dim()),
-                                std::pair(&b.inner, d.ffn), std::pair(&b.cosines, d.head_dim / 2), std::pair(&b.sines, d.head_dim / 2)})
+    for (auto [matrix, cols] :
+         {std::pair(&b.x, d.hidden), std::pair(&b.normed, d.hidden), std::pair(&b.qkv, d.q_dim() + 2 * d.kv_dim()), std::pair(&b.attended, d.q_dim()),
+          std::pair(&b.inner, d.ffn), std::pair(&b.cosines, d.head_dim / 2), std::pair(&b.sines, d.head_dim / 2)})
         *matrix = Matrix(floats(chunk * cols), chunk, cols);
     b.queries = floats(chunk * d.heads * channels);
     b.scratch = floats(team.threads() * attention::scratch_floats<attention::Flash<>>(d.group(), channels, tokens));
@@ -144,13 +148,15 @@ TEST_CASE("a decoder layer equals its oracle and depends on neither chunk nor th
         CAPTURE(d.heads, d.kv_heads, d.head_dim, d.hidden);
         const RandomLayer layer(d, one);
         Positions positions;
-        for (int t = 0; t < 75; ++t) positions.push_back(t < 20 || t >= 56 ? std::array{t, t, t} : std::array{20, 20 + (t - 20) / 6, 20 + (t - 20) % 6});  // a picture within text
+        for (int t = 0; t < 75; ++t)
+            positions.push_back(t < 20 || t >= 56 ? std::array{t, t, t} : std::array{20, 20 + (t - 20) / 6, 20 + (t - 20) % 6});  // a picture within text
         const auto x = testing::Rng(5).floats(static_cast<std::size_t>(75 * d.hidden));
         const auto found = run_layer(layer, x, positions, one, 75);
         const auto expected = expected_layer(layer, testing::as_rows(x, static_cast<std::size_t>(d.hidden)), positions);
         // Seven sums over at most `ffn` addends follow each other, each rounding log2 of it times on the average path and amplified by at most the
         // spread of a row (some 4 standard deviations); angles up to 75 round relatively and turn queries and keys by that.
-        const double tolerance = testing::float_roundoff * testing::largest_magnitude(expected.values) * (7 * std::log2(static_cast<double>(d.ffn)) * 4 + 2 * 75);
+        const double tolerance =
+            testing::float_roundoff * testing::largest_magnitude(expected.values) * (7 * std::log2(static_cast<double>(d.ffn)) * 4 + 2 * 75);
         CHECK(testing::largest_difference(found, expected.values) <= tolerance);
         CHECK(testing::same_bits(run_layer(layer, x, positions, three, 75), found));
         for (std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(run_layer(layer, x, positions, one, chunk), found));

@@ -1,7 +1,7 @@
-#include "catch.hpp"
 #include <qwen3vl/vision/patch_order.hpp>
 #include <utility>
 #include <vector>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 

@@ -1,9 +1,9 @@
-#include "catch.hpp"
 #include <qwen3vl/model/bundles.hpp>
 #include <qwen3vl/model/session.hpp>
 #include <qwen3vl/reference/position.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/sources.hpp>
+#include "catch.hpp"
 
 using namespace qwen3vl;
 
@@ -17,7 +17,8 @@ constexpr VisionDims d = D::vision;
 struct IdleBlocks : testing::SyntheticSource {
     TensorView take(const std::string& name, const Shape& shape) {
         const TensorView view = SyntheticSource::take(name, shape);
-        const bool adds = name.find("blocks.") != std::string::npos && (name.find("attn.proj") != std::string::npos || name.find("linear_fc2") != std::string::npos);
+        const bool adds =
+            name.find("blocks.") != std::string::npos && (name.find("attn.proj") != std::string::npos || name.find("linear_fc2") != std::string::npos);
         if (adds) std::memset(const_cast<std::byte*>(view.data), 0, view.bytes());
         return view;
     }
@@ -41,7 +42,8 @@ TEST_CASE("patches are embedded with bias, and get the position table read bilin
     for (const Grid grid : {Grid{1, 2, 2}, Grid{1, 4, 10}, Grid{2, 6, 4}, Grid{1, 2, 18}}) {
         CAPTURE(grid.t, grid.h, grid.w);
         const auto patches = testing::synthetic_patches(d, grid);
-        auto expected = reference::matmul(testing::as_rows(patches.values, static_cast<std::size_t>(d.patch_values())), testing::as_rows(weight, static_cast<std::size_t>(d.patch_values())));
+        auto expected = reference::matmul(testing::as_rows(patches.values, static_cast<std::size_t>(d.patch_values())),
+                                          testing::as_rows(weight, static_cast<std::size_t>(d.patch_values())));
         std::size_t row = 0;
         for (int t = 0; t < grid.t; ++t)
             for (int by = 0; by < grid.h; by += 2)
@@ -50,7 +52,8 @@ TEST_CASE("patches are embedded with bias, and get the position table read bilin
                         for (std::size_t c = 0; c < static_cast<std::size_t>(d.hidden); ++c) {
                             std::vector<double> channel;
                             for (std::size_t i = c; i < table.size(); i += static_cast<std::size_t>(d.hidden)) channel.push_back(table[i]);
-                            const double y = reference::table_coordinate(by + inner / 2, grid.h, d.side()), x = reference::table_coordinate(bx + inner % 2, grid.w, d.side());
+                            const double y = reference::table_coordinate(by + inner / 2, grid.h, d.side()),
+                                         x = reference::table_coordinate(bx + inner % 2, grid.w, d.side());
                             expected.at(row, c) += bias[c] + reference::interpolate(channel, d.side(), y, x);
                         }
         Session<M> session(model, {.context = 16, .threads = 2});
@@ -65,7 +68,8 @@ TEST_CASE("patches are embedded with bias, and get the position table read bilin
         // a sum over 1536 products of numbers within 1 and sqrt(3 / 1536), in vectors of at least 4; table coordinates off by 3 roundoffs of the side,
         // 8, between entries that differ by at most 2 sqrt(3 / 72)
         const double magnitude = 1536 * 0.5 * std::sqrt(3.0 / 1536);
-        CHECK(testing::largest_difference(found, expected.values) <= testing::float_roundoff * (magnitude * (1536.0 / 4 / 16 + 20) + 3 * 8 * 4 * std::sqrt(3.0 / 72) + 8));
+        CHECK(testing::largest_difference(found, expected.values) <=
+              testing::float_roundoff * (magnitude * (1536.0 / 4 / 16 + 20) + 3 * 8 * 4 * std::sqrt(3.0 / 72) + 8));
     }
 }
 

@@ -1,9 +1,9 @@
-#include "arch_test.hpp"
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include <qwen3vl/weights/linear.hpp>
+#include "arch_test.hpp"
 
 using namespace qwen3vl;
 using testing::float_roundoff;
@@ -15,7 +15,8 @@ struct StoredTensor {
     std::vector<std::byte> memory;
     TensorView view;
 
-    StoredTensor(const std::vector<float>& values, DType dtype, std::int64_t rows, std::size_t offset = 0) : memory(values.size() * dtype_bytes(dtype) + offset) {
+    StoredTensor(const std::vector<float>& values, DType dtype, std::int64_t rows, std::size_t offset = 0)
+        : memory(values.size() * dtype_bytes(dtype) + offset) {
         view = {dtype, {rows, static_cast<std::int64_t>(values.size()) / rows}, memory.data() + offset, "test.safetensors"};
         std::byte* out = memory.data() + offset;
         for (const float v : values)
@@ -34,7 +35,9 @@ float kept(float v, DType dtype) {
 }
 
 template <class Format>
-constexpr DType own_dtype = std::is_same_v<Format, weights::Float32> ? DType::f32 : std::is_same_v<Format, weights::F16> ? DType::f16 : DType::bf16;
+constexpr DType own_dtype = std::is_same_v<Format, weights::Float32> ? DType::f32
+                            : std::is_same_v<Format, weights::F16>   ? DType::f16
+                                                                     : DType::bf16;
 
 /// x · w^T in double with the bound of the float32 sum's error for each result.
 struct Product {
@@ -69,7 +72,7 @@ TEMPLATE_LIST_TEST_CASE("a format keeps what a checkpoint of any dtype holds", "
     const std::int64_t rows = 5, cols = 19;
     const auto values = testing::Rng(1).floats(static_cast<std::size_t>(rows * cols));
     for (const DType dtype : {DType::f32, DType::f16, DType::bf16})
-        for (std::size_t offset : {0, 1, 2}) {
+        for (std::size_t offset : {0u, 1u, 2u}) {
             CAPTURE(Format::name, dtype_name(dtype), offset);
             const StoredTensor stored(values, dtype, rows, offset);
             const auto m = Traits::load(stored.view, "w", rows, cols, team);
@@ -82,7 +85,8 @@ TEMPLATE_LIST_TEST_CASE("a format keeps what a checkpoint of any dtype holds", "
             std::size_t unequal = 0;
             for (std::int64_t r = 0; r < rows; ++r) {
                 Traits::template row<Arch>(m, r, row.data());
-                for (std::size_t c = 0; c < row.size(); ++c) unequal += row[c] != kept(kept(values[static_cast<std::size_t>(r * cols) + c], dtype), own_dtype<Format>);
+                for (std::size_t c = 0; c < row.size(); ++c)
+                    unequal += row[c] != kept(kept(values[static_cast<std::size_t>(r * cols) + c], dtype), own_dtype<Format>);
             }
             CHECK(unequal == 0);
         }
@@ -108,7 +112,8 @@ TEMPLATE_LIST_TEST_CASE("dense layers equal their oracle and depend on neither r
         weights::linear_store<Arch, Format>(threads, in, matrix, nullptr, Matrix(again.data(), m, n));
         CHECK(product.holds(plain));
         CHECK(testing::same_bits(plain, again));
-        for (std::int64_t i = 0; i < m; ++i) weights::linear_store<Arch, Format>(serial, {x.data() + i * k, 1, k, k}, matrix, nullptr, Matrix(again.data() + i * n, 1, n));
+        for (std::int64_t i = 0; i < m; ++i)
+            weights::linear_store<Arch, Format>(serial, {x.data() + i * k, 1, k, k}, matrix, nullptr, Matrix(again.data() + i * n, 1, n));
         CHECK(testing::same_bits(plain, again));
         const std::vector<float> bias(static_cast<std::size_t>(n), 0.75f);
         weights::linear_store<Arch, Format>(serial, in, matrix, bias.data(), Matrix(again.data(), m, n));
@@ -142,11 +147,10 @@ TEMPLATE_LIST_TEST_CASE("several matrices in one run of tasks", "", testing::tup
         weights::linear_store<Arch, Format>(team, {x.data(), m, k, k}, matrices.back(), nullptr, Matrix(expected.back().data(), m, n));
     }
     const std::array<const weights::MatrixOf<Format>*, 3> all{&matrices[0], &matrices[1], &matrices[2]};
-    weights::linear<Arch, Format>(team, x.data(), k, m, all,
-                                  [&](int which, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
-                                      const auto w = static_cast<std::size_t>(which);
-                                      std::copy_n(values, count, found[w].data() + row * heights[w] + first);
-                                  });
+    weights::linear<Arch, Format>(team, x.data(), k, m, all, [&](int which, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
+        const auto w = static_cast<std::size_t>(which);
+        std::copy_n(values, count, found[w].data() + row * heights[w] + first);
+    });
     for (std::size_t i = 0; i < 3; ++i) CHECK(testing::same_bits(found[i], expected[i]));
     std::vector<float> sums(static_cast<std::size_t>(m * 130)), twice(sums.size());
     weights::linear_pair<Arch, Format>(
@@ -166,6 +170,7 @@ TEST_CASE("F16 refuses what it cannot hold") {
         CHECK_NOTHROW(weights::traits<weights::F16>::load(fits.view, "w", 1, 2, team));
         const StoredTensor lost({1.0f, 70000.0f}, dtype, 1);
         CHECK_THROWS_AS(weights::traits<weights::F16>::load(lost.view, "w", 1, 2, team), LoadError);
-        CHECK_THROWS_WITH(weights::traits<weights::F16>::load(lost.view, "w", 1, 2, team), Catch::Contains("test.safetensors") && Catch::Contains("'w'") && Catch::Contains("65504"));
+        CHECK_THROWS_WITH(weights::traits<weights::F16>::load(lost.view, "w", 1, 2, team),
+                          Catch::Contains("test.safetensors") && Catch::Contains("'w'") && Catch::Contains("65504"));
     }
 }

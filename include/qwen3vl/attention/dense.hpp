@@ -1,9 +1,9 @@
 #pragma once
+#include <algorithm>
 #include <qwen3vl/attention/query_block.hpp>
 #include <qwen3vl/kernels/panel.hpp>
 #include <qwen3vl/kernels/rows.hpp>
 #include <qwen3vl/mask/causal.hpp>
-#include <algorithm>
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 

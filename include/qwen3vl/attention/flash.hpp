@@ -1,10 +1,10 @@
 #pragma once
+#include <algorithm>
+#include <cmath>
 #include <qwen3vl/attention/query_block.hpp>
 #include <qwen3vl/kernels/panel.hpp>
 #include <qwen3vl/kernels/rows.hpp>
 #include <qwen3vl/mask/causal.hpp>
-#include <algorithm>
-#include <cmath>
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 

@@ -1,7 +1,7 @@
 #pragma once
+#include <algorithm>
 #include <qwen3vl/attention/query_block.hpp>
 #include <qwen3vl/core/checked.hpp>
-#include <algorithm>
 
 /// Runs an attention algorithm over all heads and blocks of queries.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
@@ -35,7 +35,8 @@ void attend(Team& team, const Heads& h, const Tile& tile, float* scratch) {
         const std::int64_t head = task / blocks, token = task % blocks * step, tokens = std::min(step, h.tokens - token);
         const QueryBlock q{h.queries + (head * h.tokens + token) * h.group * h.channels, tokens * h.group, h.channels, h.group, h.first + token, h.keys};
         float* out = scratch + thread * each;
-        Attention::template attend<Arch>(q, [&](std::int64_t index) { return tile(head, index); }, out, out + round_up(step * h.group * h.channels, 16));
+        Attention::template attend<Arch>(
+            q, [&](std::int64_t index) { return tile(head, index); }, out, out + round_up(step * h.group * h.channels, 16));
         for (std::int64_t r = 0; r < q.rows; ++r)
             std::copy_n(out + r * h.channels, h.head_dim, h.out + (token + r / h.group) * h.out_stride + (head * h.group + r % h.group) * h.head_dim);
     });

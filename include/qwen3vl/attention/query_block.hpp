@@ -1,10 +1,10 @@
 #pragma once
-#include <qwen3vl/core/checked.hpp>
-#include <qwen3vl/kv_cache/tile.hpp>
-#include <qwen3vl/mask/ranges.hpp>
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <qwen3vl/core/checked.hpp>
+#include <qwen3vl/kv_cache/tile.hpp>
+#include <qwen3vl/mask/ranges.hpp>
 
 /// What an attention algorithm is given: a block of queries that share one key/value head, and the tiles of that head.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {

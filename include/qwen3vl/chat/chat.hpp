@@ -1,9 +1,9 @@
 #pragma once
+#include <initializer_list>
 #include <qwen3vl/chat/encode_chat.hpp>
 #include <qwen3vl/chat/generate.hpp>
 #include <qwen3vl/chat/media.hpp>
 #include <qwen3vl/chat/tool_calls.hpp>
-#include <initializer_list>
 #include <type_traits>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -13,26 +13,26 @@ struct ChatOptions {
     int max_new_tokens = 512;
     std::optional<double> temperature = {}, top_p = {}, min_p = {}, repetition_penalty = {}, presence_penalty = {}, frequency_penalty = {};
     std::optional<int> top_k = {};
-    std::uint64_t seed = 0;                      ///< the same seed gives the same answers
-    std::vector<std::string> stop = {};          ///< strings that end an answer
+    std::uint64_t seed = 0;              ///< the same seed gives the same answers
+    std::vector<std::string> stop = {};  ///< strings that end an answer
     LoopGuard loop_guard = {};
     LogitsProcessor logits_processor = {};
-    int logprobs = -1;                           ///< as GenerationOptions::logprobs
-    std::string system = {};                     ///< the system message
-    std::vector<std::string> tools = {};         ///< functions the model may call, each a JSON object
-    bool add_vision_id = false;                  ///< "Picture 1: " before pictures
-    int context = 8192;                          ///< tokens of the whole conversation; at most the model's max_positions
-    int chunk = 512;                             ///< as SessionOptions::chunk
-    int threads = 0;                             ///< as SessionOptions::threads
-    ProgressCallback progress = {};              ///< stages "image" and "prefill"; returning false cancels
-    std::shared_ptr<FeatureCache> feature_cache = {}; ///< pictures encoded before, perhaps shared with other chats of the model; by default one of 256 MiB
+    int logprobs = -1;                                 ///< as GenerationOptions::logprobs
+    std::string system = {};                           ///< the system message
+    std::vector<std::string> tools = {};               ///< functions the model may call, each a JSON object
+    bool add_vision_id = false;                        ///< "Picture 1: " before pictures
+    int context = 8192;                                ///< tokens of the whole conversation; at most the model's max_positions
+    int chunk = 512;                                   ///< as SessionOptions::chunk
+    int threads = 0;                                   ///< as SessionOptions::threads
+    ProgressCallback progress = {};                    ///< stages "image" and "prefill"; returning false cancels
+    std::shared_ptr<FeatureCache> feature_cache = {};  ///< pictures encoded before, perhaps shared with other chats of the model; by default one of 256 MiB
 };
 
 /// An answer, and what it took.
 struct Reply : Generation {
     std::vector<chat::ToolCall> tool_calls;  ///< that the answer's text holds
-    std::int64_t prompt_tokens = 0;    ///< of the whole conversation before the answer
-    std::int64_t reused_tokens = 0;    ///< of these, found in the session's cache
+    std::int64_t prompt_tokens = 0;          ///< of the whole conversation before the answer
+    std::int64_t reused_tokens = 0;          ///< of these, found in the session's cache
     double encode_seconds = 0, prefill_seconds = 0;
 };
 
@@ -46,8 +46,11 @@ class Chat {
   public:
     /// Throws PromptError where the model was loaded without a tokenizer, and as Session.
     explicit Chat(const M& model, ChatOptions options = {})
-        : options_(std::move(options)), assets_(assets_of(model)), session_(model, {.context = std::min(options_.context, M::dims::text.max_positions), .chunk = options_.chunk, .threads = options_.threads}),
-          config_(*assets_), cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
+        : options_(std::move(options)),
+          assets_(assets_of(model)),
+          session_(model, {.context = std::min(options_.context, M::dims::text.max_positions), .chunk = options_.chunk, .threads = options_.threads}),
+          config_(*assets_),
+          cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
         clear();
     }
     explicit Chat(M&&, ChatOptions = {}) = delete;
@@ -59,8 +62,7 @@ class Chat {
     Reply ask(const char* text, const TextCallback& callback = {}) { return ask(std::vector<Input>{text}, callback); }
     /// The same with a callback that returns nothing.
     template <class F>
-        requires std::is_void_v<std::invoke_result_t<F&, std::string_view>>
-    Reply ask(std::initializer_list<Input> content, F&& callback) {
+    requires std::is_void_v<std::invoke_result_t<F&, std::string_view>> Reply ask(std::initializer_list<Input> content, F&& callback) {
         return ask(std::vector<Input>(content), [&](std::string_view text) {
             callback(text);
             return true;
@@ -93,7 +95,8 @@ class Chat {
   private:
     static std::shared_ptr<const Assets> assets_of(const M& model) {
         if (!model.assets() || !model.assets()->tokenizer)
-            throw PromptError((model.assets() ? model.assets()->folder + ": " : std::string()) + "a chat needs a tokenizer: expected tokenizer.json in the checkpoint's folder");
+            throw PromptError((model.assets() ? model.assets()->folder + ": " : std::string()) +
+                              "a chat needs a tokenizer: expected tokenizer.json in the checkpoint's folder");
         return model.assets();
     }
 
@@ -108,15 +111,17 @@ class Chat {
             }
             if constexpr (!VisionLanguageDims<typename M::dims>) throw PromptError("this model has no vision tower: it takes text only");
             auto extent = detail::extent_of<M>(input, config_);
-            if (extent.clip) m.content.emplace_back(chat::VideoPart{});
-            else m.content.emplace_back(chat::ImagePart{});
+            if (extent.clip)
+                m.content.emplace_back(chat::VideoPart{});
+            else
+                m.content.emplace_back(chat::ImagePart{});
             extents.push_back(std::move(extent));
         }
         return m;
     }
 
     std::vector<int> tokens_of(const std::vector<chat::Message>& messages, const std::vector<detail::MediaExtent>& extents) const {
-        chat::ChatOptions format;
+        chat::FormatOptions format;
         format.add_vision_id = options_.add_vision_id;
         return chat::encode_chat(*assets_->tokenizer, {messages, options_.tools}, detail::media_sizes(extents), format).ids;
     }
@@ -177,7 +182,8 @@ class Chat {
         }
         held_.resize(common);
         shown_.resize(first_visual);
-        Prompt prompt{{tokens.begin() + static_cast<std::ptrdiff_t>(common), tokens.end()}, {features_.begin() + static_cast<std::ptrdiff_t>(first_visual), features_.end()}};
+        Prompt prompt{{tokens.begin() + static_cast<std::ptrdiff_t>(common), tokens.end()},
+                      {features_.begin() + static_cast<std::ptrdiff_t>(first_visual), features_.end()}};
         try {
             session_.append(prompt, {.progress = options_.progress, .hook = {}, .hidden = nullptr});
         } catch (...) {

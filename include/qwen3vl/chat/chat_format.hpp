@@ -9,7 +9,7 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::chat {
 
-struct ChatOptions {
+struct FormatOptions {
     bool add_generation_prompt = true;  ///< end with the opening of the assistant's answer
     bool add_vision_id = false;         ///< "Picture 1: ", "Video 1: " before each picture and clip
 };
@@ -19,7 +19,7 @@ struct ChatOptions {
 class ChatFormat {
   public:
     /// Throws PromptError where the conversation is malformed.
-    static Segments render(const Conversation& conversation, ChatOptions options) {
+    static Segments render(const Conversation& conversation, FormatOptions options) {
         ChatFormat format(conversation.messages, options);
         format.check();
         format.system(conversation.tools);
@@ -29,7 +29,7 @@ class ChatFormat {
     }
 
   private:
-    ChatFormat(const std::vector<Message>& messages, ChatOptions options) : messages_(messages), options_(options) {}
+    ChatFormat(const std::vector<Message>& messages, FormatOptions options) : messages_(messages), options_(options) {}
 
     void check() const {
         if (messages_.empty()) throw PromptError("conversation: expected at least one message, found none");
@@ -128,16 +128,16 @@ class ChatFormat {
     }
 
     const std::vector<Message>& messages_;
-    ChatOptions options_;
+    FormatOptions options_;
     Segments out_;
     int images_ = 0, videos_ = 0;
 };
 
 /// The conversation as segments, with a MediaSegment for each picture and clip. Throws PromptError where it is malformed.
-inline Segments render_segments(const Conversation& conversation, ChatOptions options = {}) { return ChatFormat::render(conversation, options); }
+inline Segments render_segments(const Conversation& conversation, FormatOptions options = {}) { return ChatFormat::render(conversation, options); }
 
 /// The conversation as the template's text, for people to read: what a user wrote cannot be told from markup in it. Throws PromptError.
-inline std::string render_chat(const Conversation& conversation, ChatOptions options = {}) {
+inline std::string render_chat(const Conversation& conversation, FormatOptions options = {}) {
     std::string out;
     for (const Segment& segment : render_segments(conversation, options)) {
         if (const auto* text = std::get_if<TextSegment>(&segment))

@@ -46,15 +46,18 @@ HiddenStates hidden_states(Session<M>& session, const std::vector<Input>& conten
         if constexpr (VisionLanguageDims<typename M::dims>) {
             const detail::MediaConfig<M> config(*assets);
             extents.push_back(detail::extent_of<M>(input, config));
-            if (extents.back().clip) message.content.emplace_back(chat::VideoPart{});
-            else message.content.emplace_back(chat::ImagePart{});
+            if (extents.back().clip)
+                message.content.emplace_back(chat::VideoPart{});
+            else
+                message.content.emplace_back(chat::ImagePart{});
             prompt.visuals.push_back(detail::features_of(session, input, config, none, progress));
         } else {
             throw PromptError("this model has no vision tower: it takes text only");
         }
     }
     HiddenStates out;
-    out.tokens = chat::encode_chat(*assets->tokenizer, {{message}, {}}, detail::media_sizes(extents), {.add_generation_prompt = false, .add_vision_id = false}).ids;
+    out.tokens =
+        chat::encode_chat(*assets->tokenizer, {{message}, {}}, detail::media_sizes(extents), {.add_generation_prompt = false, .add_vision_id = false}).ids;
     out.width = M::dims::text.hidden;
     prompt.tokens = out.tokens;
     session.reset();

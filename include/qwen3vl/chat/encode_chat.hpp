@@ -68,13 +68,13 @@ inline void require_chat_tokens(const io::Tokenizer& tokenizer) {
 
 /// Renders and tokenises a conversation; each picture and clip counts one pad. Throws PromptError where the conversation is malformed, TokenizerError where
 /// the tokenizer lacks the template's control tokens.
-inline EncodedPrompt encode_chat(const io::Tokenizer& tokenizer, const Conversation& conversation, ChatOptions options = {}) {
+inline EncodedPrompt encode_chat(const io::Tokenizer& tokenizer, const Conversation& conversation, FormatOptions options = {}) {
     require_chat_tokens(tokenizer);
     return encode_segments(tokenizer, render_segments(conversation, options));
 }
 
 /// The same with pictures and clips of known sizes.
-inline EncodedPrompt encode_chat(const io::Tokenizer& tokenizer, const Conversation& conversation, const MediaSizes& sizes, ChatOptions options = {}) {
+inline EncodedPrompt encode_chat(const io::Tokenizer& tokenizer, const Conversation& conversation, const MediaSizes& sizes, FormatOptions options = {}) {
     require_chat_tokens(tokenizer);
     return encode_segments(tokenizer, expand_media(render_segments(conversation, options), sizes));
 }

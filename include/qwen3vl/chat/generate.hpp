@@ -1,9 +1,9 @@
 #pragma once
+#include <chrono>
 #include <qwen3vl/chat/sampler.hpp>
 #include <qwen3vl/chat/stop.hpp>
 #include <qwen3vl/io/stream_decoder.hpp>
 #include <qwen3vl/model/session.hpp>
-#include <chrono>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
@@ -25,7 +25,7 @@ struct GenerationOptions {
     std::vector<std::string> stop_strings = {};  ///< end the answer, cut off
     LoopGuard loop_guard = {};
     LogitsProcessor logits_processor = {};
-    int logprobs = -1;                      ///< 0: of the tokens chosen; n: of the n likeliest beside them; -1: none
+    int logprobs = -1;  ///< 0: of the tokens chosen; n: of the n likeliest beside them; -1: none
 };
 
 /// Natural logarithms of the model's own probabilities, before penalties and temperature.
@@ -43,7 +43,7 @@ struct Generation {
     std::vector<int> tokens;  ///< without the token that ended it
     StopReason reason = StopReason::max_new_tokens;
     std::vector<TokenLogprobs> logprobs;
-    double seconds = 0;       ///< from the first logits to the end
+    double seconds = 0;  ///< from the first logits to the end
 };
 
 namespace detail {
@@ -57,7 +57,8 @@ inline TokenLogprobs logprobs_of(std::span<const float> logits, int chosen, int 
     std::vector<int> order(logits.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
     const auto n = static_cast<std::ptrdiff_t>(std::min(static_cast<std::size_t>(std::max(count, 0)), order.size()));
-    std::partial_sort(order.begin(), order.begin() + n, order.end(), [&](int a, int b) { return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)]; });
+    std::partial_sort(order.begin(), order.begin() + n, order.end(),
+                      [&](int a, int b) { return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)]; });
     for (std::ptrdiff_t i = 0; i < n; ++i) out.likeliest.push_back(entry(order[static_cast<std::size_t>(i)]));
     return out;
 }
@@ -68,7 +69,8 @@ inline TokenLogprobs logprobs_of(std::span<const float> logits, int chosen, int 
 /// counts. The session then holds the answer's tokens, the ending one not among them. What the model predicts beyond the tokenizer's
 /// vocabulary (released tables have more rows) has no text. Throws PromptError for options out of range.
 template <class M>
-Generation generate(Session<M>& session, const io::Tokenizer& tokenizer, std::span<const int> prompt, const GenerationOptions& options, const TextCallback& callback = {}) {
+Generation generate(Session<M>& session, const io::Tokenizer& tokenizer, std::span<const int> prompt, const GenerationOptions& options,
+                    const TextCallback& callback = {}) {
     const auto begin = std::chrono::steady_clock::now();
     Sampler sampler(options.sampling, M::dims::text.vocab);
     sampler.see_prompt(prompt);

@@ -1,9 +1,9 @@
 #pragma once
+#include <functional>
 #include <qwen3vl/chat/expand_media.hpp>
 #include <qwen3vl/model/assets.hpp>
 #include <qwen3vl/model/feature_cache.hpp>
 #include <qwen3vl/model/session.hpp>
-#include <functional>
 #include <variant>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -29,8 +29,10 @@ struct MediaExtent {
 inline chat::MediaSizes media_sizes(const std::vector<MediaExtent>& extents) {
     chat::MediaSizes sizes;
     for (const auto& e : extents) {
-        if (e.clip) sizes.videos.push_back({e.times, e.tokens});
-        else sizes.images.push_back(e.tokens);
+        if (e.clip)
+            sizes.videos.push_back({e.times, e.tokens});
+        else
+            sizes.images.push_back(e.tokens);
     }
     return sizes;
 }
@@ -74,7 +76,8 @@ inline std::uint64_t hash_of(const PatchLayout& layout) {
 
 /// The features of a picture or clip: from the cache, or through preprocessing and the tower.
 template <class M>
-std::shared_ptr<const VisualFeatures> features_of(Session<M>& session, const Input& input, const MediaConfig<M>& config, FeatureCache& cache, const ProgressCallback& progress) {
+std::shared_ptr<const VisualFeatures> features_of(Session<M>& session, const Input& input, const MediaConfig<M>& config, FeatureCache& cache,
+                                                  const ProgressCallback& progress) {
     const auto cached = [&](const FeatureCache::Key& key, auto&& preprocessed) {
         if (auto known = cache.find(key)) return known;
         auto features = session.encode(preprocessed(), progress);
@@ -82,7 +85,8 @@ std::shared_ptr<const VisualFeatures> features_of(Session<M>& session, const Inp
         return features;
     };
     if (const auto* image = std::get_if<Image>(&input))
-        return cached({image->content_hash(), grid_of(image->width(), image->height(), config.image), hash_of(config.image.layout)}, [&] { return preprocess(*image, config.image); });
+        return cached({image->content_hash(), grid_of(image->width(), image->height(), config.image), hash_of(config.image.layout)},
+                      [&] { return preprocess(*image, config.image); });
     if (const auto* video = std::get_if<Video>(&input)) {
         const auto plan = plan_of(*video, config.video);
         FeatureCache::Key key{{}, plan.grid, hash_of(config.video.layout) + 1};

@@ -11,7 +11,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::chat {
 /// A conversation with the options that stand beside it in its JSON.
 struct ChatRequest {
     Conversation conversation;
-    ChatOptions options;
+    FormatOptions options;
 };
 
 /// Reads conversations from JSON in the format that the released template is given: messages with `role`, `content` (a string, or a list of

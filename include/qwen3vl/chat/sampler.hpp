@@ -1,10 +1,10 @@
 #pragma once
-#include <qwen3vl/core/error.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <qwen3vl/core/error.hpp>
 #include <random>
 #include <span>
 #include <string>
@@ -41,7 +41,8 @@ class Sampler {
         require(options.top_k >= 0, "top_k", "a number from 0", options.top_k);
         require(options.top_p > 0 && options.top_p <= 1, "top_p", "a number above 0 up to 1", options.top_p);
         require(options.min_p >= 0 && options.min_p <= 1, "min_p", "a number from 0 to 1", options.min_p);
-        require(options.repetition_penalty > 0 && std::isfinite(options.repetition_penalty), "repetition_penalty", "a number above 0", options.repetition_penalty);
+        require(options.repetition_penalty > 0 && std::isfinite(options.repetition_penalty), "repetition_penalty", "a number above 0",
+                options.repetition_penalty);
         require(std::isfinite(options.presence_penalty), "presence_penalty", "a finite number", options.presence_penalty);
         require(std::isfinite(options.frequency_penalty), "frequency_penalty", "a finite number", options.frequency_penalty);
         logits_.resize(static_cast<std::size_t>(vocab));

@@ -1,7 +1,7 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <algorithm>
 #include <cstddef>
+#include <qwen3vl/core/config.hpp>
 #include <string>
 #include <string_view>
 #include <utility>

@@ -1,7 +1,7 @@
 #pragma once
+#include <algorithm>
 #include <qwen3vl/chat/json_text.hpp>
 #include <qwen3vl/chat/message.hpp>
-#include <algorithm>
 
 namespace qwen3vl::inline QWEN3VL_ABI::chat {
 

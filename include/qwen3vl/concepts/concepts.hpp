@@ -1,9 +1,9 @@
 #pragma once
+#include <concepts>
+#include <cstdint>
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/features.hpp>
 #include <qwen3vl/core/tensor.hpp>
-#include <concepts>
-#include <cstdint>
 
 /// What a policy of each slot must offer. Member templates over Arch cannot be asked for here; the conformance tests run them.
 namespace qwen3vl::inline QWEN3VL_ABI::concepts {
@@ -26,7 +26,9 @@ concept Mask = Named<M> && requires(std::int64_t i) {
 
 /// Also: template <class Arch, class Tiles> static void attend(const QueryBlock&, const Tiles&, float* out, float* scratch).
 template <class A>
-concept Attention = Named<A> && requires { typename A::mask; } && Mask<typename A::mask> && requires(std::int64_t i) {
+concept Attention = Named<A> && requires {
+    typename A::mask;
+} && Mask<typename A::mask> && requires(std::int64_t i) {
     { A::scratch_floats(i, i) } -> std::same_as<std::int64_t>;
 };
 
@@ -91,10 +93,14 @@ concept Resolution = Named<R>;
 
 /// Also: template <class Arch> static void after_layer(layer, features, first, x).
 template <class F>
-concept Fusion = Named<F> && requires(const VisualFeatures& f, Matrix x) { F::embed(f, std::int64_t{0}, x); };
+concept Fusion = Named<F> && requires(const VisualFeatures& f, Matrix x) {
+    F::embed(f, std::int64_t{0}, x);
+};
 
 template <class A>
-concept Alignment = Named<A> && requires(VisualFeatures& f) { A::align(f); };
+concept Alignment = Named<A> && requires(VisualFeatures& f) {
+    A::align(f);
+};
 
 /// Also: Team::run(count, f(task, thread)).
 template <class E>

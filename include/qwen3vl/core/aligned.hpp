@@ -1,9 +1,9 @@
 #pragma once
-#include <qwen3vl/core/error.hpp>
 #include <cstddef>
 #include <cstdlib>
 #include <memory>
 #include <new>
+#include <qwen3vl/core/error.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 

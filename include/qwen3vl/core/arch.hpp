@@ -53,15 +53,18 @@ using native = std::conditional_t<avx512::compiled, avx512, std::conditional_t<a
 /// Refuses at compile time a target that the flags do not allow.
 template <class A>
 consteval bool check_compiled() {
-    if constexpr (std::is_same_v<A, avx512>) static_assert(A::compiled, "qwen3vl: arch avx512: this file is not compiled for it; add -march=skylake-avx512 or -march=native");
-    if constexpr (std::is_same_v<A, avx2>) static_assert(A::compiled, "qwen3vl: arch avx2: this file is not compiled for it; add -march=haswell or -march=native");
+    if constexpr (std::is_same_v<A, avx512>)
+        static_assert(A::compiled, "qwen3vl: arch avx512: this file is not compiled for it; add -march=skylake-avx512 or -march=native");
+    if constexpr (std::is_same_v<A, avx2>)
+        static_assert(A::compiled, "qwen3vl: arch avx2: this file is not compiled for it; add -march=haswell or -march=native");
     return A::compiled;
 }
 
 /// Throws UnsupportedCpu where this CPU lacks what the program was compiled for.
 template <class A>
 void require_supported() {
-    if (!A::supported()) throw UnsupportedCpu(std::string("this program is compiled for ") + A::name + ", which this CPU lacks; build it with the preset avx2 or sse4_2");
+    if (!A::supported())
+        throw UnsupportedCpu(std::string("this program is compiled for ") + A::name + ", which this CPU lacks; build it with the preset avx2 or sse4_2");
 }
 
 }  // namespace qwen3vl::arch

@@ -1,26 +1,26 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <array>
 #include <concepts>
 #include <cstdint>
+#include <qwen3vl/core/config.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// Extents and constants of a decoder. Field names on the right are config.json's.
 struct TextDims {
-    int layers = 0;                               ///< num_hidden_layers
-    int heads = 0;                                ///< num_attention_heads
-    int kv_heads = 0;                             ///< num_key_value_heads; == heads is MHA, 1 is MQA, between them GQA
-    int head_dim = 0;                             ///< head_dim
-    int hidden = 0;                               ///< hidden_size
-    int ffn = 0;                                  ///< intermediate_size
-    int vocab = 0;                                ///< vocab_size
-    int max_positions = 0;                        ///< max_position_embeddings
-    double rope_theta = 10000.0;                  ///< rope_theta
-    double norm_eps = 1e-6;                       ///< rms_norm_eps
-    bool tied = true;                             ///< tie_word_embeddings: the head is the embedding table
-    bool qk_norm = true;                          ///< RMS norm over each query and key head (Qwen3); no config field, the tensors tell
-    std::array<int, 3> mrope_section = {0, 0, 0}; ///< mrope_section (t, h, w); all zero: plain RoPE
+    int layers = 0;                                ///< num_hidden_layers
+    int heads = 0;                                 ///< num_attention_heads
+    int kv_heads = 0;                              ///< num_key_value_heads; == heads is MHA, 1 is MQA, between them GQA
+    int head_dim = 0;                              ///< head_dim
+    int hidden = 0;                                ///< hidden_size
+    int ffn = 0;                                   ///< intermediate_size
+    int vocab = 0;                                 ///< vocab_size
+    int max_positions = 0;                         ///< max_position_embeddings
+    double rope_theta = 10000.0;                   ///< rope_theta
+    double norm_eps = 1e-6;                        ///< rms_norm_eps
+    bool tied = true;                              ///< tie_word_embeddings: the head is the embedding table
+    bool qk_norm = true;                           ///< RMS norm over each query and key head (Qwen3); no config field, the tensors tell
+    std::array<int, 3> mrope_section = {0, 0, 0};  ///< mrope_section (t, h, w); all zero: plain RoPE
 
     constexpr int q_dim() const { return heads * head_dim; }
     constexpr int kv_dim() const { return kv_heads * head_dim; }
@@ -37,16 +37,16 @@ struct TextDims {
 
 /// Extents and constants of the vision tower.
 struct VisionDims {
-    int depth = 0;                      ///< depth
-    int hidden = 0;                     ///< hidden_size
-    int heads = 0;                      ///< num_heads
-    int ffn = 0;                        ///< intermediate_size
-    int out = 0;                        ///< out_hidden_size, the decoder's hidden size
-    int positions = 0;                  ///< num_position_embeddings, the square of the table's side
-    int patch = 16;                     ///< patch_size
-    int temporal_patch = 2;             ///< temporal_patch_size
-    int merge = 2;                      ///< spatial_merge_size
-    int channels = 3;                   ///< in_channels
+    int depth = 0;           ///< depth
+    int hidden = 0;          ///< hidden_size
+    int heads = 0;           ///< num_heads
+    int ffn = 0;             ///< intermediate_size
+    int out = 0;             ///< out_hidden_size, the decoder's hidden size
+    int positions = 0;       ///< num_position_embeddings, the square of the table's side
+    int patch = 16;          ///< patch_size
+    int temporal_patch = 2;  ///< temporal_patch_size
+    int merge = 2;           ///< spatial_merge_size
+    int channels = 3;        ///< in_channels
     double rope_theta = 10000.0;
     double norm_eps = 1e-6;
     int deepstack_count = 0;            ///< how many entries of `deepstack` count; 0: no DeepStack
@@ -90,15 +90,19 @@ concept VisionLanguageDims = Dims<D> && requires {
 /// Whether the tower hands intermediate features to the decoder (DeepStack).
 template <Dims D>
 constexpr bool has_deepstack() {
-    if constexpr (VisionLanguageDims<D>) return D::vision.deepstack_count > 0;
-    else return false;
+    if constexpr (VisionLanguageDims<D>)
+        return D::vision.deepstack_count > 0;
+    else
+        return false;
 }
 
 /// Parameters of the whole model, tied tables counted once.
 template <Dims D>
 constexpr std::int64_t parameter_count() {
-    if constexpr (VisionLanguageDims<D>) return D::text.parameter_count() + D::vision.parameter_count();
-    else return D::text.parameter_count();
+    if constexpr (VisionLanguageDims<D>)
+        return D::text.parameter_count() + D::vision.parameter_count();
+    else
+        return D::text.parameter_count();
 }
 
 }  // namespace qwen3vl

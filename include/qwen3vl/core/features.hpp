@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/core/grid.hpp>
 #include <cstdint>
+#include <qwen3vl/core/grid.hpp>
 #include <vector>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -8,11 +8,11 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// A picture or clip after the vision tower: what takes the place of its pad tokens in the prompt. Independent of any session, so it can be
 /// used again and shared by threads.
 struct VisualFeatures {
-    Grid grid;                                 ///< in patches
-    int merge = 2;                             ///< patches a side that became one token
-    std::int64_t width = 0;                    ///< the decoder's hidden size
-    std::vector<float> embedding;              ///< [tokens(), width]
-    std::vector<std::vector<float>> deepstack; ///< for each DeepStack level [tokens(), width]
+    Grid grid;                                  ///< in patches
+    int merge = 2;                              ///< patches a side that became one token
+    std::int64_t width = 0;                     ///< the decoder's hidden size
+    std::vector<float> embedding;               ///< [tokens(), width]
+    std::vector<std::vector<float>> deepstack;  ///< for each DeepStack level [tokens(), width]
 
     std::int64_t tokens() const { return grid.merged(merge); }
     /// Tokens of one frame pair, which form one span of the prompt; all of them for a still picture.

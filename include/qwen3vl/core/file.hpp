@@ -1,17 +1,17 @@
 #pragma once
-#include <qwen3vl/core/error.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <qwen3vl/core/error.hpp>
 #include <span>
 #include <string>
 #include <utility>
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <cerrno>
+#include <cstring>
 
 // What is specific to the operating system's files stands here alone.
 namespace qwen3vl::inline QWEN3VL_ABI {

@@ -1,8 +1,8 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <qwen3vl/core/config.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
@@ -13,7 +13,8 @@ struct bf16 {
     /// Rounds to nearest, ties to even; a NaN stays a NaN.
     explicit bf16(float value) {
         const auto u = std::bit_cast<std::uint32_t>(value);
-        bits = (u & 0x7fffffffu) > 0x7f800000u ? static_cast<std::uint16_t>((u >> 16) | 0x40u) : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
+        bits = (u & 0x7fffffffu) > 0x7f800000u ? static_cast<std::uint16_t>((u >> 16) | 0x40u)
+                                               : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
     }
     operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 };

@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/core/tensor.hpp>
 #include <functional>
+#include <qwen3vl/core/tensor.hpp>
 #include <string_view>
 
 namespace qwen3vl::inline QWEN3VL_ABI {

@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/core/list.hpp>
 #include <cstddef>
+#include <qwen3vl/core/list.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 

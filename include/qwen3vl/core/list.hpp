@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <cstddef>
+#include <qwen3vl/core/config.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 

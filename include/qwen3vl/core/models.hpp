@@ -8,72 +8,138 @@ namespace qwen3vl::inline QWEN3VL_ABI::models {
 /// Qwen3-VL-2B-Instruct and -Thinking.
 struct Qwen3VL_2B {
     static constexpr const char* name = "Qwen3VL_2B";
-    static constexpr TextDims text{.layers = 28, .heads = 16, .kv_heads = 8, .head_dim = 128, .hidden = 2048, .ffn = 6144, .vocab = 151936,
-                                   .max_positions = 262144, .rope_theta = 5e6, .mrope_section = {24, 20, 20}};
-    static constexpr VisionDims vision{.depth = 24, .hidden = 1024, .heads = 16, .ffn = 4096, .out = 2048, .positions = 2304,
-                                       .deepstack_count = 3, .deepstack = {5, 11, 17}};
+    static constexpr TextDims text{.layers = 28,
+                                   .heads = 16,
+                                   .kv_heads = 8,
+                                   .head_dim = 128,
+                                   .hidden = 2048,
+                                   .ffn = 6144,
+                                   .vocab = 151936,
+                                   .max_positions = 262144,
+                                   .rope_theta = 5e6,
+                                   .mrope_section = {24, 20, 20}};
+    static constexpr VisionDims vision{
+        .depth = 24, .hidden = 1024, .heads = 16, .ffn = 4096, .out = 2048, .positions = 2304, .deepstack_count = 3, .deepstack = {5, 11, 17}};
     static constexpr TokenIds tokens{.image = 151655, .video = 151656, .vision_start = 151652, .vision_end = 151653};
 };
 
 /// Qwen3-VL-4B-Instruct and -Thinking.
 struct Qwen3VL_4B : Qwen3VL_2B {
     static constexpr const char* name = "Qwen3VL_4B";
-    static constexpr TextDims text{.layers = 36, .heads = 32, .kv_heads = 8, .head_dim = 128, .hidden = 2560, .ffn = 9728, .vocab = 151936,
-                                   .max_positions = 262144, .rope_theta = 5e6, .mrope_section = {24, 20, 20}};
-    static constexpr VisionDims vision{.depth = 24, .hidden = 1024, .heads = 16, .ffn = 4096, .out = 2560, .positions = 2304,
-                                       .deepstack_count = 3, .deepstack = {5, 11, 17}};
+    static constexpr TextDims text{.layers = 36,
+                                   .heads = 32,
+                                   .kv_heads = 8,
+                                   .head_dim = 128,
+                                   .hidden = 2560,
+                                   .ffn = 9728,
+                                   .vocab = 151936,
+                                   .max_positions = 262144,
+                                   .rope_theta = 5e6,
+                                   .mrope_section = {24, 20, 20}};
+    static constexpr VisionDims vision{
+        .depth = 24, .hidden = 1024, .heads = 16, .ffn = 4096, .out = 2560, .positions = 2304, .deepstack_count = 3, .deepstack = {5, 11, 17}};
 };
 
 /// Qwen3-VL-8B-Instruct and -Thinking: an untied head and the wider tower.
 struct Qwen3VL_8B : Qwen3VL_2B {
     static constexpr const char* name = "Qwen3VL_8B";
-    static constexpr TextDims text{.layers = 36, .heads = 32, .kv_heads = 8, .head_dim = 128, .hidden = 4096, .ffn = 12288, .vocab = 151936,
-                                   .max_positions = 262144, .rope_theta = 5e6, .tied = false, .mrope_section = {24, 20, 20}};
-    static constexpr VisionDims vision{.depth = 27, .hidden = 1152, .heads = 16, .ffn = 4304, .out = 4096, .positions = 2304,
-                                       .deepstack_count = 3, .deepstack = {8, 16, 24}};
+    static constexpr TextDims text{.layers = 36,
+                                   .heads = 32,
+                                   .kv_heads = 8,
+                                   .head_dim = 128,
+                                   .hidden = 4096,
+                                   .ffn = 12288,
+                                   .vocab = 151936,
+                                   .max_positions = 262144,
+                                   .rope_theta = 5e6,
+                                   .tied = false,
+                                   .mrope_section = {24, 20, 20}};
+    static constexpr VisionDims vision{
+        .depth = 27, .hidden = 1152, .heads = 16, .ffn = 4304, .out = 4096, .positions = 2304, .deepstack_count = 3, .deepstack = {8, 16, 24}};
 };
 
 /// The full-capacity form: 32 layers of 32 query and 32 key/value heads under the 8B's tower.
 struct Qwen3VL_32x32 : Qwen3VL_8B {
     static constexpr const char* name = "Qwen3VL_32x32";
-    static constexpr TextDims text{.layers = 32, .heads = 32, .kv_heads = 32, .head_dim = 128, .hidden = 4096, .ffn = 22016, .vocab = 151936,
-                                   .max_positions = 262144, .rope_theta = 5e6, .tied = false, .mrope_section = {24, 20, 20}};
+    static constexpr TextDims text{.layers = 32,
+                                   .heads = 32,
+                                   .kv_heads = 32,
+                                   .head_dim = 128,
+                                   .hidden = 4096,
+                                   .ffn = 22016,
+                                   .vocab = 151936,
+                                   .max_positions = 262144,
+                                   .rope_theta = 5e6,
+                                   .tied = false,
+                                   .mrope_section = {24, 20, 20}};
 };
 
 /// The small trained model in examples/models/shapes.
 struct Shapes {
     static constexpr const char* name = "Shapes";
-    static constexpr TextDims text{.layers = 6, .heads = 6, .kv_heads = 2, .head_dim = 32, .hidden = 192, .ffn = 512, .vocab = 464,
-                                   .max_positions = 4096, .rope_theta = 1e5, .mrope_section = {6, 5, 5}};
-    static constexpr VisionDims vision{.depth = 5, .hidden = 96, .heads = 3, .ffn = 256, .out = 192, .positions = 144,
-                                       .deepstack_count = 3, .deepstack = {1, 2, 3}};
+    static constexpr TextDims text{.layers = 6,
+                                   .heads = 6,
+                                   .kv_heads = 2,
+                                   .head_dim = 32,
+                                   .hidden = 192,
+                                   .ffn = 512,
+                                   .vocab = 464,
+                                   .max_positions = 4096,
+                                   .rope_theta = 1e5,
+                                   .mrope_section = {6, 5, 5}};
+    static constexpr VisionDims vision{
+        .depth = 5, .hidden = 96, .heads = 3, .ffn = 256, .out = 192, .positions = 144, .deepstack_count = 3, .deepstack = {1, 2, 3}};
     static constexpr TokenIds tokens{.image = 447, .video = 448, .vision_start = 444, .vision_end = 445};
 };
 
 /// The golden checkpoint in which every extent is uneven.
 struct Tiny {
     static constexpr const char* name = "Tiny";
-    static constexpr TextDims text{.layers = 4, .heads = 6, .kv_heads = 2, .head_dim = 32, .hidden = 96, .ffn = 224, .vocab = 464,
-                                   .max_positions = 4096, .rope_theta = 1e4, .mrope_section = {6, 5, 5}};
-    static constexpr VisionDims vision{.depth = 4, .hidden = 72, .heads = 3, .ffn = 176, .out = 96, .positions = 64,
-                                       .deepstack_count = 2, .deepstack = {0, 2}};
+    static constexpr TextDims text{.layers = 4,
+                                   .heads = 6,
+                                   .kv_heads = 2,
+                                   .head_dim = 32,
+                                   .hidden = 96,
+                                   .ffn = 224,
+                                   .vocab = 464,
+                                   .max_positions = 4096,
+                                   .rope_theta = 1e4,
+                                   .mrope_section = {6, 5, 5}};
+    static constexpr VisionDims vision{.depth = 4, .hidden = 72, .heads = 3, .ffn = 176, .out = 96, .positions = 64, .deepstack_count = 2, .deepstack = {0, 2}};
     static constexpr TokenIds tokens{.image = 460, .video = 461, .vision_start = 457, .vision_end = 458};
 };
 
 /// The golden checkpoint that is narrow but has the counts of the full-capacity form.
 struct Tall : Tiny {
     static constexpr const char* name = "Tall";
-    static constexpr TextDims text{.layers = 32, .heads = 32, .kv_heads = 32, .head_dim = 8, .hidden = 64, .ffn = 96, .vocab = 464,
-                                   .max_positions = 4096, .rope_theta = 1e4, .mrope_section = {2, 1, 1}};
-    static constexpr VisionDims vision{.depth = 27, .hidden = 64, .heads = 16, .ffn = 80, .out = 64, .positions = 36,
-                                       .deepstack_count = 3, .deepstack = {8, 16, 24}};
+    static constexpr TextDims text{.layers = 32,
+                                   .heads = 32,
+                                   .kv_heads = 32,
+                                   .head_dim = 8,
+                                   .hidden = 64,
+                                   .ffn = 96,
+                                   .vocab = 464,
+                                   .max_positions = 4096,
+                                   .rope_theta = 1e4,
+                                   .mrope_section = {2, 1, 1}};
+    static constexpr VisionDims vision{
+        .depth = 27, .hidden = 64, .heads = 16, .ffn = 80, .out = 64, .positions = 36, .deepstack_count = 3, .deepstack = {8, 16, 24}};
 };
 
 /// The golden text-only decoder of the Llama family: plain RoPE, no q/k norm.
 struct Plain {
     static constexpr const char* name = "Plain";
-    static constexpr TextDims text{.layers = 4, .heads = 9, .kv_heads = 3, .head_dim = 8, .hidden = 72, .ffn = 160, .vocab = 464,
-                                   .max_positions = 2048, .rope_theta = 1e5, .norm_eps = 1e-5, .qk_norm = false};
+    static constexpr TextDims text{.layers = 4,
+                                   .heads = 9,
+                                   .kv_heads = 3,
+                                   .head_dim = 8,
+                                   .hidden = 72,
+                                   .ffn = 160,
+                                   .vocab = 464,
+                                   .max_positions = 2048,
+                                   .rope_theta = 1e5,
+                                   .norm_eps = 1e-5,
+                                   .qk_norm = false};
 };
 
 /// Every shipped Dims: feeds the tests, `make_synthetic` and the programs' name look-up.

@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <cstdint>
+#include <qwen3vl/core/config.hpp>
 #include <string>
 #include <vector>
 

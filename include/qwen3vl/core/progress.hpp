@@ -1,7 +1,7 @@
 #pragma once
-#include <qwen3vl/core/error.hpp>
 #include <cstdint>
 #include <functional>
+#include <qwen3vl/core/error.hpp>
 #include <string>
 #include <string_view>
 
@@ -19,7 +19,8 @@ using ProgressCallback = std::function<bool(const Progress&)>;
 
 /// Reports and throws Cancelled where the callback asks to stop. An empty callback is no callback.
 inline void report(const ProgressCallback& callback, std::string_view stage, std::int64_t done, std::int64_t total) {
-    if (callback && !callback({stage, done, total})) throw Cancelled("cancelled during " + std::string(stage) + " after " + std::to_string(done) + " of " + std::to_string(total));
+    if (callback && !callback({stage, done, total}))
+        throw Cancelled("cancelled during " + std::string(stage) + " after " + std::to_string(done) + " of " + std::to_string(total));
 }
 
 /// The user's hook for warnings (an unused tensor, say). The library itself never prints.

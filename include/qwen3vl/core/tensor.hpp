@@ -1,7 +1,7 @@
 #pragma once
-#include <qwen3vl/core/half.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <qwen3vl/core/half.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,9 +13,16 @@ enum class DType : std::uint8_t { f32, f16, bf16, f64, i64, i32, i16, i8, u8, bo
 
 constexpr std::size_t dtype_bytes(DType d) {
     switch (d) {
-        case DType::f64: case DType::i64: case DType::u64: return 8;
-        case DType::f32: case DType::i32: case DType::u32: return 4;
-        case DType::f16: case DType::bf16: case DType::i16: case DType::u16: return 2;
+        case DType::f64:
+        case DType::i64:
+        case DType::u64: return 8;
+        case DType::f32:
+        case DType::i32:
+        case DType::u32: return 4;
+        case DType::f16:
+        case DType::bf16:
+        case DType::i16:
+        case DType::u16: return 2;
         default: return 1;
     }
 }

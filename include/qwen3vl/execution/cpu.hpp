@@ -1,7 +1,7 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <algorithm>
 #include <fstream>
+#include <qwen3vl/core/config.hpp>
 #include <set>
 #include <string>
 #include <thread>

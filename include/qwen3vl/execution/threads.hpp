@@ -1,10 +1,10 @@
 #pragma once
-#include <qwen3vl/core/error.hpp>
-#include <qwen3vl/execution/cpu.hpp>
 #include <atomic>
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <qwen3vl/core/error.hpp>
+#include <qwen3vl/execution/cpu.hpp>
 #include <string>
 #include <thread>
 #include <type_traits>
@@ -59,7 +59,8 @@ struct Threads {
                 for (std::int64_t i = 0; i < count; ++i) f(i, 0);
                 return;
             }
-            job_ = {[](void* body, std::int64_t task, int thread) { (*static_cast<std::remove_reference_t<F>*>(body))(task, thread); }, static_cast<void*>(std::addressof(f)), count};
+            job_ = {[](void* body, std::int64_t task, int thread) { (*static_cast<std::remove_reference_t<F>*>(body))(task, thread); },
+                    static_cast<void*>(std::addressof(f)), count};
             next_.store(0, std::memory_order_relaxed);
             failed_.store(false, std::memory_order_relaxed);
             running_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
@@ -97,7 +98,8 @@ struct Threads {
         }
         void take_tasks(int thread) {
             try {
-                for (std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed); i < job_.count; i = next_.fetch_add(1, std::memory_order_relaxed)) job_.call(job_.body, i, thread);
+                for (std::int64_t i = next_.fetch_add(1, std::memory_order_relaxed); i < job_.count; i = next_.fetch_add(1, std::memory_order_relaxed))
+                    job_.call(job_.body, i, thread);
             } catch (...) {
                 next_.store(job_.count, std::memory_order_relaxed);
                 if (!failed_.exchange(true)) error_ = std::current_exception();

@@ -12,7 +12,9 @@ struct Gated {
     static void add(Team& team, const Layer& w, ConstMatrix x, Matrix inner, Matrix y) {
         weights::linear_pair<Arch, Format>(
             team, x.data, x.stride, x.rows,
-            [&](std::int64_t row, std::int64_t first, std::int64_t count, const float* gate, const float* up) { Activation::template row<Arch>(gate, up, count, inner.row(row) + first); },
+            [&](std::int64_t row, std::int64_t first, std::int64_t count, const float* gate, const float* up) {
+                Activation::template row<Arch>(gate, up, count, inner.row(row) + first);
+            },
             w.gate, w.up);
         weights::linear_add<Arch, Format>(team, inner, w.down, nullptr, y);
     }

@@ -1,8 +1,8 @@
 #pragma once
+#include <algorithm>
 #include <qwen3vl/core/features.hpp>
 #include <qwen3vl/core/tensor.hpp>
 #include <qwen3vl/kernels/rows.hpp>
-#include <algorithm>
 
 namespace qwen3vl::inline QWEN3VL_ABI::fusion {
 

@@ -1,7 +1,7 @@
 #pragma once
+#include <immintrin.h>
 #include <qwen3vl/core/arch.hpp>
 #include <qwen3vl/core/half.hpp>
-#include <immintrin.h>
 
 // What xsimd lacks, for AVX2 with F16C: conversions between 16-bit floats and float32 vectors.
 #if defined(__AVX2__) && defined(__F16C__)

@@ -1,8 +1,8 @@
 #pragma once
+#include <immintrin.h>
+#include <cstring>
 #include <qwen3vl/core/arch.hpp>
 #include <qwen3vl/core/half.hpp>
-#include <cstring>
-#include <immintrin.h>
 
 // What xsimd lacks, for SSE4.2: conversions between 16-bit floats and float32 vectors.
 namespace qwen3vl::inline QWEN3VL_ABI::kernels::isa {

@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/kernels/simd.hpp>
 #include <algorithm>
+#include <qwen3vl/kernels/simd.hpp>
 
 /// Dot products between rows: the kernel under every dense layer and under the scores of attention.
 namespace qwen3vl::inline QWEN3VL_ABI::kernels {
@@ -57,7 +57,8 @@ void dot_columns(const float* x, std::int64_t xs, const Element* w, std::int64_t
 /// out [m, n] = x [m, k] · w [n, k]^T, rows at the given strides (in elements); w may be float32, bf16 or f16, sums are float32.
 /// out aliases neither input. Every out[i][j] has the same bits whatever m, n and the position of the row in them.
 template <class Arch, class Element>
-void panel(const float* x, std::int64_t x_stride, std::int64_t m, const Element* w, std::int64_t w_stride, std::int64_t n, std::int64_t k, float* out, std::int64_t out_stride) {
+void panel(const float* x, std::int64_t x_stride, std::int64_t m, const Element* w, std::int64_t w_stride, std::int64_t n, std::int64_t k, float* out,
+           std::int64_t out_stride) {
     constexpr int MR = tile_x<Arch>;
     // rows of w in strips that stay in the second-level cache while all of x passes by
     const std::int64_t strip = std::max<std::int64_t>(tile_w, 65536 / std::max<std::int64_t>(k, 1) / tile_w * tile_w);
@@ -80,7 +81,8 @@ void panel(const float* x, std::int64_t x_stride, std::int64_t m, const Element*
 
 /// out [m, d] += p [m, n] · v [n, d]: the weighted sum of values in attention, row by row in the order of the keys.
 template <class Arch, class Element>
-void weighted_sum(const float* p, std::int64_t p_stride, std::int64_t m, const Element* v, std::int64_t v_stride, std::int64_t n, std::int64_t d, float* out, std::int64_t out_stride) {
+void weighted_sum(const float* p, std::int64_t p_stride, std::int64_t m, const Element* v, std::int64_t v_stride, std::int64_t n, std::int64_t d, float* out,
+                  std::int64_t out_stride) {
     constexpr int width = Arch::floats;
     const auto block = [&]<int MR, int NV>(std::int64_t i, std::int64_t c) {
         vec<Arch> sum[MR][NV];

@@ -1,7 +1,7 @@
 #pragma once
-#include <qwen3vl/kernels/simd.hpp>
 #include <cmath>
 #include <limits>
+#include <qwen3vl/kernels/simd.hpp>
 
 /// Kernels over one row of floats. Reductions run over vectors and then their lanes, in an order fixed by Arch alone.
 namespace qwen3vl::inline QWEN3VL_ABI::kernels {
@@ -19,7 +19,8 @@ template <class Arch>
 void rms_norm_row(const float* x, const float* weight, float eps, std::int64_t n, float* out) {
     const float squares = reduce_row<Arch>(x, n, [](auto v, std::int64_t) { return v * v; });
     const vec<Arch> scale(1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
-    for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) { store<Arch>(load<Arch>(x + i, count) * scale * load<Arch>(weight + i, count), out + i, count); });
+    for_each_vector<Arch>(
+        n, [&](std::int64_t i, std::int64_t count) { store<Arch>(load<Arch>(x + i, count) * scale * load<Arch>(weight + i, count), out + i, count); });
 }
 
 /// out = (x - mean) / sqrt(variance + eps) * weight + bias, variance over n. out may be x.

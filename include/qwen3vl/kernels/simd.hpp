@@ -1,9 +1,9 @@
 #pragma once
+#include <cstdint>
+#include <cstring>
 #include <qwen3vl/kernels/isa_avx2.hpp>
 #include <qwen3vl/kernels/isa_avx512.hpp>
 #include <qwen3vl/kernels/isa_sse4_2.hpp>
-#include <cstdint>
-#include <cstring>
 #include <xsimd/xsimd.hpp>
 
 /// Vectors of float32 by Arch, and loads and stores that widen and narrow the storage formats.
@@ -73,8 +73,10 @@ void store_first(vec<Arch> v, Element* p, std::int64_t n) {
 /// Sum of the lanes, in an order fixed by Arch.
 template <class Arch>
 float sum_lanes(vec<Arch> v) {
-    if constexpr (requires { reduce_add(v); }) return reduce_add(v);  // found in xsimd by its argument
-    else return hadd(v);                                              // its name before xsimd 9
+    if constexpr (requires { reduce_add(v); })
+        return reduce_add(v);  // found in xsimd by its argument
+    else
+        return hadd(v);  // its name before xsimd 9
 }
 
 /// Largest lane.
@@ -100,8 +102,10 @@ vec<Arch> load(const Element* p, std::int64_t count) {
 }
 template <class Arch, class Element>
 void store(vec<Arch> v, Element* p, std::int64_t count) {
-    if (count == Arch::floats) store<Arch>(v, p);
-    else store_first<Arch>(v, p, count);
+    if (count == Arch::floats)
+        store<Arch>(v, p);
+    else
+        store_first<Arch>(v, p, count);
 }
 
 }  // namespace qwen3vl::kernels

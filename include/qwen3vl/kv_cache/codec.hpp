@@ -28,7 +28,8 @@ constexpr std::int64_t padded_channels(std::int64_t head_dim) { return round_up(
 /// Stores one padded row of floats in the codec's element type.
 template <class Arch, class Codec>
 void store_row(const float* row, std::int64_t channels, typename Codec::element* out) {
-    kernels::for_each_vector<Arch>(channels, [&](std::int64_t i, std::int64_t count) { kernels::store<Arch>(kernels::load<Arch>(row + i, count), out + i, count); });
+    kernels::for_each_vector<Arch>(channels,
+                                   [&](std::int64_t i, std::int64_t count) { kernels::store<Arch>(kernels::load<Arch>(row + i, count), out + i, count); });
 }
 
 }  // namespace qwen3vl::kv_cache

@@ -1,8 +1,8 @@
 #pragma once
-#include <qwen3vl/kv_cache/codec.hpp>
-#include <qwen3vl/kv_cache/tile.hpp>
 #include <algorithm>
 #include <limits>
+#include <qwen3vl/kv_cache/codec.hpp>
+#include <qwen3vl/kv_cache/tile.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 

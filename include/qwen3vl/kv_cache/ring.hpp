@@ -1,7 +1,7 @@
 #pragma once
+#include <algorithm>
 #include <qwen3vl/kv_cache/codec.hpp>
 #include <qwen3vl/kv_cache/tile.hpp>
-#include <algorithm>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 

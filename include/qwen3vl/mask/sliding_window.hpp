@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/mask/ranges.hpp>
 #include <algorithm>
+#include <qwen3vl/mask/ranges.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 

@@ -1,7 +1,7 @@
 #pragma once
+#include <cstddef>
 #include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/core/error.hpp>
-#include <cstddef>
 #include <utility>
 
 #include <sys/mman.h>
@@ -38,7 +38,8 @@ class Arena {
     static constexpr std::int64_t footprint(std::int64_t bytes) { return round_up(bytes, alignment); }
     /// The next `bytes` bytes, zeroed on first use. Throws OutOfMemory beyond the plan.
     std::byte* take(std::int64_t bytes) {
-        if (bytes > size_ - used_) throw OutOfMemory("the arena's plan holds " + std::to_string(size_) + " bytes; " + std::to_string(used_ + bytes) + " were asked for");
+        if (bytes > size_ - used_)
+            throw OutOfMemory("the arena's plan holds " + std::to_string(size_) + " bytes; " + std::to_string(used_ + bytes) + " were asked for");
         return data_ + std::exchange(used_, used_ + footprint(bytes));
     }
     float* floats(std::int64_t count) { return reinterpret_cast<float*>(take(count * static_cast<std::int64_t>(sizeof(float)))); }

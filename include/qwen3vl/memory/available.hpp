@@ -1,8 +1,8 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <cstdint>
 #include <fstream>
 #include <optional>
+#include <qwen3vl/core/config.hpp>
 #include <string>
 
 namespace qwen3vl::inline QWEN3VL_ABI::memory {

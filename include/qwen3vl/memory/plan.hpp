@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <cstdint>
+#include <qwen3vl/core/config.hpp>
 #include <string>
 #include <vector>
 
@@ -9,9 +9,9 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// Bytes that a model and a session of it need, part by part, known before anything is allocated.
 struct MemoryPlan {
     struct Part {
-        std::string name;          ///< "weights: decoder", "kv_cache", …
+        std::string name;  ///< "weights: decoder", "kv_cache", …
         std::int64_t bytes = 0;
-        bool mapped = false;       ///< pages of the checkpoint itself: shared with other processes, given back under pressure
+        bool mapped = false;  ///< pages of the checkpoint itself: shared with other processes, given back under pressure
     };
     std::vector<Part> parts;
 

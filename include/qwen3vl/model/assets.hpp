@@ -1,9 +1,9 @@
 #pragma once
+#include <optional>
 #include <qwen3vl/io/generation_config.hpp>
 #include <qwen3vl/io/preprocess.hpp>
 #include <qwen3vl/io/tokenizer.hpp>
 #include <qwen3vl/io/video.hpp>
-#include <optional>
 #include <string>
 
 namespace qwen3vl::inline QWEN3VL_ABI {

@@ -8,7 +8,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::bundles {
 namespace detail {
 template <class Format, class Codec, template <class> class Attention = attention::Flash>
 struct uniform {
-    using text = TextPolicies<Choice<slot::weights, Format>, Choice<slot::kv_cache, kv_cache::Contiguous<Codec>>, Choice<slot::attention, Attention<mask::Causal>>>;
+    using text =
+        TextPolicies<Choice<slot::weights, Format>, Choice<slot::kv_cache, kv_cache::Contiguous<Codec>>, Choice<slot::attention, Attention<mask::Causal>>>;
     using vision = VisionPolicies<Choice<slot::weights, Format>, Choice<slot::attention, Attention<mask::Full>>>;
     using type = Policies<Choice<slot::text, text>, Choice<slot::vision, vision>>;
 };
@@ -39,8 +40,9 @@ struct dense : detail::uniform<weights::Float32, kv_cache::Float32, attention::D
 };
 
 /// bf16 weights over a ring: a window of 1024 tokens and 4 sinks, in memory that does not grow with the context.
-struct window : Policies<Choice<slot::text, TextPolicies<>::with_attention<attention::Flash<mask::SlidingWindow<Window{.tokens = 1024, .sinks = 4}>>>::with_kv_cache<
-                                                kv_cache::Ring<Tokens{1536}, kv_cache::Bf16>>>> {
+struct window
+    : Policies<Choice<slot::text, TextPolicies<>::with_attention<attention::Flash<mask::SlidingWindow<Window{.tokens = 1024, .sinks = 4}>>>::with_kv_cache<
+                                      kv_cache::Ring<Tokens{1536}, kv_cache::Bf16>>>> {
     static constexpr const char* name = "window";
     static constexpr bool preserves_capacity = true;
 };

@@ -17,11 +17,20 @@ template <class P>
 using base_of_t = decltype(base_of(static_cast<const P*>(nullptr)));
 
 template <class P>
-concept IsTextPolicies = requires(const P* p) { requires std::is_same_v<decltype(base_of(p)), base_of_t<P>>; typename P::KvCache; };
+concept IsTextPolicies = requires(const P* p) {
+    requires std::is_same_v<decltype(base_of(p)), base_of_t<P>>;
+    typename P::KvCache;
+};
 template <class P>
-concept IsVisionPolicies = requires(const P* p) { base_of(p); typename P::MergerActivation; };
+concept IsVisionPolicies = requires(const P* p) {
+    base_of(p);
+    typename P::MergerActivation;
+};
 template <class P>
-concept IsPolicies = requires(const P* p) { base_of(p); typename P::Execution; };
+concept IsPolicies = requires(const P* p) {
+    base_of(p);
+    typename P::Execution;
+};
 
 template <Dims D>
 consteval bool check_text_dims() {
@@ -65,13 +74,15 @@ consteval bool check_vision_dims() {
 
 template <Dims D>
 consteval bool check_dims() {
-    if constexpr (VisionLanguageDims<D>) return check_text_dims<D>() && check_vision_dims<D>();
-    else return check_text_dims<D>();
+    if constexpr (VisionLanguageDims<D>)
+        return check_text_dims<D>() && check_vision_dims<D>();
+    else
+        return check_text_dims<D>();
 }
 
 /// A slot of a bundle that was hidden by a `using` in the bundle's body.
-#define QWEN3VL_CHECK_HIDDEN(Bundle, Member, slot_name)                                            \
-    static_assert(std::is_same_v<typename Bundle::Member, typename base_of_t<Bundle>::Member>,     \
+#define QWEN3VL_CHECK_HIDDEN(Bundle, Member, slot_name)                                        \
+    static_assert(std::is_same_v<typename Bundle::Member, typename base_of_t<Bundle>::Member>, \
                   "qwen3vl: slot " slot_name ": hidden by a using in the bundle; choose it by with_" slot_name "<>")
 
 template <Dims D, class A, class C>
@@ -82,7 +93,8 @@ consteval bool check_layer() {
         using M = typename A::mask;
         static_assert(M::causal, "qwen3vl: slot attention: the decoder needs a causal mask; use mask::Causal or mask::SlidingWindow");
         constexpr bool forgets = C::capacity > 0;
-        static_assert(!forgets || M::span > 0, "qwen3vl: slot kv_cache: a ring forgets keys that the mask still shows; use mask::SlidingWindow or kv_cache::Contiguous");
+        static_assert(!forgets || M::span > 0,
+                      "qwen3vl: slot kv_cache: a ring forgets keys that the mask still shows; use mask::SlidingWindow or kv_cache::Contiguous");
         constexpr bool fits = !forgets || M::span == 0 || C::capacity >= M::span + M::sinks;
         static_assert(fits, "qwen3vl: slot kv_cache: the ring is shorter than window + sinks; enlarge Tokens or shrink Window");
         return M::causal && (!forgets || M::span > 0) && fits;
@@ -107,12 +119,16 @@ consteval bool check_text() {
     QWEN3VL_CHECK_HIDDEN(P, Depth, "depth");
     QWEN3VL_CHECK_HIDDEN(P, TokenReduction, "token_reduction");
     static_assert(concepts::Norm<typename P::Norm>, "qwen3vl: slot norm: the policy does not model concepts::Norm; see concepts/concepts.hpp");
-    static_assert(concepts::Activation<typename P::Activation>, "qwen3vl: slot activation: the policy does not model concepts::Activation; see concepts/concepts.hpp");
-    static_assert(concepts::TextPosition<typename P::Position>, "qwen3vl: slot position: the policy does not model concepts::TextPosition; see concepts/concepts.hpp");
-    static_assert(concepts::WeightFormat<typename P::Weights>, "qwen3vl: slot weights: the policy does not model concepts::WeightFormat; see weights/traits.hpp");
+    static_assert(concepts::Activation<typename P::Activation>,
+                  "qwen3vl: slot activation: the policy does not model concepts::Activation; see concepts/concepts.hpp");
+    static_assert(concepts::TextPosition<typename P::Position>,
+                  "qwen3vl: slot position: the policy does not model concepts::TextPosition; see concepts/concepts.hpp");
+    static_assert(concepts::WeightFormat<typename P::Weights>,
+                  "qwen3vl: slot weights: the policy does not model concepts::WeightFormat; see weights/traits.hpp");
     static_assert(concepts::Ffn<typename P::Ffn>, "qwen3vl: slot ffn: the policy does not model concepts::Ffn; see concepts/concepts.hpp");
     static_assert(concepts::Depth<typename P::Depth>, "qwen3vl: slot depth: the policy does not model concepts::Depth; see concepts/concepts.hpp");
-    static_assert(concepts::TokenReduction<typename P::TokenReduction>, "qwen3vl: slot token_reduction: the policy does not model concepts::TokenReduction; see concepts/concepts.hpp");
+    static_assert(concepts::TokenReduction<typename P::TokenReduction>,
+                  "qwen3vl: slot token_reduction: the policy does not model concepts::TokenReduction; see concepts/concepts.hpp");
     if constexpr (concepts::Norm<typename P::Norm> && concepts::Activation<typename P::Activation> && concepts::TextPosition<typename P::Position> &&
                   concepts::WeightFormat<typename P::Weights> && concepts::Ffn<typename P::Ffn> && concepts::Depth<typename P::Depth> &&
                   concepts::TokenReduction<typename P::TokenReduction>) {
@@ -138,13 +154,17 @@ consteval bool check_vision() {
     QWEN3VL_CHECK_HIDDEN(P, Position, "position");
     QWEN3VL_CHECK_HIDDEN(P, Weights, "weights");
     QWEN3VL_CHECK_HIDDEN(P, Resolution, "resolution");
-    static_assert(concepts::Attention<typename P::Attention>, "qwen3vl: slot attention: the vision policy does not model concepts::Attention; see concepts/concepts.hpp");
-    static_assert(concepts::VisionPosition<typename P::Position>, "qwen3vl: slot position: the vision policy does not model concepts::VisionPosition; use position::Grid2D");
+    static_assert(concepts::Attention<typename P::Attention>,
+                  "qwen3vl: slot attention: the vision policy does not model concepts::Attention; see concepts/concepts.hpp");
+    static_assert(concepts::VisionPosition<typename P::Position>,
+                  "qwen3vl: slot position: the vision policy does not model concepts::VisionPosition; use position::Grid2D");
     static_assert(concepts::Norm<typename P::Norm>, "qwen3vl: slot norm: the vision policy does not model concepts::Norm; see concepts/concepts.hpp");
     static_assert(concepts::Activation<typename P::Activation> && concepts::Activation<typename P::MergerActivation>,
                   "qwen3vl: slot activation: the vision policy does not model concepts::Activation; see concepts/concepts.hpp");
-    static_assert(concepts::WeightFormat<typename P::Weights>, "qwen3vl: slot weights: the vision policy does not model concepts::WeightFormat; see weights/traits.hpp");
-    static_assert(concepts::Resolution<typename P::Resolution>, "qwen3vl: slot resolution: the policy does not model concepts::Resolution; see concepts/concepts.hpp");
+    static_assert(concepts::WeightFormat<typename P::Weights>,
+                  "qwen3vl: slot weights: the vision policy does not model concepts::WeightFormat; see weights/traits.hpp");
+    static_assert(concepts::Resolution<typename P::Resolution>,
+                  "qwen3vl: slot resolution: the policy does not model concepts::Resolution; see concepts/concepts.hpp");
     if constexpr (concepts::Attention<typename P::Attention> && concepts::VisionPosition<typename P::Position> && concepts::Norm<typename P::Norm> &&
                   concepts::Activation<typename P::Activation> && concepts::Activation<typename P::MergerActivation> &&
                   concepts::WeightFormat<typename P::Weights> && concepts::Resolution<typename P::Resolution>) {
@@ -168,16 +188,20 @@ consteval bool check() {
         static_assert(IsTextPolicies<typename P::Text>, "qwen3vl: slot text: the policy is no TextPolicies<…>");
         static_assert(IsVisionPolicies<typename P::Vision>, "qwen3vl: slot vision: the policy is no VisionPolicies<…>");
         static_assert(concepts::Fusion<typename P::Fusion>, "qwen3vl: slot fusion: the policy does not model concepts::Fusion; see concepts/concepts.hpp");
-        static_assert(concepts::Alignment<typename P::Alignment>, "qwen3vl: slot alignment: the policy does not model concepts::Alignment; see concepts/concepts.hpp");
-        static_assert(concepts::Execution<typename P::Execution>, "qwen3vl: slot execution: the policy does not model concepts::Execution; see concepts/concepts.hpp");
+        static_assert(concepts::Alignment<typename P::Alignment>,
+                      "qwen3vl: slot alignment: the policy does not model concepts::Alignment; see concepts/concepts.hpp");
+        static_assert(concepts::Execution<typename P::Execution>,
+                      "qwen3vl: slot execution: the policy does not model concepts::Execution; see concepts/concepts.hpp");
         static_assert(concepts::Memory<typename P::Memory>, "qwen3vl: slot memory: the policy does not model concepts::Memory; see concepts/concepts.hpp");
         static_assert(concepts::Arch<typename P::Arch>, "qwen3vl: slot arch: the policy does not model concepts::Arch; see core/arch.hpp");
         if constexpr (IsTextPolicies<typename P::Text> && IsVisionPolicies<typename P::Vision> && concepts::Fusion<typename P::Fusion> &&
                       concepts::Alignment<typename P::Alignment> && concepts::Execution<typename P::Execution> && concepts::Memory<typename P::Memory> &&
                       concepts::Arch<typename P::Arch>) {
             if constexpr (check_dims<D>() && arch::check_compiled<typename P::Arch>() && check_text<D, typename P::Text>()) {
-                if constexpr (VisionLanguageDims<D>) return check_vision<typename P::Vision>();
-                else return true;
+                if constexpr (VisionLanguageDims<D>)
+                    return check_vision<typename P::Vision>();
+                else
+                    return true;
             }
         }
     }

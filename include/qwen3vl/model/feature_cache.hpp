@@ -1,9 +1,9 @@
 #pragma once
-#include <qwen3vl/core/features.hpp>
 #include <array>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <qwen3vl/core/features.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 

@@ -1,11 +1,11 @@
 #pragma once
+#include <filesystem>
 #include <qwen3vl/io/checkpoint.hpp>
 #include <qwen3vl/io/generation_config_json.hpp>
 #include <qwen3vl/io/preprocessor_config.hpp>
 #include <qwen3vl/io/tokenizer_json.hpp>
 #include <qwen3vl/model/assets.hpp>
 #include <qwen3vl/model/model.hpp>
-#include <filesystem>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 

@@ -1,11 +1,11 @@
 #pragma once
+#include <memory>
 #include <qwen3vl/core/models.hpp>
 #include <qwen3vl/core/progress.hpp>
 #include <qwen3vl/memory/plan.hpp>
 #include <qwen3vl/model/check.hpp>
 #include <qwen3vl/model/parameters.hpp>
 #include <qwen3vl/model/session_plan.hpp>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -65,8 +65,10 @@ class ModelImpl {
 
     /// The matrix that turns a hidden state into logits.
     const weights::MatrixOf<TextWeights>& head() const {
-        if constexpr (D::text.tied) return parameters_.text.embedding;
-        else return parameters_.text.head;
+        if constexpr (D::text.tied)
+            return parameters_.text.embedding;
+        else
+            return parameters_.text.head;
     }
 
     /// Bytes of the weights and of a session with these options, part by part, for a checkpoint whose tensors have this dtype. Allocates nothing.
@@ -82,24 +84,29 @@ class ModelImpl {
 
   private:
     template <class Team>
-    static auto load_matrix(const weights::MatrixOf<TextWeights>&, const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team) {
+    static auto load_matrix(const weights::MatrixOf<TextWeights>&, const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols,
+                            Team& team) {
         return weights::traits<TextWeights>::load(view, name, rows, cols, team);
     }
     template <class Team, class M>
-        requires(!std::is_same_v<M, weights::MatrixOf<TextWeights>>)
-    static auto load_matrix(const M&, const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team) {
+    requires(!std::is_same_v<M, weights::MatrixOf<TextWeights>>) static auto load_matrix(const M&, const TensorView& view, const std::string& name,
+                                                                                         std::int64_t rows, std::int64_t cols, Team& team) {
         return weights::traits<VisionWeights>::load(view, name, rows, cols, team);
     }
 
     static void add_weights(MemoryPlan& plan, DType checkpoint) {
-        MemoryPlan::Part embedding{"weights: embedding and head", 0, weights::traits<TextWeights>::is_mapped(checkpoint)}, decoder{"weights: decoder", 0, embedding.mapped};
+        MemoryPlan::Part embedding{"weights: embedding and head", 0, weights::traits<TextWeights>::is_mapped(checkpoint)},
+            decoder{"weights: decoder", 0, embedding.mapped};
         MemoryPlan::Part tower{"weights: vision tower", 0, weights::traits<VisionWeights>::is_mapped(checkpoint)}, vectors{"norms and biases", 0, false};
         for_each_parameter<D>([&](const std::string& name, const Shape& shape) {
             std::int64_t n = 1;
             for (auto s : shape) n *= s;
-            if (shape.size() == 1) vectors.bytes += n * static_cast<std::int64_t>(sizeof(float));
-            else if (name.starts_with("model.visual.")) tower.bytes += weights::traits<VisionWeights>::bytes(shape[0], n / shape[0]);
-            else (name.find("layers.") == std::string::npos ? embedding : decoder).bytes += weights::traits<TextWeights>::bytes(shape[0], n / shape[0]);
+            if (shape.size() == 1)
+                vectors.bytes += n * static_cast<std::int64_t>(sizeof(float));
+            else if (name.starts_with("model.visual."))
+                tower.bytes += weights::traits<VisionWeights>::bytes(shape[0], n / shape[0]);
+            else
+                (name.find("layers.") == std::string::npos ? embedding : decoder).bytes += weights::traits<TextWeights>::bytes(shape[0], n / shape[0]);
         });
         plan.parts.push_back(embedding);
         plan.parts.push_back(decoder);

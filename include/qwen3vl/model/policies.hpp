@@ -136,6 +136,7 @@ struct Policies {
 
 /// Shortens the common choice: one weight format for decoder and tower.
 template <class Format>
-using PoliciesWithWeights = Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, Format>>>, Choice<slot::vision, VisionPolicies<Choice<slot::weights, Format>>>>;
+using PoliciesWithWeights =
+    Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, Format>>>, Choice<slot::vision, VisionPolicies<Choice<slot::weights, Format>>>>;
 
 }  // namespace qwen3vl

@@ -1,11 +1,11 @@
 #pragma once
-#include <qwen3vl/core/dims.hpp>
-#include <qwen3vl/core/error.hpp>
-#include <qwen3vl/core/features.hpp>
 #include <algorithm>
 #include <array>
 #include <memory>
 #include <optional>
+#include <qwen3vl/core/dims.hpp>
+#include <qwen3vl/core/error.hpp>
+#include <qwen3vl/core/features.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,7 +30,7 @@ struct VisualSpan {
 /// Where a prompt's tokens stand: (t, h, w) of each token, and the spans that pictures fill.
 struct Layout {
     std::vector<std::array<int, 3>> positions;  ///< [tokens]
-    std::vector<std::int64_t> after;             ///< [tokens] the position that would follow; -1 where a picture goes on
+    std::vector<std::int64_t> after;            ///< [tokens] the position that would follow; -1 where a picture goes on
     std::vector<VisualSpan> spans;
     std::int64_t next = 0;  ///< position of the token that follows the prompt
 };
@@ -67,7 +67,8 @@ inline Layout lay_out(std::span<const int> tokens, std::span<const VisualGrid> v
         std::size_t run = 0;
         while (run < count && i + run < tokens.size() && tokens[i + run] == tokens[i]) ++run;
         if (run < count)
-            throw PromptError("picture " + std::to_string(visual + 1) + " needs " + std::to_string(count) + " pad tokens in a row, found " + std::to_string(run));
+            throw PromptError("picture " + std::to_string(visual + 1) + " needs " + std::to_string(count) + " pad tokens in a row, found " +
+                              std::to_string(run));
         if (pair > 0 && i > 0 && is_pad(tokens[i - 1])) throw PromptError("the frame pairs of clip " + std::to_string(visual + 1) + " need text between them");
         out.spans.push_back({static_cast<std::int64_t>(i), static_cast<std::int64_t>(count), visual, pair * static_cast<std::int64_t>(count)});
         for (int r = 0; r < rows; ++r)

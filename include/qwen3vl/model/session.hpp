@@ -28,13 +28,14 @@ class Session {
     /// Takes all memory that decoding needs. Throws OutOfMemory where it exceeds what the machine has available.
     explicit Session(const M& model, const SessionOptions& options = {}) : model_(&model), options_(options), team_(options.threads) {
         if (options.context < 1 || options.context > D::text.max_positions)
-            throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(D::text.max_positions) + " tokens, found " + std::to_string(options.context));
+            throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(D::text.max_positions) + " tokens, found " +
+                                  std::to_string(options.context));
         chunk_ = detail::chunk_tokens<D, P>(options);
         std::int64_t bytes = 0;
         detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { bytes += P::Memory::footprint(b); });
         if (const auto free = memory::available(); free && bytes > *free)
-            throw OutOfMemory("a session of " + std::to_string(options.context) + " tokens needs " + std::to_string(bytes >> 20) + " MiB, available are " + std::to_string(*free >> 20) +
-                              " MiB; shorten SessionOptions::context or choose a smaller kv_cache policy");
+            throw OutOfMemory("a session of " + std::to_string(options.context) + " tokens needs " + std::to_string(bytes >> 20) + " MiB, available are " +
+                              std::to_string(*free >> 20) + " MiB; shorten SessionOptions::context or choose a smaller kv_cache policy");
         memory_ = typename P::Memory(bytes);
         std::vector<std::byte*> blocks;
         detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { blocks.push_back(memory_.take(b)); });
@@ -56,14 +57,15 @@ class Session {
     std::int64_t rope_delta() const { return next_after_.back() - length(); }
 
     /// A picture or clip through the vision tower. The result belongs to nobody's session and may be used again.
-    std::shared_ptr<const VisualFeatures> encode(const Patches& patches, const ProgressCallback& progress = {}, const TensorHook& hook = {})
-        requires VisionLanguageDims<D>
-    {
+    std::shared_ptr<const VisualFeatures> encode(const Patches& patches, const ProgressCallback& progress = {},
+                                                 const TensorHook& hook = {}) requires VisionLanguageDims<D> {
         const Grid& g = patches.grid;
         const int merge = D::vision.merge;
-        if (g.t < 1 || g.h < merge || g.w < merge || g.h % merge || g.w % merge || static_cast<std::int64_t>(patches.values.size()) != g.patches() * D::vision.patch_values())
-            throw ImageError("patches: a grid of " + std::to_string(g.t) + " x " + std::to_string(g.h) + " x " + std::to_string(g.w) + " with " + std::to_string(patches.values.size()) +
-                             " values; rows and columns must be multiples of " + std::to_string(merge) + ", and each patch has " + std::to_string(D::vision.patch_values()) + " values");
+        if (g.t < 1 || g.h < merge || g.w < merge || g.h % merge || g.w % merge ||
+            static_cast<std::int64_t>(patches.values.size()) != g.patches() * D::vision.patch_values())
+            throw ImageError("patches: a grid of " + std::to_string(g.t) + " x " + std::to_string(g.h) + " x " + std::to_string(g.w) + " with " +
+                             std::to_string(patches.values.size()) + " values; rows and columns must be multiples of " + std::to_string(merge) +
+                             ", and each patch has " + std::to_string(D::vision.patch_values()) + " values");
         vision::Encoder<Arch, detail::TowerSlots<P>, Team> encoder(D::vision, model_->parameters().vision, g, team_, hook);
         VisualFeatures features = encoder.run(patches.values.data(), progress);
         P::Alignment::align(features);
@@ -101,7 +103,8 @@ class Session {
         const std::int64_t first = length();
         const int position = static_cast<int>(next_after_.back());
         embed(&token, 1);
-        position::angles<typename Text::Position>(D::text, frequencies_, std::array{position, position, position}, buffers_.cosines.row(0), buffers_.sines.row(0));
+        position::angles<typename Text::Position>(D::text, frequencies_, std::array{position, position, position}, buffers_.cosines.row(0),
+                                                  buffers_.sines.row(0));
         run_layers(1, first, [](int) {});
         compute_logits(buffers_.x.row(0));
         next_after_.push_back(position + 1);
@@ -116,7 +119,8 @@ class Session {
     /// Whether every layer's cache can give tokens back.
     static constexpr bool can_rewind = [] {
         bool all = true;
-        for (std::size_t i = 0; i < period; ++i) detail::with_layer_slots<P>(i, [&](auto index) { all = all && detail::LayerSlots<P, index()>::KvCache::can_rewind; });
+        for (std::size_t i = 0; i < period; ++i)
+            detail::with_layer_slots<P>(i, [&](auto index) { all = all && detail::LayerSlots<P, index()>::KvCache::can_rewind; });
         return all;
     }();
 
@@ -141,11 +145,12 @@ class Session {
     void require_room(std::int64_t n) const {
         if (n < 1) throw PromptError("the prompt is empty");
         if (n > options_.context - length())
-            throw ContextOverflow("the context holds " + std::to_string(length()) + " of " + std::to_string(options_.context) + " tokens: " + std::to_string(options_.context - length()) +
-                                  " fit, the prompt has " + std::to_string(n));
+            throw ContextOverflow("the context holds " + std::to_string(length()) + " of " + std::to_string(options_.context) +
+                                  " tokens: " + std::to_string(options_.context - length()) + " fit, the prompt has " + std::to_string(n));
     }
     static void require_token(int token) {
-        if (token < 0 || token >= D::text.vocab) throw PromptError("token id: expected 0 to " + std::to_string(D::text.vocab - 1) + ", found " + std::to_string(token));
+        if (token < 0 || token >= D::text.vocab)
+            throw PromptError("token id: expected 0 to " + std::to_string(D::text.vocab - 1) + ", found " + std::to_string(token));
     }
 
     void place(const std::vector<std::byte*>& blocks) {
@@ -205,14 +210,16 @@ class Session {
         };
         for_each_visual([](const VisualFeatures& v, std::int64_t row, Matrix x) { P::Fusion::embed(v, row, x); });
         for (std::int64_t i = 0; i < count; ++i)
-            position::angles<typename Text::Position>(D::text, frequencies_, layout.positions[static_cast<std::size_t>(begin + i)], buffers_.cosines.row(i), buffers_.sines.row(i));
+            position::angles<typename Text::Position>(D::text, frequencies_, layout.positions[static_cast<std::size_t>(begin + i)], buffers_.cosines.row(i),
+                                                      buffers_.sines.row(i));
         run_layers(count, first, [&](int layer) {
             if (options.hook) options.hook("text.layer", layer, buffers_.x.first(count));
             for_each_visual([&](const VisualFeatures& v, std::int64_t row, Matrix x) { P::Fusion::template after_layer<Arch>(layer, v, row, x); });
         });
         const auto n = static_cast<std::int64_t>(prompt.tokens.size());
         if (options.hook || options.hidden) {
-            text::normalise<Arch, typename Text::Norm>(team_, buffers_.x.first(count), model_->parameters().text.norm, D::text.norm_eps, buffers_.normed.first(count));
+            text::normalise<Arch, typename Text::Norm>(team_, buffers_.x.first(count), model_->parameters().text.norm, D::text.norm_eps,
+                                                       buffers_.normed.first(count));
             if (options.hook) options.hook("text.norm", 0, buffers_.normed.first(count));
             if (options.hidden) std::copy_n(buffers_.normed.data, count * D::text.hidden, options.hidden->data() + begin * D::text.hidden);
         }
@@ -229,7 +236,8 @@ class Session {
             detail::with_layer_slots<P>(static_cast<std::size_t>(i), [&](auto index) {
                 using S = detail::LayerSlots<P, index()>;
                 text::decoder_layer<Arch, typename Text::Norm, typename Text::Activation, typename Text::Weights, typename Text::Ffn, typename S::Attention>(
-                    team_, D::text, model_->parameters().text.layers[static_cast<std::size_t>(i)], buffers_, std::get<index()>(caches_)[static_cast<std::size_t>(i) / period], count, first);
+                    team_, D::text, model_->parameters().text.layers[static_cast<std::size_t>(i)], buffers_,
+                    std::get<index()>(caches_)[static_cast<std::size_t>(i) / period], count, first);
             });
             after(i);
         }
@@ -260,8 +268,7 @@ class Session {
 
 /// Stands in for the session of a model that was refused: the same members, so that the refusal is the only error.
 template <class M>
-    requires M::refused
-class Session<M> {
+requires M::refused class Session<M> {
   public:
     static constexpr bool can_rewind = true;
     explicit Session(const M&, const SessionOptions& = {});

@@ -1,10 +1,10 @@
 #pragma once
+#include <algorithm>
 #include <qwen3vl/kv_cache/codec.hpp>
 #include <qwen3vl/memory/plan.hpp>
 #include <qwen3vl/model/policies.hpp>
 #include <qwen3vl/text/decoder.hpp>
 #include <qwen3vl/vision/tower.hpp>
-#include <algorithm>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -38,9 +38,8 @@ inline constexpr std::size_t layer_period = joint_period<typename P::Text::Atten
 /// f(std::integral_constant<size_t, I>) for the member I of the period that `layer` belongs to.
 template <class P, class F>
 constexpr void with_layer_slots(std::size_t layer, F&& f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-        ((layer % layer_period<P> == I ? f(std::integral_constant<std::size_t, I>{}) : void()), ...);
-    }(std::make_index_sequence<layer_period<P>>{});
+    [&]<std::size_t... I>(std::index_sequence<I...>) { ((layer % layer_period<P> == I ? f(std::integral_constant<std::size_t, I>{}) : void()), ...); }
+    (std::make_index_sequence<layer_period<P>>{});
 }
 
 /// Largest of value(LayerSlots) over the layers of the period.
@@ -79,18 +78,18 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
             using S = LayerSlots<P, index()>;
             take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)));
         });
-    floats("activations", n * d.hidden);                     // x
-    floats("activations", n * d.hidden);                     // normed
-    floats("activations", n * (d.q_dim() + 2 * d.kv_dim())); // qkv
-    floats("activations", n * d.heads * channels);           // queries
-    floats("activations", n * d.q_dim());                    // attended
-    floats("activations", n * d.ffn);                        // inner
-    floats("activations", n * d.head_dim / 2);               // cosines
-    floats("activations", n * d.head_dim / 2);               // sines
+    floats("activations", n * d.hidden);                      // x
+    floats("activations", n * d.hidden);                      // normed
+    floats("activations", n * (d.q_dim() + 2 * d.kv_dim()));  // qkv
+    floats("activations", n * d.heads * channels);            // queries
+    floats("activations", n * d.q_dim());                     // attended
+    floats("activations", n * d.ffn);                         // inner
+    floats("activations", n * d.head_dim / 2);                // cosines
+    floats("activations", n * d.head_dim / 2);                // sines
     floats("attention scratch", threads * largest_over_layers<P>([&](auto s) {
-               return attention::scratch_floats<typename decltype(s)::Attention>(d.group(), channels, o.context);
-           }));
-    floats("activations", 2 * threads * channels);           // rows
+                                    return attention::scratch_floats<typename decltype(s)::Attention>(d.group(), channels, o.context);
+                                }));
+    floats("activations", 2 * threads * channels);  // rows
     floats("logits", d.vocab);
 }
 
@@ -107,8 +106,8 @@ MemoryPlan session_plan(const SessionOptions& o) {
     if constexpr (VisionLanguageDims<D>) {
         const Grid g = o.largest_picture;
         if (g.patches() > 0) {
-            const std::int64_t floats = vision::workspace_floats<typename P::Vision::Attention>(D::vision, g, threads) + g.patches() * D::vision.patch_values() +
-                                        g.merged(D::vision.merge) * D::vision.out * (1 + D::vision.deepstack_count);
+            const std::int64_t floats = vision::workspace_floats<typename P::Vision::Attention>(D::vision, g, threads) +
+                                        g.patches() * D::vision.patch_values() + g.merged(D::vision.merge) * D::vision.out * (1 + D::vision.deepstack_count);
             plan.parts.push_back({"picture: patches, workspace and features", floats * static_cast<std::int64_t>(sizeof(float)), false});
         }
     }

@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/core/dims.hpp>
 #include <cmath>
+#include <qwen3vl/core/dims.hpp>
 #include <vector>
 
 namespace qwen3vl::inline QWEN3VL_ABI::position {

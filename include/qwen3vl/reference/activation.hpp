@@ -1,7 +1,7 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <cmath>
 #include <numbers>
+#include <qwen3vl/core/config.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::reference {
 

@@ -1,7 +1,7 @@
 #pragma once
+#include <limits>
 #include <qwen3vl/reference/matmul.hpp>
 #include <qwen3vl/reference/softmax.hpp>
-#include <limits>
 
 namespace qwen3vl::inline QWEN3VL_ABI::reference {
 

@@ -1,6 +1,6 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <cstddef>
+#include <qwen3vl/core/config.hpp>
 #include <vector>
 
 /// Plain scalar double oracles for the tests: written from the papers and the reference's source, for reading and not for speed.

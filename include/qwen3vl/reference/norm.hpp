@@ -1,7 +1,7 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <cmath>
 #include <cstddef>
+#include <qwen3vl/core/config.hpp>
 #include <vector>
 
 namespace qwen3vl::inline QWEN3VL_ABI::reference {

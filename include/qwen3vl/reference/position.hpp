@@ -1,8 +1,8 @@
 #pragma once
-#include <qwen3vl/core/dims.hpp>
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <qwen3vl/core/dims.hpp>
 #include <utility>
 #include <vector>
 
@@ -54,7 +54,9 @@ inline double interpolate(const std::vector<double>& table, int side, double y, 
     const auto split = [&](double at) { return std::pair(static_cast<int>(at), at - std::floor(at)); };
     const auto [y0, v] = split(y);
     const auto [x0, u] = split(x);
-    const auto entry = [&](int r, int c) { return table[static_cast<std::size_t>(r < side ? r : side - 1) * static_cast<std::size_t>(side) + static_cast<std::size_t>(c < side ? c : side - 1)]; };
+    const auto entry = [&](int r, int c) {
+        return table[static_cast<std::size_t>(r < side ? r : side - 1) * static_cast<std::size_t>(side) + static_cast<std::size_t>(c < side ? c : side - 1)];
+    };
     return (1 - v) * ((1 - u) * entry(y0, x0) + u * entry(y0, x0 + 1)) + v * ((1 - u) * entry(y0 + 1, x0) + u * entry(y0 + 1, x0 + 1));
 }
 

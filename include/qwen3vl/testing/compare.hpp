@@ -1,10 +1,10 @@
 #pragma once
-#include <qwen3vl/reference/matmul.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <qwen3vl/reference/matmul.hpp>
 #include <span>
 #include <vector>
 

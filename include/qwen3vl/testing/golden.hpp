@@ -1,10 +1,10 @@
 #pragma once
-#include <qwen3vl/io/safetensors.hpp>
-#include <qwen3vl/model/session.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <qwen3vl/io/safetensors.hpp>
+#include <qwen3vl/model/session.hpp>
 #include <string>
 #include <vector>
 
@@ -17,7 +17,7 @@ struct GoldenRow {
     double absolute = 0;  ///< largest difference
     double relative = 0;  ///< the same over the largest magnitude of the reference's tensor
     bool pass = false;
-    std::string note;     ///< why it could not be compared, where it could not
+    std::string note;  ///< why it could not be compared, where it could not
 };
 
 /// The reference's own rounding in float32 is 2e-6 of a tensor's largest magnitude; ten times that is allowed.
@@ -100,14 +100,16 @@ std::vector<GoldenRow> check_golden_case(const M& model, const io::SafetensorsFi
             if (next == list.size()) throw LoadError(file.path(), "input_ids", "as many pads as grids", "more");
             const auto& f = list[next++];
             prompt.visuals.push_back(f);
-            for (std::int64_t left = f->tokens(); left > 0 && i < prompt.tokens.size(); ++i) left -= prompt.tokens[i] == (still ? D::tokens.image : D::tokens.video);
+            for (std::int64_t left = f->tokens(); left > 0 && i < prompt.tokens.size(); ++i)
+                left -= prompt.tokens[i] == (still ? D::tokens.image : D::tokens.video);
         }
     }
     const auto compare_ints = [&](const std::string& name, const std::vector<int>& found) {
         if (!golden.has(name)) return;
         const auto expected = golden.ints(name);
         GoldenRow row{name, 0, 0, expected == found, ""};
-        for (std::size_t i = 0; i < expected.size() && i < found.size(); ++i) row.absolute = std::max(row.absolute, std::abs(static_cast<double>(expected[i]) - found[i]));
+        for (std::size_t i = 0; i < expected.size() && i < found.size(); ++i)
+            row.absolute = std::max(row.absolute, std::abs(static_cast<double>(expected[i]) - found[i]));
         rows.push_back(row);
     };
     {
@@ -132,8 +134,10 @@ std::vector<GoldenRow> check_golden_case(const M& model, const io::SafetensorsFi
         GoldenRow row{name, 0, 0, false, ""};
         const auto expected = golden.floats(name);
         const auto found = ours.find(name);
-        if (found == ours.end()) row.note = "the model computes no such tensor";
-        else if (found->second.size() != expected.size()) row.note = "expected " + std::to_string(expected.size()) + " values, computed " + std::to_string(found->second.size());
+        if (found == ours.end())
+            row.note = "the model computes no such tensor";
+        else if (found->second.size() != expected.size())
+            row.note = "expected " + std::to_string(expected.size()) + " values, computed " + std::to_string(found->second.size());
         else {
             double largest = 0;
             bool finite = true;

@@ -1,8 +1,8 @@
 #pragma once
-#include <qwen3vl/core/config.hpp>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <qwen3vl/core/config.hpp>
 #include <string_view>
 #include <vector>
 

@@ -1,12 +1,12 @@
 #pragma once
-#include <qwen3vl/core/parameter.hpp>
-#include <qwen3vl/core/tensor.hpp>
-#include <qwen3vl/model/model.hpp>
-#include <qwen3vl/testing/rng.hpp>
 #include <cmath>
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <qwen3vl/core/parameter.hpp>
+#include <qwen3vl/core/tensor.hpp>
+#include <qwen3vl/model/model.hpp>
+#include <qwen3vl/testing/rng.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,9 +30,12 @@ class SyntheticSource {
         for (std::size_t i = 0; i < static_cast<std::size_t>(view.elements()); ++i) {
             const float v = middle + static_cast<float>(scale) * rng.signed_unit();
             const auto put = [&](auto element) { std::memcpy(bytes.data() + i * sizeof element, static_cast<const void*>(&element), sizeof element); };
-            if (dtype_ == DType::f32) put(v);
-            else if (dtype_ == DType::f16) put(f16(v));
-            else put(bf16(v));
+            if (dtype_ == DType::f32)
+                put(v);
+            else if (dtype_ == DType::f16)
+                put(f16(v));
+            else
+                put(bf16(v));
         }
         view.data = bytes.data();
         names_.push_back(name);

@@ -1,13 +1,13 @@
 #pragma once
-#include <qwen3vl/core/parameter.hpp>
-#include <qwen3vl/execution/execution.hpp>
-#include <qwen3vl/memory/arena.hpp>
-#include <qwen3vl/weights/traits.hpp>
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <qwen3vl/core/parameter.hpp>
+#include <qwen3vl/execution/execution.hpp>
+#include <qwen3vl/memory/arena.hpp>
+#include <qwen3vl/weights/traits.hpp>
 #include <string>
 #include <string_view>
 #include <vector>

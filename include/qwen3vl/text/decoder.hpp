@@ -1,34 +1,35 @@
 #pragma once
+#include <array>
+#include <cmath>
 #include <qwen3vl/attention/heads.hpp>
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/kv_cache/codec.hpp>
 #include <qwen3vl/text/parameters.hpp>
 #include <qwen3vl/weights/linear.hpp>
-#include <array>
-#include <cmath>
 
 /// One decoder layer over a chunk of tokens, composed of the slots' policies (`Qwen3VLTextDecoderLayer`, modeling_qwen3_vl.py).
 namespace qwen3vl::inline QWEN3VL_ABI::text {
 
 /// A chunk's activations. All pointers into memory that the session planned; rows for at most the session's chunk.
 struct Buffers {
-    Matrix x;         ///< [tokens, hidden] the residual stream
-    Matrix normed;    ///< [tokens, hidden]
-    Matrix qkv;       ///< [tokens, q_dim + 2 kv_dim]
-    float* queries;   ///< [kv_heads, tokens, group, channels] rotated, scaled, padded
-    Matrix attended;  ///< [tokens, q_dim]
-    Matrix inner;     ///< [tokens, ffn]
+    Matrix x;               ///< [tokens, hidden] the residual stream
+    Matrix normed;          ///< [tokens, hidden]
+    Matrix qkv;             ///< [tokens, q_dim + 2 kv_dim]
+    float* queries;         ///< [kv_heads, tokens, group, channels] rotated, scaled, padded
+    Matrix attended;        ///< [tokens, q_dim]
+    Matrix inner;           ///< [tokens, ffn]
     Matrix cosines, sines;  ///< [tokens, head_dim / 2]
-    float* scratch;   ///< for attention, each thread's part
-    float* rows;      ///< [threads, 2, channels] a key and a value on their way to the cache
+    float* scratch;         ///< for attention, each thread's part
+    float* rows;            ///< [threads, 2, channels] a key and a value on their way to the cache
 };
 
 /// out = norm(x), row by row. `epsilon` is the config's.
 template <class Arch, class Norm, class Team>
 void normalise(Team& team, ConstMatrix x, const NormParameters<std::vector<float>>& w, double epsilon, Matrix out) {
     execution::for_row_blocks(team, x.rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t r = begin; r < end; ++r) Norm::template row<Arch>(x.row(r), w.weight.data(), w.bias.data(), static_cast<float>(epsilon), x.cols, out.row(r));
+        for (std::int64_t r = begin; r < end; ++r)
+            Norm::template row<Arch>(x.row(r), w.weight.data(), w.bias.data(), static_cast<float>(epsilon), x.cols, out.row(r));
     });
 }
 
@@ -75,8 +76,10 @@ void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers&
                                       std::copy_n(values, count, qkv.row(row) + at[static_cast<std::size_t>(which)] + column);
                                   });
     rotate_and_store<Arch, Norm>(team, d, w, b, cache, tokens, first);
-    const attention::Heads heads{b.queries, tokens, d.kv_heads, d.group(), kv_cache::padded_channels(d.head_dim), d.head_dim, first, first + tokens, attended.data, attended.stride};
-    attention::attend<Arch, Attention>(team, heads, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); }, b.scratch);
+    const attention::Heads heads{b.queries,  tokens, d.kv_heads,     d.group(),     kv_cache::padded_channels(d.head_dim),
+                                 d.head_dim, first,  first + tokens, attended.data, attended.stride};
+    attention::attend<Arch, Attention>(
+        team, heads, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); }, b.scratch);
     weights::linear_add<Arch, Format>(team, attended, w.o, nullptr, x);
     normalise<Arch, Norm>(team, x, w.post_norm, d.norm_eps, normed);
     Ffn::template add<Arch, Format, Activation>(team, w, normed, b.inner.first(tokens), x);

@@ -8,9 +8,9 @@ namespace qwen3vl::inline QWEN3VL_ABI::text {
 template <class M, class V>
 struct LayerParameters {
     NormParameters<V> input_norm, post_norm;
-    M q{}, k{}, v{}, o{};   ///< [q_dim, hidden], [kv_dim, hidden] twice, [hidden, q_dim]
-    V q_norm{}, k_norm{};   ///< [head_dim]
-    M gate{}, up{}, down{}; ///< [ffn, hidden] twice, [hidden, ffn]
+    M q{}, k{}, v{}, o{};    ///< [q_dim, hidden], [kv_dim, hidden] twice, [hidden, q_dim]
+    V q_norm{}, k_norm{};    ///< [head_dim]
+    M gate{}, up{}, down{};  ///< [ffn, hidden] twice, [hidden, ffn]
 };
 
 template <class M, class V>

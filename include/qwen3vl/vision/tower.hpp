@@ -1,4 +1,7 @@
 #pragma once
+#include <algorithm>
+#include <array>
+#include <cmath>
 #include <qwen3vl/attention/heads.hpp>
 #include <qwen3vl/core/aligned.hpp>
 #include <qwen3vl/core/dims.hpp>
@@ -12,9 +15,6 @@
 #include <qwen3vl/vision/parameters.hpp>
 #include <qwen3vl/vision/patch_order.hpp>
 #include <qwen3vl/weights/linear.hpp>
-#include <algorithm>
-#include <array>
-#include <cmath>
 #include <utility>
 
 /// The vision tower (`Qwen3VLVisionModel`, modeling_qwen3_vl.py): patches of one picture or clip in, visual tokens out.
@@ -63,7 +63,13 @@ class Encoder {
 
   public:
     Encoder(const VisionDims& d, const Weights& w, const Grid& grid, Team& team, const TensorHook& hook)
-        : d_(d), w_(w), grid_(grid), e_(d, grid), team_(team), hook_(hook), memory_(aligned_floats(static_cast<std::size_t>(workspace_floats<Attention>(d, grid, team.threads())))) {
+        : d_(d),
+          w_(w),
+          grid_(grid),
+          e_(d, grid),
+          team_(team),
+          hook_(hook),
+          memory_(aligned_floats(static_cast<std::size_t>(workspace_floats<Attention>(d, grid, team.threads())))) {
         float* next = memory_.get();
         const auto take = [&](std::int64_t n) { return std::exchange(next, next + round_up(n, 16)); };
         x_ = {take(e_.patches * d.hidden), e_.patches, d.hidden};
@@ -115,7 +121,9 @@ class Encoder {
     void fill_angles() {
         using Rotary = typename P::Position::rotary;
         const auto frequencies = position::frequencies<Rotary>(d_, d_.head_dim());
-        for_each_patch(grid_.h, grid_.w, d_.merge, [&](std::int64_t i, int row, int column) { position::angles<Rotary>(d_, frequencies, std::array{row, column}, cosines_.row(i), sines_.row(i)); });
+        for_each_patch(grid_.h, grid_.w, d_.merge, [&](std::int64_t i, int row, int column) {
+            position::angles<Rotary>(d_, frequencies, std::array{row, column}, cosines_.row(i), sines_.row(i));
+        });
     }
 
     void embed(const float* values) {
@@ -185,8 +193,10 @@ class Encoder {
     template <bool AfterJoining>
     std::vector<float> merge(const Merger& w) {
         std::vector<float> out(static_cast<std::size_t>(e_.tokens * d_.out));
-        if constexpr (AfterJoining) normalise(Matrix(x_.data, e_.tokens, d_.merged()), w.norm, Matrix(normed_.data, e_.tokens, d_.merged()));
-        else normalise(x_, w.norm, normed_);
+        if constexpr (AfterJoining)
+            normalise(Matrix(x_.data, e_.tokens, d_.merged()), w.norm, Matrix(normed_.data, e_.tokens, d_.merged()));
+        else
+            normalise(x_, w.norm, normed_);
         in_passes(e_.tokens, [&](std::int64_t first, std::int64_t count) {
             const Matrix inner = wide(count, d_.merged());
             activated<typename P::MergerActivation>(ConstMatrix{normed_.data + first * d_.merged(), count, d_.merged(), d_.merged()}, w.fc1, w.fc1_bias, inner);
@@ -197,19 +207,21 @@ class Encoder {
 
     void normalise(ConstMatrix x, const NormParameters<std::vector<float>>& w, Matrix out) {
         execution::for_row_blocks(team_, x.rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
-            for (std::int64_t r = begin; r < end; ++r) Norm::template row<Arch>(x.row(r), w.weight.data(), w.bias.data(), static_cast<float>(d_.norm_eps), x.cols, out.row(r));
+            for (std::int64_t r = begin; r < end; ++r)
+                Norm::template row<Arch>(x.row(r), w.weight.data(), w.bias.data(), static_cast<float>(d_.norm_eps), x.cols, out.row(r));
         });
     }
 
     /// y = activation(x · W^T + bias).
     template <class Activation>
     void activated(ConstMatrix x, const weights::MatrixOf<Format>& w, const std::vector<float>& bias, Matrix y) {
-        weights::linear<Arch, Format>(team_, x.data, x.stride, x.rows, std::array{&w}, [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* sums) {
-            float* out = y.row(row) + first;
-            std::copy_n(sums, count, out);
-            kernels::add_row<Arch>(bias.data() + first, count, out);
-            Activation::template row<Arch>(out, count, out);
-        });
+        weights::linear<Arch, Format>(team_, x.data, x.stride, x.rows, std::array{&w},
+                                      [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* sums) {
+                                          float* out = y.row(row) + first;
+                                          std::copy_n(sums, count, out);
+                                          kernels::add_row<Arch>(bias.data() + first, count, out);
+                                          Activation::template row<Arch>(out, count, out);
+                                      });
     }
 
     const VisionDims& d_;

@@ -1,9 +1,9 @@
 #pragma once
+#include <algorithm>
+#include <array>
 #include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/kernels/rows.hpp>
 #include <qwen3vl/weights/traits.hpp>
-#include <algorithm>
-#include <array>
 
 /// Dense layers over any weight format.
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
@@ -44,7 +44,8 @@ void linear_pair(Team& team, const float* x, std::int64_t x_stride, std::int64_t
             const std::int64_t rows = std::min(pass_rows, m - i);
             traits<Format>::template panel<Arch>(a, first, count, x + i * x_stride, x_stride, rows, left, task_rows);
             traits<Format>::template panel<Arch>(b, first, count, x + i * x_stride, x_stride, rows, right, task_rows);
-            for (std::int64_t r = 0; r < rows; ++r) epilogue(i + r, first, count, static_cast<const float*>(left + r * task_rows), static_cast<const float*>(right + r * task_rows));
+            for (std::int64_t r = 0; r < rows; ++r)
+                epilogue(i + r, first, count, static_cast<const float*>(left + r * task_rows), static_cast<const float*>(right + r * task_rows));
         }
     });
 }
@@ -52,19 +53,21 @@ void linear_pair(Team& team, const float* x, std::int64_t x_stride, std::int64_t
 /// y = x · W^T + bias; no bias where the pointer is null.
 template <class Arch, class Format, class Team>
 void linear_store(Team& team, ConstMatrix x, const MatrixOf<Format>& w, const float* bias, Matrix y) {
-    linear<Arch, Format>(team, x.data, x.stride, x.rows, std::array{&w}, [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
-        std::copy_n(values, count, y.row(row) + first);
-        if (bias) kernels::add_row<Arch>(bias + first, count, y.row(row) + first);
-    });
+    linear<Arch, Format>(team, x.data, x.stride, x.rows, std::array{&w},
+                         [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
+                             std::copy_n(values, count, y.row(row) + first);
+                             if (bias) kernels::add_row<Arch>(bias + first, count, y.row(row) + first);
+                         });
 }
 
 /// y += x · W^T + bias: a dense layer that ends in a residual connection.
 template <class Arch, class Format, class Team>
 void linear_add(Team& team, ConstMatrix x, const MatrixOf<Format>& w, const float* bias, Matrix y) {
-    linear<Arch, Format>(team, x.data, x.stride, x.rows, std::array{&w}, [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
-        kernels::add_row<Arch>(values, count, y.row(row) + first);
-        if (bias) kernels::add_row<Arch>(bias + first, count, y.row(row) + first);
-    });
+    linear<Arch, Format>(team, x.data, x.stride, x.rows, std::array{&w},
+                         [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
+                             kernels::add_row<Arch>(values, count, y.row(row) + first);
+                             if (bias) kernels::add_row<Arch>(bias + first, count, y.row(row) + first);
+                         });
 }
 
 }  // namespace qwen3vl::weights

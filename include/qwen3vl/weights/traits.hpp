@@ -1,11 +1,11 @@
 #pragma once
-#include <qwen3vl/core/error.hpp>
-#include <qwen3vl/kernels/panel.hpp>
-#include <qwen3vl/weights/formats.hpp>
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
+#include <qwen3vl/core/error.hpp>
+#include <qwen3vl/kernels/panel.hpp>
+#include <qwen3vl/weights/formats.hpp>
 #include <string>
 #include <type_traits>
 
@@ -81,20 +81,23 @@ struct plain_traits {
                 if constexpr (std::is_same_v<Element, f16>)
                     if (std::abs(v) >= 65520.0f && std::isfinite(v)) lost = v;  // would round to infinity
             });
-            if (lost != 0.0f) throw LoadError(std::string(view.file), name, "numbers within 65504 for weights::F16 (weights::Bf16 holds them)", std::to_string(lost));
+            if (lost != 0.0f)
+                throw LoadError(std::string(view.file), name, "numbers within 65504 for weights::F16 (weights::Bf16 holds them)", std::to_string(lost));
         });
         m.data_ = out;
         return m;
     }
 
     template <class Arch>
-    static void panel(const Matrix& w, std::int64_t first, std::int64_t count, const float* x, std::int64_t x_stride, std::int64_t m, float* out, std::int64_t out_stride) {
+    static void panel(const Matrix& w, std::int64_t first, std::int64_t count, const float* x, std::int64_t x_stride, std::int64_t m, float* out,
+                      std::int64_t out_stride) {
         kernels::panel<Arch>(x, x_stride, m, w.row(first), w.cols(), count, w.cols(), out, out_stride);
     }
 
     template <class Arch>
     static void row(const Matrix& w, std::int64_t r, float* out) {
-        kernels::for_each_vector<Arch>(w.cols(), [&](std::int64_t i, std::int64_t count) { kernels::store<Arch>(kernels::load<Arch>(w.row(r) + i, count), out + i, count); });
+        kernels::for_each_vector<Arch>(
+            w.cols(), [&](std::int64_t i, std::int64_t count) { kernels::store<Arch>(kernels::load<Arch>(w.row(r) + i, count), out + i, count); });
     }
 };
 
