@@ -41,3 +41,10 @@
 #else
 #error "qwen3vl needs SSE4.2 at least: compile with -march=native, -march=haswell or -msse4.2"
 #endif
+
+// Before a loop over a register tile: without it, GCC keeps the tile in memory below -O3.
+#if defined(__clang__)
+#define QWEN3VL_UNROLL _Pragma("unroll")
+#else
+#define QWEN3VL_UNROLL _Pragma("GCC unroll 16")
+#endif

@@ -12,6 +12,9 @@ inline __m128 widen(arch::sse4_2, const bf16* p) {
 }
 inline __m128 widen(arch::sse4_2, const f16* p) { return _mm_setr_ps(p[0], p[1], p[2], p[3]); }
 
+/// a b + c; this target has no fused form.
+inline __m128 fma(arch::sse4_2, __m128 a, __m128 b, __m128 c) { return _mm_add_ps(_mm_mul_ps(a, b), c); }
+
 /// Rounds to nearest even. The values must be finite or infinite: a NaN may become an infinity.
 inline void narrow(arch::sse4_2, __m128 v, bf16* p) {
     const __m128i u = _mm_castps_si128(v);

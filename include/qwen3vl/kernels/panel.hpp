@@ -19,29 +19,40 @@ namespace detail {
 template <class Arch, int MR, int NR, class Element>
 void dot_tile(const float* x, std::int64_t x_stride, const Element* w, std::int64_t w_stride, std::int64_t k, bool first, float* out, std::int64_t out_stride) {
     vec<Arch> sum[MR][NR];
-    for (int i = 0; i < MR; ++i)
+    QWEN3VL_UNROLL
+    for (int i = 0; i < MR; ++i) {
+        QWEN3VL_UNROLL
         for (int j = 0; j < NR; ++j) sum[i][j] = vec<Arch>(0.0f);
+    }
     std::int64_t c = 0;
     for (; c + Arch::floats <= k; c += Arch::floats) {
         vec<Arch> b[NR];
+        QWEN3VL_UNROLL
         for (int j = 0; j < NR; ++j) b[j] = load<Arch>(w + j * w_stride + c);
+        QWEN3VL_UNROLL
         for (int i = 0; i < MR; ++i) {
             const auto a = load<Arch>(x + i * x_stride + c);
-            for (int j = 0; j < NR; ++j) sum[i][j] = xsimd::fma(a, b[j], sum[i][j]);
+            QWEN3VL_UNROLL
+            for (int j = 0; j < NR; ++j) sum[i][j] = fma<Arch>(a, b[j], sum[i][j]);
         }
     }
     if (c < k) {
+        QWEN3VL_UNROLL
         for (int j = 0; j < NR; ++j) {
             const auto b = load_first<Arch>(w + j * w_stride + c, k - c);
-            for (int i = 0; i < MR; ++i) sum[i][j] = xsimd::fma(load_first<Arch>(x + i * x_stride + c, k - c), b, sum[i][j]);
+            QWEN3VL_UNROLL
+            for (int i = 0; i < MR; ++i) sum[i][j] = fma<Arch>(load_first<Arch>(x + i * x_stride + c, k - c), b, sum[i][j]);
         }
     }
-    for (int i = 0; i < MR; ++i)
+    QWEN3VL_UNROLL
+    for (int i = 0; i < MR; ++i) {
+        QWEN3VL_UNROLL
         for (int j = 0; j < NR; ++j) {
             const float s = sum_lanes<Arch>(sum[i][j]);
             float& o = out[i * out_stride + j];
             o = first ? s : o + s;
         }
+    }
 }
 
 template <class Arch, int MR, class Element>
@@ -86,18 +97,27 @@ void weighted_sum(const float* p, std::int64_t p_stride, std::int64_t m, const E
     constexpr int width = Arch::floats;
     const auto block = [&]<int MR, int NV>(std::int64_t i, std::int64_t c) {
         vec<Arch> sum[MR][NV];
-        for (int r = 0; r < MR; ++r)
+        QWEN3VL_UNROLL
+        for (int r = 0; r < MR; ++r) {
+            QWEN3VL_UNROLL
             for (int u = 0; u < NV; ++u) sum[r][u] = load<Arch>(out + (i + r) * out_stride + c + u * width);
+        }
         for (std::int64_t j = 0; j < n; ++j) {
             vec<Arch> b[NV];
+            QWEN3VL_UNROLL
             for (int u = 0; u < NV; ++u) b[u] = load<Arch>(v + j * v_stride + c + u * width);
+            QWEN3VL_UNROLL
             for (int r = 0; r < MR; ++r) {
                 const vec<Arch> a(p[(i + r) * p_stride + j]);
-                for (int u = 0; u < NV; ++u) sum[r][u] = xsimd::fma(a, b[u], sum[r][u]);
+                QWEN3VL_UNROLL
+                for (int u = 0; u < NV; ++u) sum[r][u] = fma<Arch>(a, b[u], sum[r][u]);
             }
         }
-        for (int r = 0; r < MR; ++r)
+        QWEN3VL_UNROLL
+        for (int r = 0; r < MR; ++r) {
+            QWEN3VL_UNROLL
             for (int u = 0; u < NV; ++u) store<Arch>(sum[r][u], out + (i + r) * out_stride + c + u * width);
+        }
     };
     std::int64_t i = 0;
     const auto rows = [&]<int MR>() {

@@ -39,7 +39,7 @@ void layer_norm_row(const float* x, const float* weight, const float* bias, floa
     });
     const vec<Arch> scale(1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
     for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) {
-        store<Arch>(xsimd::fma((load<Arch>(x + i, count) - m) * scale, load<Arch>(weight + i, count), load<Arch>(bias + i, count)), out + i, count);
+        store<Arch>(fma<Arch>((load<Arch>(x + i, count) - m) * scale, load<Arch>(weight + i, count), load<Arch>(bias + i, count)), out + i, count);
     });
 }
 

@@ -54,6 +54,12 @@ void store(vec<Arch> v, bf16* p) {
     isa::narrow(Arch{}, v, p);
 }
 
+/// a b + c, rounded once where the target can.
+template <class Arch>
+vec<Arch> fma(vec<Arch> a, vec<Arch> b, vec<Arch> c) {
+    return isa::fma(Arch{}, a, b, c);
+}
+
 /// The first n < Arch::floats elements, zeros behind them; reads nothing past them.
 template <class Arch, class Element>
 vec<Arch> load_first(const Element* p, std::int64_t n) {
