@@ -17,6 +17,7 @@ endif()
 if(QWEN3VL_SANITIZE)
   target_compile_options(qwen3vl_build_options INTERFACE -fsanitize=${QWEN3VL_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(qwen3vl_build_options INTERFACE -fsanitize=${QWEN3VL_SANITIZE})
+  target_compile_definitions(qwen3vl_build_options INTERFACE QWEN3VL_SANITIZED)  # compilers tell it in ways of their own
 endif()
 
 find_program(CCACHE ccache)

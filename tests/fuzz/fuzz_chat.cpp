@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <qwen3vl/chat/encode_chat.hpp>
 #include <qwen3vl/chat/message_json.hpp>
 #include <qwen3vl/io/tokenizer_json.hpp>
@@ -17,7 +16,7 @@ using namespace qwen3vl;
 using namespace qwen3vl::chat;
 
 const io::Tokenizer& tokenizer() {
-    static const auto tiny = io::Tokenizer::open(std::filesystem::path(__FILE__).parent_path() / "../data/tiny/tokenizer.json");
+    static const auto tiny = io::Tokenizer::open(QWEN3VL_TEST_DATA "/tiny/tokenizer.json");
     return tiny;
 }
 void require(bool holds) {

@@ -11,7 +11,7 @@
 #define QWEN3VL_COUNTS_ALLOCATIONS 0
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(QWEN3VL_SANITIZED)
 #define QWEN3VL_COUNTS_ALLOCATIONS 0
 #endif
 #ifndef QWEN3VL_COUNTS_ALLOCATIONS
