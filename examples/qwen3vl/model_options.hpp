@@ -17,7 +17,9 @@ struct ModelOptions {
     bool json = false, verbose = false;
 
     void add_to(CLI::App& sub) {
-        sub.add_option("--model,-m", folder, "Hugging Face checkpoint folder")->envname("QWEN3VL_MODEL")->required()->check(CLI::ExistingDirectory);
+        sub.add_option("--model,-m", folder, "Hugging Face checkpoint folder; without it the small model that comes with the source")
+            ->envname("QWEN3VL_MODEL")
+            ->check(CLI::ExistingDirectory);
         sub.add_option("--system", system, "system message");
         sub.add_option("--max-new-tokens,-n", max_new_tokens, "longest answer")->check(CLI::PositiveNumber)->capture_default_str();
         sub.add_option("--context", context, "tokens of prompt and answers together")->check(CLI::PositiveNumber)->capture_default_str();
@@ -27,6 +29,13 @@ struct ModelOptions {
         sub.add_option("--threads", threads, "0: one for each physical core")->check(CLI::NonNegativeNumber)->capture_default_str();
         sub.add_flag("--json", json, "one JSON object instead of streamed text");
         sub.add_flag("--verbose,-v", verbose, "warnings of the loader");
+    }
+
+    /// The folder to load; says so where nobody named one.
+    std::string checkpoint() const {
+        if (!folder.empty()) return folder;
+        std::fprintf(stderr, "using %s, which knows coloured shapes only; name another model with --model\n", QWEN3VL_SHIPPED_MODEL);
+        return QWEN3VL_SHIPPED_MODEL;
     }
 
     qwen3vl::ChatOptions chat_options(ProgressBar& bar) const {
