@@ -218,7 +218,7 @@ class Session {
         });
         const auto n = static_cast<std::int64_t>(prompt.tokens.size());
         if (options.hook || options.hidden) {
-            text::normalise<Arch, typename Text::Norm>(team_, buffers_.x.first(count), model_->parameters().text.norm, D::text.norm_eps,
+            norm::normalise<Arch, typename Text::Norm>(team_, buffers_.x.first(count), model_->parameters().text.norm, D::text.norm_eps,
                                                        buffers_.normed.first(count));
             if (options.hook) options.hook("text.norm", 0, buffers_.normed.first(count));
             if (options.hidden) std::copy_n(buffers_.normed.data, count * D::text.hidden, options.hidden->data() + begin * D::text.hidden);
@@ -245,7 +245,7 @@ class Session {
 
     void compute_logits(const float* x) {
         Matrix normed(buffers_.normed.data, 1, D::text.hidden);
-        text::normalise<Arch, typename Text::Norm>(team_, {x, 1, D::text.hidden, D::text.hidden}, model_->parameters().text.norm, D::text.norm_eps, normed);
+        norm::normalise<Arch, typename Text::Norm>(team_, {x, 1, D::text.hidden, D::text.hidden}, model_->parameters().text.norm, D::text.norm_eps, normed);
         weights::linear_store<Arch, typename Text::Weights>(team_, normed, model_->head(), nullptr, Matrix(logits_, 1, D::text.vocab));
         has_logits_ = true;
     }

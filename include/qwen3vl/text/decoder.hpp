@@ -5,6 +5,7 @@
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/kv_cache/codec.hpp>
+#include <qwen3vl/norm/rows.hpp>
 #include <qwen3vl/text/parameters.hpp>
 #include <qwen3vl/weights/linear.hpp>
 
@@ -23,15 +24,6 @@ struct Buffers {
     float* scratch;         ///< for attention, each thread's part
     float* rows;            ///< [threads, 2, channels] a key and a value on their way to the cache
 };
-
-/// out = norm(x), row by row. `epsilon` is the config's.
-template <class Arch, class Norm, class Team>
-void normalise(Team& team, ConstMatrix x, const NormParameters<std::vector<float>>& w, double epsilon, Matrix out) {
-    execution::for_row_blocks(team, x.rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t r = begin; r < end; ++r)
-            Norm::template row<Arch>(x.row(r), w.weight.data(), w.bias.data(), static_cast<float>(epsilon), x.cols, out.row(r));
-    });
-}
 
 /// Queries to b.queries, keys and values to the cache: q/k norm, rotation, scale 1 / sqrt(head_dim).
 template <class Arch, class Norm, class Layer, class Cache, class Team>
@@ -69,7 +61,7 @@ void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffe
 template <class Arch, class Norm, class Activation, class Format, class Ffn, class Attention, class Layer, class Cache, class Team>
 void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache, std::int64_t tokens, std::int64_t first) {
     const Matrix x = b.x.first(tokens), normed = b.normed.first(tokens), qkv = b.qkv.first(tokens), attended = b.attended.first(tokens);
-    normalise<Arch, Norm>(team, x, w.input_norm, d.norm_eps, normed);
+    norm::normalise<Arch, Norm>(team, x, w.input_norm, d.norm_eps, normed);
     const std::array<std::int64_t, 3> at = {0, d.q_dim(), d.q_dim() + d.kv_dim()};
     weights::linear<Arch, Format>(team, normed.data, normed.stride, tokens, std::array{&w.q, &w.k, &w.v},
                                   [&](int which, std::int64_t row, std::int64_t column, std::int64_t count, const float* values) {
@@ -81,7 +73,7 @@ void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers&
     attention::attend<Arch, Attention>(
         team, heads, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); }, b.scratch);
     weights::linear_add<Arch, Format>(team, attended, w.o, nullptr, x);
-    normalise<Arch, Norm>(team, x, w.post_norm, d.norm_eps, normed);
+    norm::normalise<Arch, Norm>(team, x, w.post_norm, d.norm_eps, normed);
     Ffn::template add<Arch, Format, Activation>(team, w, normed, b.inner.first(tokens), x);
 }
 

@@ -11,6 +11,7 @@
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/kv_cache/codec.hpp>
 #include <qwen3vl/kv_cache/tile.hpp>
+#include <qwen3vl/norm/rows.hpp>
 #include <qwen3vl/position/rotary.hpp>
 #include <qwen3vl/vision/parameters.hpp>
 #include <qwen3vl/vision/patch_order.hpp>
@@ -205,12 +206,7 @@ class Encoder {
         return out;
     }
 
-    void normalise(ConstMatrix x, const NormParameters<std::vector<float>>& w, Matrix out) {
-        execution::for_row_blocks(team_, x.rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
-            for (std::int64_t r = begin; r < end; ++r)
-                Norm::template row<Arch>(x.row(r), w.weight.data(), w.bias.data(), static_cast<float>(d_.norm_eps), x.cols, out.row(r));
-        });
-    }
+    void normalise(ConstMatrix x, const NormParameters<std::vector<float>>& w, Matrix out) { norm::normalise<Arch, Norm>(team_, x, w, d_.norm_eps, out); }
 
     /// y = activation(x · W^T + bias).
     template <class Activation>
