@@ -102,22 +102,7 @@ class Chat {
 
     /// A message of these parts; the extents of its pictures and clips are appended.
     chat::Message message(chat::Role role, const std::vector<Input>& content, std::vector<detail::MediaExtent>& extents) const {
-        chat::Message m;
-        m.role = role;
-        for (const auto& input : content) {
-            if (const auto* text = std::get_if<std::string>(&input)) {
-                m.content.push_back(*text);
-                continue;
-            }
-            if constexpr (!VisionLanguageDims<typename M::dims>) throw PromptError("this model has no vision tower: it takes text only");
-            auto extent = detail::extent_of<M>(input, config_);
-            if (extent.clip)
-                m.content.emplace_back(chat::VideoPart{});
-            else
-                m.content.emplace_back(chat::ImagePart{});
-            extents.push_back(std::move(extent));
-        }
-        return m;
+        return detail::message_of<M>(role, content, config_, extents);
     }
 
     std::vector<int> tokens_of(const std::vector<chat::Message>& messages, const std::vector<detail::MediaExtent>& extents) const {

@@ -34,26 +34,14 @@ template <class M>
 HiddenStates hidden_states(Session<M>& session, const std::vector<Input>& content, const ProgressCallback& progress = {}) {
     const auto& assets = session.model().assets();
     if (!assets || !assets->tokenizer) throw PromptError("hidden states of a message need a tokenizer: expected tokenizer.json in the checkpoint's folder");
-    chat::Message message;
+    const detail::MediaConfig<M> config(*assets);
     std::vector<detail::MediaExtent> extents;
+    const auto message = detail::message_of<M>(chat::Role::user, content, config, extents);
     Prompt prompt;
-    [[maybe_unused]] FeatureCache none(0);
-    for (const auto& input : content) {
-        if (const auto* text = std::get_if<std::string>(&input)) {
-            message.content.emplace_back(*text);
-            continue;
-        }
-        if constexpr (VisionLanguageDims<typename M::dims>) {
-            const detail::MediaConfig<M> config(*assets);
-            extents.push_back(detail::extent_of<M>(input, config));
-            if (extents.back().clip)
-                message.content.emplace_back(chat::VideoPart{});
-            else
-                message.content.emplace_back(chat::ImagePart{});
-            prompt.visuals.push_back(detail::features_of(session, input, config, none, progress));
-        } else {
-            throw PromptError("this model has no vision tower: it takes text only");
-        }
+    if constexpr (VisionLanguageDims<typename M::dims>) {
+        FeatureCache none(0);
+        for (const auto& input : content)
+            if (!std::holds_alternative<std::string>(input)) prompt.visuals.push_back(detail::features_of(session, input, config, none, progress));
     }
     HiddenStates out;
     out.tokens =

@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <qwen3vl/chat/expand_media.hpp>
+#include <qwen3vl/chat/message.hpp>
 #include <qwen3vl/model/assets.hpp>
 #include <qwen3vl/model/feature_cache.hpp>
 #include <qwen3vl/model/session.hpp>
@@ -66,6 +67,26 @@ MediaExtent extent_of(const Input& input, const MediaConfig<M>& config) {
     return {false, grid_of(width, height, config.image).merged(config.image.layout.merge), {}};
 }
 
+/// A message of these inputs; the extents of its pictures and clips are appended. Throws PromptError for a picture where the model has no tower.
+template <class M>
+chat::Message message_of(chat::Role role, const std::vector<Input>& content, const MediaConfig<M>& config, std::vector<MediaExtent>& extents) {
+    chat::Message message;
+    message.role = role;
+    for (const auto& input : content) {
+        if (const auto* text = std::get_if<std::string>(&input)) {
+            message.content.emplace_back(*text);
+            continue;
+        }
+        if constexpr (!VisionLanguageDims<typename M::dims>) throw PromptError("this model has no vision tower: it takes text only");
+        extents.push_back(extent_of<M>(input, config));
+        if (extents.back().clip)
+            message.content.emplace_back(chat::VideoPart{});
+        else
+            message.content.emplace_back(chat::ImagePart{});
+    }
+    return message;
+}
+
 inline std::uint64_t combine(std::uint64_t hash, std::uint64_t value) { return (hash ^ value) * 0x9e3779b97f4a7c15u + (hash >> 29); }
 
 inline std::uint64_t hash_of(const PatchLayout& layout) {
@@ -90,8 +111,10 @@ std::shared_ptr<const VisualFeatures> features_of(Session<M>& session, const Inp
     if (const auto* video = std::get_if<Video>(&input)) {
         const auto plan = plan_of(*video, config.video);
         FeatureCache::Key key{{}, plan.grid, hash_of(config.video.layout) + 1};
-        for (const int i : plan.indices)
-            for (std::size_t k = 0; k < 2; ++k) key.content[k] = combine(key.content[k], video->frame(i)->content_hash()[k]);
+        for (const int i : plan.indices) {  // a frame in a file is decoded each time it is asked for
+            const auto hash = video->frame(i)->content_hash();
+            for (std::size_t k = 0; k < 2; ++k) key.content[k] = combine(key.content[k], hash[k]);
+        }
         return cached(key, [&] { return preprocess(*video, config.video).patches; });
     }
     throw PromptError("a picture's size stands for it in token_count() only; give the picture itself");
