@@ -1,7 +1,7 @@
 // Compares the library with cases recorded from the reference implementation.
-//     golden_check CHECKPOINT_DIR CASES_DIR [--chunk N]
-// The checkpoint is one of the small Dims' (Tiny, Tall, Plain, Shapes; chosen by its config.json), the cases are safetensors files in the
-// layout of tests/data/tiny_cases. Exit code: 0 all pass, 1 something differs, 2 a file cannot be used.
+//     golden_check CHECKPOINT CASES_DIR [--chunk N]
+// The checkpoint (a folder or .gguf file) is one of the small Dims' (Tiny, Tall, Plain, Shapes; chosen by its config.json), the cases are safetensors files in
+// the layout of tests/data/tiny_cases. Exit code: 0 all pass, 1 something differs, 2 a file cannot be used.
 #include <qwen3vl/model/bundles.hpp>
 #include <qwen3vl/model/load.hpp>
 #include <qwen3vl/testing/golden.hpp>
@@ -52,12 +52,12 @@ int main(int argc, char** argv) {
     CLI::App app{"Compares the library, in float32, with cases recorded from the reference implementation."};
     std::string checkpoint, cases;
     int chunk = 0;
-    app.add_option("CHECKPOINT_DIR", checkpoint, "a checkpoint of the Dims Tiny, Tall, Plain or Shapes")->required();
+    app.add_option("CHECKPOINT", checkpoint, "a checkpoint (folder or .gguf file) of the Dims Tiny, Tall, Plain or Shapes")->required();
     app.add_option("CASES_DIR", cases, "a folder of case files (*.safetensors)")->required();
     app.add_option("--chunk", chunk, "tokens to a prefill chunk; 0: the whole prompt at once")->check(CLI::NonNegativeNumber);
     CLI11_PARSE(app, argc, argv);
     try {
-        const auto config = q::io::HfConfig::open(checkpoint);
+        const auto config = q::io::read_config(checkpoint);
         int failures = -1;
         std::string reasons;
         q::for_each_type<Candidates>([&](auto tag) {

@@ -14,7 +14,7 @@ template <class Mask = q::mask::Causal>
 struct Distance {
     static constexpr const char* name = "Distance";
     using mask = Mask;
-    static std::int64_t scratch_floats(std::int64_t rows, std::int64_t /*keys*/) { return rows; }
+    static std::int64_t scratch_floats(std::int64_t rows, std::int64_t /*channels*/, std::int64_t /*keys*/) { return rows; }
 
     /// out [rows, channels] for the block's queries; tiles(i) gives keys and values 64 i, 64 i + 1, ... of the head.
     template <class Arch, class Tiles>
@@ -28,13 +28,12 @@ struct Distance {
                     const float* query = block.queries + r * block.channels;
                     float distance = 0;
                     for (std::int64_t c = 0; c < block.channels; ++c) {
-                        const float d = query[c] - static_cast<float>(tile.keys[k * tile.stride + c]);
+                        const float d = query[c] - tile.key(k, c);
                         distance += d * d;
                     }
                     const float weight = std::exp(-0.5f * distance / static_cast<float>(block.channels));
                     total[r] += weight;
-                    for (std::int64_t c = 0; c < block.channels; ++c)
-                        out[r * block.channels + c] += weight * static_cast<float>(tile.values[k * tile.stride + c]);
+                    for (std::int64_t c = 0; c < block.channels; ++c) out[r * block.channels + c] += weight * tile.value(k, c);
                 }
         });
         for (std::int64_t r = 0; r < block.rows; ++r) q::kernels::scale_row<Arch>(1.0f / total[r], block.channels, out + r * block.channels);

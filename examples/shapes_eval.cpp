@@ -1,6 +1,7 @@
 // Asks the Shapes model every question of an evaluation folder and prints, bundle by bundle, how many answers are right and how many are
 // the reference's own text.
-//     shapes_eval --model DIR FOLDER [--bundle NAME]... [--min-agreement X]
+//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--min-agreement X]
+// MODEL is a checkpoint folder or a .gguf file.
 // FOLDER holds cases.json and images/ in the layout of make_eval.py (beside the shipped model). Exit code: 0, 1 an agreement below the
 // minimum, 2 a file cannot be used. A new policy proves its quality here: add its bundle to bundles::all.
 #include <qwen3vl/model/bundles.hpp>
@@ -22,7 +23,7 @@ struct Case {
 };
 
 struct Options {
-    std::string model, folder;
+    std::string model, mmproj, folder;
     std::vector<std::string> bundles;
     double min_agreement = 0;
     int threads = 0, limit = 0;
@@ -76,7 +77,7 @@ struct Score {
 /// One bundle's row; returns its agreement in percent.
 template <class Bundle>
 double evaluate(const Options& o, const std::vector<Case>& cases) {
-    const auto model = q::Model<q::models::Shapes, Bundle>::load(o.model);
+    const auto model = q::Model<q::models::Shapes, Bundle>::load(o.model, {.mmproj = o.mmproj});
     q::ChatOptions options;
     options.max_new_tokens = 96;
     options.context = 2048;
@@ -138,7 +139,8 @@ int main(int argc, char** argv) {
     Options o;
     o.bundles = {"float32"};
     app.add_option("FOLDER", o.folder, "cases.json and images/, as make_eval.py writes them")->required();
-    app.add_option("--model", o.model, "checkpoint folder of the Shapes model")->required();
+    app.add_option("--model", o.model, "checkpoint folder or .gguf file of the Shapes model")->required();
+    app.add_option("--mmproj", o.mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");
     app.add_option("--bundle", o.bundles, "of " + bundle_names() + "; may be given several times")->take_all()->capture_default_str();
     app.add_option("--min-agreement", o.min_agreement, "exit with 1 where a bundle's agreement is below this, in percent");
     app.add_option("--threads", o.threads, "0: one for each physical core");

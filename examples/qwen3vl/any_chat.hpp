@@ -20,7 +20,7 @@ struct AnyChat {
 struct AnyModel {
     const char* name;
     bool (*matches)(const qwen3vl::io::HfConfig& config, std::string* why);
-    std::unique_ptr<AnyChat> (*open)(const std::string& folder, const qwen3vl::ChatOptions& options, const qwen3vl::LoadOptions& load);
+    std::unique_ptr<AnyChat> (*open)(const std::string& path, const qwen3vl::ChatOptions& options, const qwen3vl::LoadOptions& load);
     qwen3vl::MemoryPlan (*plan)(const qwen3vl::SessionOptions& options);
     std::int64_t parameters;
     bool sees;  ///< has a vision tower
@@ -28,5 +28,5 @@ struct AnyModel {
 
 /// Every Dims this program is compiled for.
 const std::vector<AnyModel>& compiled_models();
-/// The one that a checkpoint's config.json describes. Throws ConfigError, which says for each why not.
-const AnyModel& model_for(const std::string& folder);
+/// The one that a checkpoint's config.json, or a GGUF file with its vision part, describes. Throws ConfigError, which says for each why not.
+const AnyModel& model_for(const std::string& path, const std::string& mmproj);

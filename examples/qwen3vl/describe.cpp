@@ -45,9 +45,9 @@ std::vector<q::Input> content_of(const Options& o) {
 int run(const Options& o) {
     const auto content = content_of(o);
     ProgressBar bar;
-    const std::string folder = o.model.checkpoint();
-    const auto& model = model_for(folder);
-    const auto chat = model.open(folder, o.model.chat_options(bar), o.model.load_options(bar));
+    const std::string path = o.model.checkpoint();
+    const auto& model = model_for(path, o.model.mmproj);
+    const auto chat = model.open(path, o.model.chat_options(bar), o.model.load_options(bar));
     const auto reply = chat->ask(content, [&](std::string_view text) {
         if (!o.model.json) std::printf("%s", std::string(text).c_str());
         std::fflush(stdout);

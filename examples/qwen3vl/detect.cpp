@@ -33,11 +33,11 @@ std::string question(const Options& o, const std::string& model) {
 int run(const Options& o) {
     auto picture = q::Image::open(o.image);
     ProgressBar bar;
-    const std::string folder = o.model.checkpoint();
-    const auto& model = model_for(folder);
+    const std::string path = o.model.checkpoint();
+    const auto& model = model_for(path, o.model.mmproj);
     auto options = o.model.chat_options(bar);
     if (!options.temperature) options.temperature = 0;  // a box is not the place for chance
-    const auto chat = model.open(folder, options, o.model.load_options(bar));
+    const auto chat = model.open(path, options, o.model.load_options(bar));
     const auto reply = chat->ask({picture, question(o, model.name)}, {});
     const auto detections = q::io::parse_detections(reply.text);
     constexpr std::array<q::Colour, 4> colours{{{255, 0, 80}, {0, 160, 255}, {0, 200, 80}, {255, 160, 0}}};

@@ -1,4 +1,4 @@
-// qwen3vl inspect: what a checkpoint folder holds, part by part, and which of the compiled models it is.
+// qwen3vl inspect: what a checkpoint folder or GGUF file holds, part by part, and which of the compiled models it is.
 #include <algorithm>
 #include <array>
 #include <cstdio>
@@ -10,13 +10,14 @@
 #include <set>
 #include <tuple>
 #include "commands.hpp"
+#include "model_options.hpp"
 
 namespace {
 namespace q = qwen3vl;
 using json = nlohmann::ordered_json;
 
 struct Options {
-    std::string folder;
+    std::string path, mmproj;
     bool as_json = false, all = false;
 };
 
@@ -42,9 +43,9 @@ struct Sum {
     }
 };
 
-/// Whether the folder is of one Dims: config.json first, then every tensor.
+/// Whether the checkpoint is of one Dims: its config first, then every tensor.
 struct Match {
-    std::string name, difference;  // the first difference of config.json, empty where there is none
+    std::string name, difference;  // the first difference of the config, empty where there is none
     std::vector<std::string> missing, unused;
 };
 
@@ -142,12 +143,12 @@ void print(const q::io::Checkpoint& opened, const std::array<Sum, parts.size()>&
     for (const auto& m : matches) {
         if (!m.difference.empty()) continue;
         found = true;
-        std::printf("config.json is that of %s%s\n", m.name.c_str(), m.missing.empty() ? ", and every tensor it needs is there" : "");
+        std::printf("the config is that of %s%s\n", m.name.c_str(), m.missing.empty() ? ", and every tensor it needs is there" : "");
         print_list("missing or misshapen", m.missing);
         print_list("not needed", m.unused);
     }
     if (found) return;
-    std::printf("config.json is that of no shipped model; the first difference from each:\n");
+    std::printf("the config is that of no shipped model; the first difference from each:\n");
     for (const auto& m : matches) std::printf("  %-14s %s\n", m.name.c_str(), printable(m.difference).c_str());
 }
 
@@ -173,9 +174,9 @@ void print_json(const q::io::Checkpoint& opened, const std::array<Sum, parts.siz
     std::printf("%s\n", out.dump(2, ' ', false, json::error_handler_t::replace).c_str());
 }
 
-/// 0, or 1 where config.json is a shipped model's and the tensors are not.
+/// 0, or 1 where the config is a shipped model's and the tensors are not.
 int inspect(const Options& options) {
-    const auto opened = q::io::Checkpoint::open(options.folder);
+    const auto opened = q::io::Checkpoint::open(options.path, options.mmproj);
     std::array<Sum, parts.size()> sums;
     for (const auto& [name, t] : opened.tensors()) sums[part_of(name)].add(t);
     std::vector<Match> matches;
@@ -190,12 +191,13 @@ int inspect(const Options& options) {
 
 void add_inspect(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
-    auto* command = app.add_subcommand("inspect", "Show a checkpoint folder's tensors, its bytes per part, and which shipped model it is");
-    command->add_option("folder", options->folder, "a Hugging Face folder: config.json and safetensors")->required();
+    auto* command = app.add_subcommand("inspect", "Show a checkpoint's tensors, its bytes per part, and which shipped model it is");
+    command->add_option("model", options->path, "a Hugging Face folder (config.json and safetensors) or a .gguf file")->required();
+    ModelOptions::add_mmproj(*command, options->mmproj);
     command->add_flag("--all", options->all, "a row for every tensor, not one for all layers");
     command->add_flag("--json", options->as_json, "print JSON, with every tensor");
     command->footer(
-        "Exit code: 0; 1 where config.json is a shipped model's but tensors are missing or misshapen; 2 where the folder cannot be read.\n"
+        "Exit code: 0; 1 where the config is a shipped model's but tensors are missing or misshapen; 2 where the checkpoint cannot be read.\n"
         "Example:\n  qwen3vl inspect Qwen3-VL-2B-Instruct");
     command->callback([options, &exit_code] {
         try {

@@ -9,7 +9,7 @@
 
 /// The options that describe, chat and detect share.
 struct ModelOptions {
-    std::string folder;
+    std::string model, mmproj;
     std::string system;
     int max_new_tokens = 512, context = 8192, threads = 0;
     double temperature = -1;
@@ -17,9 +17,10 @@ struct ModelOptions {
     bool json = false, verbose = false;
 
     void add_to(CLI::App& sub) {
-        sub.add_option("--model,-m", folder, "Hugging Face checkpoint folder; without it the small model that comes with the source")
+        sub.add_option("--model,-m", model, "Hugging Face checkpoint folder or .gguf file; without it the small model that comes with the source")
             ->envname("QWEN3VL_MODEL")
-            ->check(CLI::ExistingDirectory);
+            ->check(CLI::ExistingPath);
+        add_mmproj(sub, mmproj);
         sub.add_option("--system", system, "system message");
         sub.add_option("--max-new-tokens,-n", max_new_tokens, "longest answer")->check(CLI::PositiveNumber)->capture_default_str();
         sub.add_option("--context", context, "tokens of prompt and answers together")->check(CLI::PositiveNumber)->capture_default_str();
@@ -31,9 +32,14 @@ struct ModelOptions {
         sub.add_flag("--verbose,-v", verbose, "warnings of the loader");
     }
 
-    /// The folder to load; says so where nobody named one.
+    /// The option of every command that takes a GGUF model.
+    static void add_mmproj(CLI::App& sub, std::string& mmproj) {
+        sub.add_option("--mmproj", mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it")->check(CLI::ExistingFile);
+    }
+
+    /// What to load; says so where nobody named anything.
     std::string checkpoint() const {
-        if (!folder.empty()) return folder;
+        if (!model.empty()) return model;
         std::fprintf(stderr, "using %s, which knows coloured shapes only; name another model with --model\n", QWEN3VL_SHIPPED_MODEL);
         return QWEN3VL_SHIPPED_MODEL;
     }
@@ -54,6 +60,7 @@ struct ModelOptions {
         qwen3vl::LoadOptions o;
         o.progress = bar.callback();
         o.threads = threads;
+        o.mmproj = mmproj;
         if (verbose) o.log = [](std::string_view text) { std::fprintf(stderr, "%s\n", std::string(text).c_str()); };
         return o;
     }

@@ -5,19 +5,20 @@
 
 #include "any_chat.hpp"
 #include "commands.hpp"
+#include "model_options.hpp"
 #include "terminal.hpp"
 
 namespace {
 namespace q = qwen3vl;
 
 struct Options {
-    std::string folder;
+    std::string path, mmproj;
     int context = 8192, chunk = 512, threads = 0, picture = 1024;
     bool json = false;
 };
 
 int run(const Options& o) {
-    const auto& model = model_for(o.folder);
+    const auto& model = model_for(o.path, o.mmproj);
     q::SessionOptions session{.context = o.context, .chunk = o.chunk, .threads = o.threads};
     if (model.sees) session.largest_picture = {1, o.picture / 16, o.picture / 16};
     const auto plan = model.plan(session);
@@ -47,7 +48,10 @@ int run(const Options& o) {
 void add_plan(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* sub = app.add_subcommand("plan", "Tells the memory a model will need, part by part");
-    sub->add_option("DIR", options->folder, "Hugging Face checkpoint folder (its config.json alone is read)")->required()->check(CLI::ExistingDirectory);
+    sub->add_option("MODEL", options->path, "Hugging Face checkpoint folder (its config.json alone is read) or .gguf file")
+        ->required()
+        ->check(CLI::ExistingPath);
+    ModelOptions::add_mmproj(*sub, options->mmproj);
     sub->add_option("--context", options->context, "tokens of prompt and answers together")->check(CLI::PositiveNumber)->capture_default_str();
     sub->add_option("--chunk", options->chunk, "tokens of a prefill chunk")->check(CLI::PositiveNumber)->capture_default_str();
     sub->add_option("--threads", options->threads, "0: one for each physical core")->check(CLI::NonNegativeNumber)->capture_default_str();

@@ -5,18 +5,38 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <qwen3vl/io/gguf_checkpoint.hpp>
+#include <qwen3vl/io/gguf_defaults.hpp>
 #include <qwen3vl/io/preprocessor_config.hpp>
 #include <qwen3vl/io/safetensors.hpp>
 #include <qwen3vl/io/safetensors_writer.hpp>
 #include "commands.hpp"
+#include "model_options.hpp"
 
 namespace {
 namespace q = qwen3vl;
 namespace fs = std::filesystem;
 
 struct Options {
-    std::string image, output, config, video_config, model, cases, images;
+    std::string image, output, config, model, mmproj, cases, images;
 };
+
+/// What the vision part of a GGUF model says, through `read`.
+template <class Read>
+auto gguf_config(const Options& options, Read read) {
+    const auto gguf = q::io::GgufCheckpoint::open(options.model, options.mmproj);
+    if (!gguf.vision()) throw q::ConfigError(options.model + ": a text-only model, which reads no pictures");
+    return read(*gguf.vision());
+}
+
+q::PreprocessorConfig picture_config(const Options& options) {
+    if (q::io::GgufCheckpoint::is_path(options.model)) return gguf_config(options, q::io::gguf_preprocessor_config);
+    return q::io::read_preprocessor_config(options.model.empty() ? options.config : options.model + "/preprocessor_config.json");
+}
+q::VideoPreprocessorConfig clip_config(const Options& options) {
+    if (q::io::GgufCheckpoint::is_path(options.model)) return gguf_config(options, q::io::gguf_video_preprocessor_config);
+    return q::io::read_video_preprocessor_config(options.model.empty() ? options.config : options.model + "/video_preprocessor_config.json");
+}
 
 /// The numbers of a tensor. Throws LoadError where the tensor is missing or of another dtype.
 template <class T>
@@ -135,9 +155,9 @@ int compare(const Options& options) {
         const std::string name = key.substr(0, key.size() - suffix.size());
         try {
             if (file.find(name + ".frames"))
-                compare_clip(file, name, q::io::read_video_preprocessor_config(options.video_config), comparison);
+                compare_clip(file, name, clip_config(options), comparison);
             else
-                compare_picture(file, name, options.images, q::io::read_preprocessor_config(options.config), comparison);
+                compare_picture(file, name, options.images, picture_config(options), comparison);
         } catch (const q::Error& error) {
             comparison.fail(name, error.what());
         }
@@ -146,7 +166,7 @@ int compare(const Options& options) {
 }
 
 int write(const Options& options) {
-    const auto patches = q::preprocess(q::Image::open(options.image), q::io::read_preprocessor_config(options.config));
+    const auto patches = q::preprocess(q::Image::open(options.image), picture_config(options));
     const std::array<std::int32_t, 3> grid{patches.grid.t, patches.grid.h, patches.grid.w};
     const std::int64_t rows = patches.grid.patches();
     q::io::write_safetensors(options.output, {{"pixel_values",
@@ -167,19 +187,15 @@ void add_preprocess(CLI::App& app, int& exit_code) {
     command->add_option("image", options->image, "a JPEG or PNG picture");
     command->add_option("-o,--output", options->output, "the safetensors file to write: pixel_values [patches, 1536] and grid_thw [1, 3]");
     auto* config = command->add_option("--config", options->config, "the preprocessor_config.json to follow, for clips the video_preprocessor_config.json");
-    command->add_option("--model", options->model, "a checkpoint folder whose two files of these names are followed")->excludes(config);
+    command->add_option("--model", options->model, "a checkpoint folder whose two files of these names are followed, or a .gguf file")->excludes(config);
+    ModelOptions::add_mmproj(*command, options->mmproj);
     command->add_option("--cases", options->cases, "a safetensors file of reference values, NAME.pixel_values and NAME.grid_thw (and NAME.frames for clips)");
     command->add_option("--images", options->images, "the folder that holds the cases' pictures, by their names");
     command->footer(
         "Examples:\n  qwen3vl preprocess street.jpg -o street.safetensors --model Qwen3-VL-2B-Instruct\n"
         "  qwen3vl preprocess --config preprocessor_config.json --cases image_cases.safetensors --images images");
     command->callback([options, &exit_code] {
-        options->video_config = options->config;
-        if (!options->model.empty()) {
-            options->config = (fs::path(options->model) / "preprocessor_config.json").string();
-            options->video_config = (fs::path(options->model) / "video_preprocessor_config.json").string();
-        }
-        if (options->config.empty()) throw CLI::ValidationError("preprocess", "--config FILE or --model DIR is required");
+        if (options->config.empty() && options->model.empty()) throw CLI::ValidationError("preprocess", "--config FILE or --model MODEL is required");
         if (options->cases.empty() == options->image.empty()) throw CLI::ValidationError("preprocess", "either IMAGE with -o FILE or --cases FILE is required");
         if (!options->image.empty() && options->output.empty()) throw CLI::ValidationError("preprocess", "-o FILE is required");
         try {

@@ -7,6 +7,9 @@
 #include <iostream>
 #include <memory>
 #include <qwen3vl/core/file.hpp>
+#include <qwen3vl/io/gguf.hpp>
+#include <qwen3vl/io/gguf_checkpoint.hpp>
+#include <qwen3vl/io/gguf_tokenizer.hpp>
 #include <qwen3vl/io/tokenizer_json.hpp>
 #include <string>
 #include <vector>
@@ -68,9 +71,18 @@ std::size_t check(const Tokenizer& tokenizer, const Options& options) {
     return unequal;
 }
 
+/// The tokenizer of a tokenizer.json, of a checkpoint's folder, or of a GGUF file.
+Tokenizer open(const Options& options) {
+    if (!options.tokenizer.empty()) return Tokenizer::open(options.tokenizer);
+    if (!qwen3vl::io::GgufCheckpoint::is_path(options.model)) return Tokenizer::open(options.model + "/tokenizer.json");
+    auto tokenizer = qwen3vl::io::GgufTokenizer::read(qwen3vl::io::GgufFile::open(options.model).metadata());
+    if (!tokenizer) throw qwen3vl::TokenizerError(options.model + ": expected a tokenizer, found no key tokenizer.ggml.model");
+    return std::move(*tokenizer);
+}
+
 int run(const Options& options) {
     try {
-        const Tokenizer tokenizer = Tokenizer::open(options.tokenizer.empty() ? options.model + "/tokenizer.json" : options.tokenizer);
+        const Tokenizer tokenizer = open(options);
         if (!options.cases.empty()) return check(tokenizer, options) == 0 ? 0 : 1;
         show(tokenizer, options);
         return 0;
@@ -92,7 +104,8 @@ void add_tokenize(CLI::App& app, int& exit_code) {
         "  qwen3vl tokenize --tokenizer tokenizer.json --cases cases.json");
     const auto options = std::make_shared<Options>();
     auto* text = command->add_option("TEXT", options->text, "The text");
-    auto* model = command->add_option("--model", options->model, "A checkpoint's folder, whose tokenizer.json is taken")->check(CLI::ExistingDirectory);
+    auto* model =
+        command->add_option("--model", options->model, "A checkpoint's folder, whose tokenizer.json is taken, or a .gguf file")->check(CLI::ExistingPath);
     auto* tokenizer = command->add_option("--tokenizer", options->tokenizer, "A tokenizer.json")->check(CLI::ExistingFile);
     auto* cases = command->add_option("--cases", options->cases, "Compare with the reference's ids in this file: [{\"text\": \"…\", \"ids\": […]}, …]");
     model->excludes(tokenizer);

@@ -148,7 +148,7 @@ TEST_CASE("what is no checkpoint folder is refused with what is expected") {
     const TemporaryFolder folder;
     CHECK_THAT(open_error(folder.path() + "/missing"), contains("expected a Hugging Face checkpoint folder") && contains("nothing there"));
     CHECK_THAT(open_error(folder.path()), contains("no config.json"));
-    CHECK_THAT(open_error(folder.write("model.gguf", "GGUF")), contains("a GGUF file"));
+    CHECK_THAT(open_error(folder.write("model.gguf", "GGUF")), contains("model.gguf: truncated"));
     CHECK_THAT(open_error(folder.write("x.safetensors", "x")), contains("pass the folder that holds it"));
     folder.write("config.json", config);
     CHECK_THAT(open_error(folder.path()), contains("expected model.safetensors or model.safetensors.index.json") && contains("it holds GGUF files"));

@@ -142,7 +142,23 @@ struct Plain {
                                    .qk_norm = false};
 };
 
+/// SmolLM2-135M and -135M-Instruct: a text-only decoder of the Llama family.
+struct SmolLM2_135M {
+    static constexpr const char* name = "SmolLM2_135M";
+    static constexpr TextDims text{.layers = 30,
+                                   .heads = 9,
+                                   .kv_heads = 3,
+                                   .head_dim = 64,
+                                   .hidden = 576,
+                                   .ffn = 1536,
+                                   .vocab = 49152,
+                                   .max_positions = 8192,
+                                   .rope_theta = 1e5,
+                                   .norm_eps = 1e-5,
+                                   .qk_norm = false};
+};
+
 /// Every shipped Dims: feeds the tests, `make_synthetic` and the programs' name look-up.
-using all = list<Qwen3VL_2B, Qwen3VL_4B, Qwen3VL_8B, Qwen3VL_32x32, Shapes, Tiny, Tall, Plain>;
+using all = list<Qwen3VL_2B, Qwen3VL_4B, Qwen3VL_8B, Qwen3VL_32x32, Shapes, Tiny, Tall, Plain, SmolLM2_135M>;
 
 }  // namespace qwen3vl::models

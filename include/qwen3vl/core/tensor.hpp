@@ -8,11 +8,50 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// Element types a checkpoint's tensor may have.
-enum class DType : std::uint8_t { f32, f16, bf16, f64, i64, i32, i16, i8, u8, boolean, f8_e4m3, f8_e5m2, u16, u32, u64 };
+/// Element types a checkpoint's tensor may have. From q4_0 on they are GGUF's block types: a row is a sequence of blocks, each of which holds
+/// dtype_block(d) numbers in dtype_bytes(d) bytes (weights/ggml_blocks.hpp has the layouts).
+enum class DType : std::uint8_t {
+    f32,
+    f16,
+    bf16,
+    f64,
+    i64,
+    i32,
+    i16,
+    i8,
+    u8,
+    boolean,
+    f8_e4m3,
+    f8_e5m2,
+    u16,
+    u32,
+    u64,
+    q4_0,
+    q4_1,
+    q5_0,
+    q5_1,
+    q8_0,
+    q4_k,
+    q5_k,
+    q6_k
+};
 
+constexpr bool is_block_type(DType d) { return d >= DType::q4_0; }
+
+/// Numbers to a block; 1 where every number stands for itself.
+constexpr std::int64_t dtype_block(DType d) { return d >= DType::q4_k ? 256 : is_block_type(d) ? 32 : 1; }
+
+/// Bytes of a number, or of a block where the type has blocks.
 constexpr std::size_t dtype_bytes(DType d) {
     switch (d) {
+        case DType::q4_0: return 18;
+        case DType::q4_1: return 20;
+        case DType::q5_0: return 22;
+        case DType::q5_1: return 24;
+        case DType::q8_0: return 34;
+        case DType::q4_k: return 144;
+        case DType::q5_k: return 176;
+        case DType::q6_k: return 210;
         case DType::f64:
         case DType::i64:
         case DType::u64: return 8;
@@ -27,9 +66,10 @@ constexpr std::size_t dtype_bytes(DType d) {
     }
 }
 
-/// The name safetensors files use: "F32", "BF16", …
+/// The name safetensors files use, for block types GGUF's: "F32", "BF16", "Q4_K", …
 constexpr std::string_view dtype_name(DType d) {
-    constexpr std::string_view names[] = {"F32", "F16", "BF16", "F64", "I64", "I32", "I16", "I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2", "U16", "U32", "U64"};
+    constexpr std::string_view names[] = {"F32", "F16", "BF16", "F64",  "I64",  "I32",  "I16",  "I8",   "U8",   "BOOL", "F8_E4M3", "F8_E5M2",
+                                          "U16", "U32", "U64",  "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
     return names[static_cast<std::size_t>(d)];
 }
 
@@ -40,8 +80,8 @@ inline std::string shape_text(const std::vector<std::int64_t>& shape) {
     return s + "]";
 }
 
-/// A tensor of a checkpoint, still in its file: row-major, contiguous, not owned, and not necessarily aligned to its element.
-/// `data` holds elements() * dtype_bytes(dtype) readable bytes; whoever gives out the view keeps the mapping alive.
+/// A tensor of a checkpoint, as its file holds it: row-major, contiguous, not owned, and not necessarily aligned to its element.
+/// `data` holds bytes() readable bytes; whoever gives out the view keeps the memory alive. A tensor of a block type has rows of whole blocks.
 struct TensorView {
     DType dtype = DType::f32;
     std::vector<std::int64_t> shape;
@@ -53,7 +93,7 @@ struct TensorView {
         for (auto d : shape) n *= d;
         return n;
     }
-    std::size_t bytes() const { return static_cast<std::size_t>(elements()) * dtype_bytes(dtype); }
+    std::size_t bytes() const { return static_cast<std::size_t>(elements() / dtype_block(dtype)) * dtype_bytes(dtype); }
 };
 
 /// Row-major float rows, not owned: row r starts at data + r * stride.

@@ -11,6 +11,9 @@ namespace qwen3vl::inline QWEN3VL_ABI::io {
 /// themselves, the other 68 are U+0100, U+0101, … in order. So a space is spelled "Ġ".
 class ByteLevel {
   public:
+    /// The expression by which GPT-2 cuts a text into pieces (same file).
+    static constexpr std::string_view split_pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
+
     /// The bytes that a vocabulary's spelling (valid UTF-8) stands for; nothing where it has a character outside the alphabet.
     static std::optional<std::string> bytes(std::string_view spelling) {
         std::string out;

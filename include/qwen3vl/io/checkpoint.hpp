@@ -2,8 +2,10 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <qwen3vl/core/error.hpp>
 #include <qwen3vl/core/tensor.hpp>
+#include <qwen3vl/io/gguf_checkpoint.hpp>
 #include <qwen3vl/io/hf_config.hpp>
 #include <qwen3vl/io/safetensors.hpp>
 #include <set>
@@ -15,20 +17,30 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::io {
 
-/// A Hugging Face folder: config.json, and model.safetensors or the shards that model.safetensors.index.json lists, all mapped. The views that it
-/// gives out stay valid as long as this object (or the one it was moved to) lives. take() and unused() serve a loader, which asks for
-/// each parameter once and wants to know at the end what nobody asked for; one thread at a time.
+/// A Hugging Face folder: config.json, and model.safetensors or the shards that model.safetensors.index.json lists, all mapped; or a GGUF file, which
+/// stands for such a folder (gguf_checkpoint.hpp). The views that it gives out stay valid as long as this object (or the one it was moved to) lives.
+/// take() and unused() serve a loader, which asks for each parameter once and wants to know at the end what nobody asked for; one thread at a time.
 class Checkpoint {
   public:
-    /// Throws FileError where a file is missing or unreadable, ConfigError where a JSON file is malformed, LoadError where the path is no folder of
-    /// safetensors, where shards and index disagree, and where the weights are quantised (FP8, AWQ, GPTQ, …).
-    static Checkpoint open(const std::string& folder) { return Checkpoint(folder); }
+    /// `path` is a folder or a .gguf file, `mmproj` the GGUF file of its vision part (empty: the file mmproj*.gguf beside it). Throws FileError where a
+    /// file is missing or unreadable, ConfigError where a JSON file or GGUF key is malformed, LoadError where a file is damaged, where the path is neither
+    /// GGUF nor a folder of safetensors, where shards and index disagree, and where safetensors are quantised (FP8, AWQ, GPTQ, …).
+    static Checkpoint open(const std::string& path, const std::string& mmproj = {}) { return Checkpoint(path, mmproj); }
 
+    /// The folder, or the GGUF file.
     const std::string& folder() const { return folder_; }
-    const HfConfig& config() const { return config_; }
+    const HfConfig& config() const { return *config_; }
     const SafetensorsFile::Tensors& tensors() const { return tensors_; }
     /// The files that hold the tensors, in no particular order.
-    const std::vector<SafetensorsFile>& files() const { return files_; }
+    std::vector<std::string> files() const {
+        std::vector<std::string> paths;
+        for (const auto& file : files_) paths.push_back(file.path());
+        if (gguf_) paths.push_back(gguf_->model().path());
+        if (gguf_ && gguf_->vision()) paths.push_back(gguf_->vision()->path());
+        return paths;
+    }
+    /// Null where this is a folder.
+    const GgufCheckpoint* gguf() const { return gguf_ ? &*gguf_ : nullptr; }
 
     /// The tensor of that name, or null. Does not count as use.
     const TensorView* find(std::string_view name) const {
@@ -36,15 +48,15 @@ class Checkpoint {
         return it == tensors_.end() ? nullptr : &it->second;
     }
 
-    /// The tensor of that name, marked as used. Throws LoadError where it is missing, has another shape, or is not F32, F16 or BF16.
+    /// The tensor of that name, marked as used. Throws LoadError where it is missing, has another shape, or is not F32, F16, BF16 or of a block type.
     TensorView take(const std::string& name, const std::vector<std::int64_t>& shape) {
-        const std::string expected = "F32, F16 or BF16 of shape " + shape_text(shape);
+        const std::string expected = std::string(gguf_ ? "F32, F16, BF16 or blocks" : "F32, F16 or BF16") + " of shape " + shape_text(shape);
         const auto it = tensors_.find(name);
-        if (it == tensors_.end()) throw LoadError(weights_, name, expected, "no such tensor");
+        if (it == tensors_.end()) throw LoadError(weights_, own_name(name), expected, "no such tensor");
         const TensorView& t = it->second;
-        const bool floating = t.dtype == DType::f32 || t.dtype == DType::f16 || t.dtype == DType::bf16;
-        if (!floating || t.shape != shape)
-            throw LoadError(std::string(t.file), name, expected, std::string(dtype_name(t.dtype)) + " of shape " + shape_text(t.shape));
+        const bool computable = t.dtype == DType::f32 || t.dtype == DType::f16 || t.dtype == DType::bf16 || is_block_type(t.dtype);
+        if (!computable || t.shape != shape)
+            throw LoadError(std::string(t.file), own_name(name), expected, std::string(dtype_name(t.dtype)) + " of shape " + shape_text(t.shape));
         used_.insert(it->first);
         return t;
     }
@@ -59,7 +71,24 @@ class Checkpoint {
     }
 
   private:
-    explicit Checkpoint(const std::string& folder) : folder_(folder), config_((check_folder(folder), HfConfig::open(folder))) {
+    Checkpoint(const std::string& path, const std::string& mmproj) : folder_(path) {
+        if (GgufCheckpoint::is_path(path)) {
+            gguf_ = GgufCheckpoint::open(path, mmproj);
+            config_ = gguf_->config();
+            tensors_ = gguf_->tensors();
+            weights_ = path;
+        } else {
+            if (!mmproj.empty()) throw LoadError(mmproj + ": a vision part in GGUF belongs to a model in GGUF, found " + path);
+            check_folder(path);
+            config_ = HfConfig::open(path);
+            open_safetensors(path);
+        }
+    }
+
+    /// The name that a tensor has in its file, for messages.
+    std::string own_name(const std::string& name) const { return gguf_ ? gguf_->own_name(name) : name; }
+
+    void open_safetensors(const std::string& folder) {
         refuse_quantized_config();
         const std::string single = folder + "/model.safetensors", index = folder + "/model.safetensors.index.json";
         std::error_code error;
@@ -77,15 +106,11 @@ class Checkpoint {
     }
 
     static void check_folder(const std::string& folder) {
-        static const std::string wanted = "expected a Hugging Face checkpoint folder with config.json and model.safetensors, found ";
+        static const std::string wanted = "expected a Hugging Face checkpoint folder with config.json and model.safetensors, or a .gguf file, found ";
         std::error_code error;
         const auto status = std::filesystem::status(folder, error);
         if (!std::filesystem::exists(status)) throw FileError(folder + ": " + wanted + "nothing there");
-        const bool gguf = std::filesystem::path(folder).extension() == ".gguf";
-        if (!std::filesystem::is_directory(status)) {
-            throw LoadError(folder + ": " + wanted +
-                            (gguf ? "a GGUF file; use the folder the GGUF file was converted from" : "a file; pass the folder that holds it"));
-        }
+        if (!std::filesystem::is_directory(status)) throw LoadError(folder + ": " + wanted + "another file; pass the folder that holds it");
         if (!std::filesystem::exists(folder + "/config.json", error)) throw FileError(folder + ": " + wanted + "no config.json");
     }
 
@@ -94,7 +119,7 @@ class Checkpoint {
         std::error_code error;
         for (const auto& entry : std::filesystem::directory_iterator(folder_, error)) {
             const auto extension = entry.path().extension();
-            if (extension == ".gguf") return "; it holds GGUF files: use the folder they were converted from";
+            if (extension == ".gguf") return "; it holds GGUF files: name one of them";
             if (extension == ".bin" || extension == ".pt" || extension == ".pth") return "; it holds PyTorch files: save them as safetensors first";
         }
         return "";
@@ -106,13 +131,13 @@ class Checkpoint {
     }
 
     void refuse_quantized_config() const {
-        for (const auto& part : {config_.root(), config_.text()}) {
+        for (const auto& part : {config_->root(), config_->text()}) {
             const auto quantization = part.object("quantization_config");
             if (!quantization) continue;
             static const std::map<std::string, std::string> names = {{"fp8", "FP8"}, {"fbgemm_fp8", "FP8"}, {"awq", "AWQ"}, {"gptq", "GPTQ"}};
             const std::string method = quantization->string("quant_method").value_or("an unnamed method");
             const auto name = names.find(method);
-            refuse(config_.file() + ": field '" + part.path("quantization_config") + "'", name == names.end() ? method : name->second);
+            refuse(config_->file() + ": field '" + part.path("quantization_config") + "'", name == names.end() ? method : name->second);
         }
     }
 
@@ -152,11 +177,17 @@ class Checkpoint {
         }
     }
 
-    std::string folder_, weights_;  // weights_: model.safetensors or the index, for messages
-    HfConfig config_;
+    std::string folder_, weights_;  // weights_: the file that lists the tensors, for messages
+    std::optional<HfConfig> config_;
     std::vector<SafetensorsFile> files_;
+    std::optional<GgufCheckpoint> gguf_;
     SafetensorsFile::Tensors tensors_;
     std::set<std::string, std::less<>> used_;
 };
+
+/// What a folder's config.json or a GGUF file says of its model, without opening the weights of a folder. Throws as Checkpoint::open.
+inline HfConfig read_config(const std::string& path, const std::string& mmproj = {}) {
+    return GgufCheckpoint::is_path(path) ? GgufCheckpoint::open(path, mmproj).config() : HfConfig::open(path);
+}
 
 }  // namespace qwen3vl::io

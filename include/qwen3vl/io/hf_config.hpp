@@ -28,7 +28,8 @@ inline std::vector<int> token_ids(const JsonObject& o, const std::string& key) {
     return ids;
 }
 
-/// A checkpoint's config.json: of a vision-language model (text_config and vision_config inside) or of a text-only one (flat).
+/// A checkpoint's config.json, or what a GGUF file says in its place: of a vision-language model (text_config and vision_config inside) or of a text-only one
+/// (flat).
 class HfConfig {
   public:
     /// Reads folder/config.json. Throws FileError where it cannot be read, ConfigError where it is malformed.
@@ -37,11 +38,15 @@ class HfConfig {
         return parse(read_file(path, limit), path);
     }
     /// `file` is the name that errors state.
-    static HfConfig parse(std::string_view text, const std::string& file) { return HfConfig(parse_json(text, file, limit), file); }
+    static HfConfig parse(std::string_view text, const std::string& file) { return HfConfig(parse_json(text, file, limit), file, {}); }
+    /// A config made from the fields of other files, which errors name instead.
+    static HfConfig translated(nlohmann::json json, std::string file, FieldOrigins origins) {
+        return HfConfig(std::move(json), std::move(file), std::move(origins));
+    }
 
     const std::string& file() const { return file_; }
     const nlohmann::json& json() const { return json_; }
-    JsonObject root() const { return {json_, file_}; }
+    JsonObject root() const { return {json_, file_, "", &origins_}; }
     /// The decoder's fields: text_config, or in a text-only config the whole of it.
     JsonObject text() const {
         const JsonObject all = root();
@@ -61,9 +66,12 @@ class HfConfig {
 
   private:
     static constexpr std::size_t limit = std::size_t{1} << 20;
-    HfConfig(nlohmann::json json, std::string file) : json_(std::move(json)), file_(std::move(file)) { root(); }
+    HfConfig(nlohmann::json json, std::string file, FieldOrigins origins) : json_(std::move(json)), file_(std::move(file)), origins_(std::move(origins)) {
+        root();
+    }
     nlohmann::json json_;
     std::string file_;
+    FieldOrigins origins_;
 };
 
 namespace detail {

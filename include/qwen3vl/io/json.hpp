@@ -2,6 +2,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <qwen3vl/core/error.hpp>
@@ -37,15 +38,22 @@ inline nlohmann::json parse_json(std::string_view text, const std::string& file,
     }
 }
 
+/// Where the value of a field really stands, by the field's path: for JSON that was made from another file.
+struct FieldOrigin {
+    std::string file, field;
+};
+using FieldOrigins = std::map<std::string, FieldOrigin>;
+
 /// A JSON object with its file and its path in there ("text_config"), so that every error can name both. A field that is null counts as absent.
 /// The object refers to the value it was made from. The accessors throw ConfigError where a field has another type than theirs.
 class JsonObject {
   public:
     /// Throws ConfigError where `value` is no object.
-    JsonObject(const nlohmann::json& value, std::string file, std::string path = "") : value_(&value), file_(std::move(file)), path_(std::move(path)) {
+    JsonObject(const nlohmann::json& value, std::string file, std::string path = "", const FieldOrigins* origins = nullptr)
+        : value_(&value), file_(std::move(file)), path_(std::move(path)), origins_(origins) {
         if (!value.is_object()) throw ConfigError(file_ + (path_.empty() ? "" : ": field '" + path_ + "'") + ": expected an object, found " + text_of(value));
     }
-    JsonObject(nlohmann::json&&, std::string, std::string = "") = delete;
+    JsonObject(nlohmann::json&&, std::string, std::string = "", const FieldOrigins* = nullptr) = delete;
 
     const std::string& file() const { return file_; }
     std::string path(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }
@@ -57,7 +65,7 @@ class JsonObject {
     }
     std::optional<JsonObject> object(const std::string& key) const {
         const auto* v = find(key);
-        return v ? std::optional<JsonObject>(std::in_place, *v, file_, path(key)) : std::nullopt;
+        return v ? std::optional<JsonObject>(std::in_place, *v, file_, path(key), origins_) : std::nullopt;
     }
     std::optional<std::int64_t> integer(const std::string& key) const {
         const auto* v = find(key);
@@ -93,6 +101,9 @@ class JsonObject {
     }
 
     [[noreturn]] void fail(const std::string& key, const std::string& expected, const std::string& found) const {
+        if (origins_)
+            if (const auto origin = origins_->find(path(key)); origin != origins_->end())
+                throw ConfigError(origin->second.file, origin->second.field, expected, found);
         throw ConfigError(file_, path(key), expected, found);
     }
 
@@ -118,6 +129,7 @@ class JsonObject {
 
     const nlohmann::json* value_;
     std::string file_, path_;
+    const FieldOrigins* origins_;
 };
 
 }  // namespace qwen3vl::io

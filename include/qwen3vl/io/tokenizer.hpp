@@ -38,6 +38,7 @@ struct TokenizerParts {
     std::vector<SplitPattern> splits;  ///< applied in turn, each to every piece of the one before
     bool normalise = false;            ///< NFC, after the added tokens were found
     bool whole_pieces = false;         ///< `ignore_merges`: a piece that is a token becomes that token
+    bool missing_bytes = false;        ///< bytes that occur in UTF-8 may lack a token; a text that needs one is then refused
 };
 
 /// A byte-level BPE tokenizer as Qwen and other GPT-2 descendants use it, read from a Hugging Face tokenizer.json. With `parse_special` it gives the ids of
@@ -52,7 +53,8 @@ class Tokenizer {
     /// The same from the file's text; `file_name` is named in errors.
     static inline Tokenizer from_json(std::string_view text, const std::string& file_name);
 
-    /// Throws TokenizerError where a byte that occurs in UTF-8 has no token, or ordinary text could become a control token.
+    /// Throws TokenizerError where a byte that occurs in UTF-8 has no token (unless the parts say that some may not), or ordinary text could become a
+    /// control token.
     explicit Tokenizer(TokenizerParts parts)
         : file_(std::move(parts.file)),
           vocabulary_(std::move(parts.vocabulary)),
@@ -62,14 +64,15 @@ class Tokenizer {
           normalise_(parts.normalise),
           whole_pieces_(parts.whole_pieces) {
         add_tokens(parts.added);
-        for (std::size_t b = 0; b < byte_tokens_.size(); ++b) byte_tokens_[b] = byte_token(static_cast<unsigned char>(b));
+        for (std::size_t b = 0; b < byte_tokens_.size(); ++b) byte_tokens_[b] = byte_token(static_cast<unsigned char>(b), parts.missing_bytes);
         for (std::size_t rank = 0; rank < parts.merges.size(); ++rank) {
             const auto& m = parts.merges[rank];
             merges_.insert(m.left, m.right, {static_cast<std::uint32_t>(rank), ordinary(m.result)});
         }
     }
 
-    /// The tokens of a text. Throws TokenizerError where it is longer than 1 GiB, or the file's regular expression runs into its step limit.
+    /// The tokens of a text. Throws TokenizerError where it is longer than 1 GiB, holds a byte that the file has no token for, or the file's regular
+    /// expression runs into its step limit.
     std::vector<int> encode(std::string_view text, EncodeOptions options = {}) const {
         if (text.size() > longest_text)
             throw TokenizerError("a text of " + std::to_string(text.size()) + " bytes: at most " + std::to_string(longest_text) + " are tokenised");
@@ -171,7 +174,11 @@ class Tokenizer {
             if (id && kinds_[static_cast<std::size_t>(*id)] != Kind::special) return work.ids.push_back(*id);
         }
         work.symbols.clear();
-        for (const char b : piece) work.symbols.push_back(byte_tokens_[static_cast<unsigned char>(b)]);
+        for (const char c : piece) {
+            const auto byte = static_cast<unsigned char>(c);
+            if (byte_tokens_[byte] == no_token) throw TokenizerError(file_ + ": no token stands for byte " + std::to_string(byte) + ", which the text holds");
+            work.symbols.push_back(byte_tokens_[byte]);
+        }
         work.bpe.encode(work.symbols, work.ids);
     }
 
@@ -189,12 +196,13 @@ class Tokenizer {
         raw_tokens_ = AddedTokenMatcher(std::move(raw));
         normalised_tokens_ = AddedTokenMatcher(std::move(normalised));
     }
-    /// The token of a single byte. Bytes that never occur in UTF-8 may have none.
-    int byte_token(unsigned char byte) const {
+    /// The token of a single byte. Bytes that never occur in UTF-8 may have none; others as well where `may_miss`.
+    int byte_token(unsigned char byte, bool may_miss) const {
         const char c = static_cast<char>(byte);
         const auto id = vocabulary_.find(std::string_view(&c, 1));
         const bool occurs = byte < 0xC0 || (byte >= 0xC2 && byte <= 0xF4);
-        if (!id && occurs) throw TokenizerError(file_ + ": field 'model.vocab': expected a token for every byte, found none for byte " + std::to_string(byte));
+        if (!id && occurs && !may_miss)
+            throw TokenizerError(file_ + ": field 'model.vocab': expected a token for every byte, found none for byte " + std::to_string(byte));
         return id ? ordinary(*id) : no_token;
     }
     /// The id itself; throws where a control token would come out of ordinary text.

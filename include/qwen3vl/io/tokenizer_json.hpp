@@ -98,7 +98,7 @@ class TokenizerLoader {
             } else if (type == "ByteLevel") {
                 bytes = true;
                 require_off(step, "add_prefix_space", path);
-                if (flag(step, "use_regex", path, true)) out.splits.push_back(SplitPattern::regex(gpt2_pattern, where(path)));
+                if (flag(step, "use_regex", path, true)) out.splits.push_back(SplitPattern::regex(ByteLevel::split_pattern, where(path)));
             } else {
                 refuse(path + ".type", "Split, Digits or ByteLevel", describe(step["type"]));
             }
@@ -191,8 +191,6 @@ class TokenizerLoader {
     }
 
     static constexpr std::size_t longest_added = 256, most_steps = 16;
-    /// The expression of ByteLevel's `use_regex` (GPT-2's, github.com/openai/gpt-2 src/encoder.py).
-    static constexpr std::string_view gpt2_pattern = R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
     const std::string& file_;
 };
 

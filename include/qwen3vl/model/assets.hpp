@@ -8,9 +8,9 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// What a checkpoint folder holds beside the weights.
+/// What a checkpoint folder holds beside the weights, or what the metadata of a GGUF file says instead.
 struct Assets {
-    std::string folder;
+    std::string folder;                      ///< or the GGUF file
     std::optional<io::Tokenizer> tokenizer;  ///< absent where the folder has no tokenizer.json
     PreprocessorConfig image;                ///< preprocessor_config.json; the released values where there is none
     VideoPreprocessorConfig video;           ///< video_preprocessor_config.json; the same
