@@ -31,7 +31,7 @@ struct Work {
         : team(threads),
           queries(bench::random_floats(tokens * kv_heads * group * channels)),
           out(queries.size()),
-          scratch(q::aligned_floats(static_cast<std::size_t>(threads * q::attention::scratch_floats<Attention>(group, channels, keys)))),
+          scratch(q::aligned_floats(static_cast<std::size_t>(q::attention::scratch_floats<Attention>(threads, kv_heads, group, channels, keys)))),
           heads{queries.data(), tokens, kv_heads, group, channels, channels, first, keys, out.data(), kv_heads * group * channels} {
         for (auto& x : queries) x *= 0.09f;  // 1 / sqrt(head_dim)
     }
@@ -75,7 +75,7 @@ void add_text(const char* mode, std::int64_t tokens, std::int64_t keys, int thre
                    Work<Attention> work(threads, tokens, d.kv_heads, d.group(), extent.channels, keys - tokens, keys);
                    work.measure(
                        state, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, keys); },
-                       static_cast<double>(2 * extent.channels) * sizeof(typename Codec::element));
+                       static_cast<double>(Cache::bytes({1, extent.channels, q::kv_cache::tile_keys, 0, 0})) / q::kv_cache::tile_keys);
                });
 }
 
@@ -88,7 +88,7 @@ void add_vision(std::int64_t patches, int threads) {
         Work<Attention> work(threads, patches, d.heads, 1, channels, 0, patches);
         const auto tile = [&](std::int64_t head, std::int64_t index) {
             const std::int64_t key = index * q::kv_cache::tile_keys, at = (head * patches + key) * channels;
-            return q::kv_cache::Tile<float>{keys.data() + at, values.data() + at, channels, key, std::min(q::kv_cache::tile_keys, patches - key)};
+            return q::kv_cache::Tile<float>{keys.data() + at, values.data() + at, channels, key, q::kv_cache::tile_keys};
         };
         work.measure(state, tile, static_cast<double>(2 * channels) * sizeof(float));
     });
@@ -99,7 +99,7 @@ void add_all() {
     for (const int threads : bench::thread_counts()) {
         if constexpr (Attention::mask::causal) {
             q::for_each_type<q::kv_cache::codecs>([&]<class C>(C) {
-                for (const int keys : {256, 1024, 4096}) add_text<Attention, typename C::type>("decode", 1, keys, threads);
+                for (const int keys : {256, 1024, 4096, 16384}) add_text<Attention, typename C::type>("decode", 1, keys, threads);
                 for (const int keys : {512, 4096}) add_text<Attention, typename C::type>("prefill", 512, keys, threads);
             });
         } else {

@@ -18,21 +18,25 @@ void add_ffn(std::int64_t tokens, int threads) {
                    Source source(Source::part<Format>(), Source::part<Format>());
                    q::execution::Threads<>::Team team(threads);
                    const auto load = [&](const char* name, std::int64_t rows, std::int64_t cols) {
-                       return Traits::load(source.take(name, {rows, cols}), name, rows, cols, team);
+                       return q::weights::load<bench::Arch, Format>(source.take(name, {rows, cols}), name, rows, cols, team);
                    };
                    const struct {
-                       q::weights::MatrixOf<Format> gate, up, down;
+                       q::weights::WeightMatrix gate, up, down;
                    } layer{load("gate", inner, hidden), load("up", inner, hidden), load("down", hidden, inner)};
                    auto x = bench::random_floats(tokens * hidden);
-                   std::vector<float> scratch(static_cast<std::size_t>(tokens * inner)), y(x.size());
-                   const std::int64_t bytes = 2 * Traits::bytes(inner, hidden) + Traits::bytes(hidden, inner);
+                   std::vector<float> y(x.size());
+                   std::vector<std::byte> in(static_cast<std::size_t>(Traits::template input_bytes<bench::Arch>(tokens, hidden))),
+                       between(static_cast<std::size_t>(Traits::template input_bytes<bench::Arch>(tokens, inner)));
+                   const std::int64_t bytes = 2 * Traits::template bytes<bench::Arch>(inner, hidden) + Traits::template bytes<bench::Arch>(hidden, inner);
                    const bench::Part part{.operations = 6.0 * static_cast<double>(tokens * inner * hidden),
                                           .format = Format::name,
                                           .bytes = static_cast<double>(bytes),
                                           .footprint = bytes};
                    bench::measure(state, threads, part, tokens, [&] {
-                       Ffn::template add<bench::Arch, Format, q::activation::SwiGLU>(
-                           team, layer, q::Matrix(x.data(), tokens, hidden), q::Matrix(scratch.data(), tokens, inner), q::Matrix(y.data(), tokens, hidden));
+                       const q::weights::Input input{in.data(), tokens, hidden};
+                       q::weights::encode_rows<bench::Arch, Format>(team, q::Matrix(x.data(), tokens, hidden), input);
+                       Ffn::template add<bench::Arch, Format, q::activation::SwiGLU>(team, layer, input, {between.data(), tokens, inner},
+                                                                                     q::Matrix(y.data(), tokens, hidden));
                        benchmark::ClobberMemory();
                    });
                });

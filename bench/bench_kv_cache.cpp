@@ -40,11 +40,10 @@ void add_cache() {
             for (std::int64_t h = 0; h < cache.heads; ++h)
                 for (std::int64_t index = 0; index * q::kv_cache::tile_keys < tokens; ++index) {
                     const auto tile = cache.layer.tile(h, index, tokens);
-                    for (std::int64_t k = 0; k < tile.count; ++k)
-                        for (std::int64_t c = 0; c < tile.stride; c += bench::Arch::floats) {
-                            keys += q::kernels::load<bench::Arch>(tile.keys + k * tile.stride + c);
-                            values += q::kernels::load<bench::Arch>(tile.values + k * tile.stride + c);
-                        }
+                    for (std::int64_t i = 0; i < q::kv_cache::tile_keys * tile.channels; i += bench::Arch::floats) {
+                        keys += q::kernels::load<bench::Arch>(tile.keys + i);
+                        values += q::kernels::load<bench::Arch>(tile.values + i);
+                    }
                 }
             bench::sink = q::kernels::sum_lanes<bench::Arch>(keys + values);
         });

@@ -19,17 +19,19 @@ void add_linear(Extent e, std::int64_t tokens, int threads) {
                    using Source = q::testing::SyntheticSource;
                    Source source(Source::part<Format>(), Source::part<Format>());
                    q::execution::Threads<>::Team team(threads);
-                   const auto w = Traits::load(source.take("weight", {e.rows, e.cols}), "weight", e.rows, e.cols, team);
+                   const auto w = q::weights::load<bench::Arch, Format>(source.take("weight", {e.rows, e.cols}), "weight", e.rows, e.cols, team);
                    auto x = bench::random_floats(tokens * e.cols);
+                   std::vector<std::byte> in(static_cast<std::size_t>(Traits::template input_bytes<bench::Arch>(tokens, e.cols)));
                    std::vector<float> y(static_cast<std::size_t>(tokens * e.rows));
-                   const std::int64_t bytes = Traits::bytes(e.rows, e.cols);
+                   const std::int64_t bytes = Traits::template bytes<bench::Arch>(e.rows, e.cols);
                    const bench::Part part{.operations = 2.0 * static_cast<double>(tokens * e.rows * e.cols),
                                           .format = Format::name,
                                           .bytes = static_cast<double>(bytes),
                                           .footprint = bytes};
                    bench::measure(state, threads, part, tokens, [&] {
-                       q::weights::linear_store<bench::Arch, Format>(team, q::Matrix(x.data(), tokens, e.cols), w, nullptr,
-                                                                     q::Matrix(y.data(), tokens, e.rows));
+                       const q::weights::Input input{in.data(), tokens, e.cols};
+                       q::weights::encode_rows<bench::Arch, Format>(team, q::Matrix(x.data(), tokens, e.cols), input);
+                       q::weights::linear_store<bench::Arch, Format>(team, input, w, nullptr, q::Matrix(y.data(), tokens, e.rows));
                        benchmark::ClobberMemory();
                    });
                });

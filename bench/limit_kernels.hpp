@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <qwen3vl/kernels/amx_tiles.hpp>
 #include <qwen3vl/kernels/simd.hpp>
 #include <utility>
 #include <vector>
@@ -11,6 +12,8 @@
 namespace bench {
 namespace q = qwen3vl;
 using Arch = q::arch::native;
+/// The same vectors without dot products of bytes.
+using VectorArch = std::conditional_t<Arch::floats == 16, q::arch::avx512, std::conditional_t<Arch::floats == 8, q::arch::avx2, q::arch::sse4_2>>;
 
 /// Where results go that nobody reads, so that the loops stay.
 inline volatile float sink;
@@ -54,7 +57,8 @@ void run_chains(std::int64_t rounds, Step&& step) {
     (std::make_index_sequence<chain_count>{});
 }
 
-/// A sequence of instructions: its name, the operations of one round (a multiply-add counts two) and their unit, and the loop.
+/// A sequence of instructions: its name, the operations of one chain's step (a multiply-add counts two) and their unit, and the loop over rounds of
+/// chain_count steps.
 struct Chain {
     const char* name;
     const char* unit;
@@ -103,24 +107,42 @@ inline void run_maddubs(std::int64_t rounds) {
     const auto a = unknown<__m256i>(5), ones = _mm256_set1_epi16(1);
     run_chains<__m256i>(rounds, [a, ones](__m256i s, const __m256i* b) { return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(a, *b), ones)); });
 }
-/// Signed x signed bytes of [-127, 127], exact: |b| times a with b's sign; no pair of products leaves 16 bits.
+#endif
+/// Exact without an instruction for bytes: 16-bit products, pairs of which add up in 32 bits.
 inline void run_exact_int8(std::int64_t rounds) {
-    const auto a = unknown<__m256i>(5), magnitude = unknown<__m256i>(3), ones = _mm256_set1_epi16(1);
-    run_chains<__m256i>(rounds, [a, magnitude, ones](__m256i s, const __m256i* b) {
-        return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(a, *b)), ones));
+    using V = q::kernels::ivec<Arch>;
+    const auto a = unknown<V>(5);
+    run_chains<V>(rounds, [a](V s, const V* b) { return q::kernels::isa::add_products16(Arch{}, s, a, *b); });
+}
+/// Unsigned 4-bit x signed bytes, exact: a pair of products is at most 2 * 15 * 127, so eight of them add in 16 bits before they go to 32.
+inline void run_exact_int4(std::int64_t rounds) {
+    using V = q::kernels::ivec<Arch>;
+    using Dot = q::kernels::IntegerDot<VectorArch, true>;
+    const auto a = unknown<V>(5);
+    run_chains<V>(rounds, [a](V s, const V* b) {
+        V pairs = Dot::start(0);
+        for (int i = 0; i < 8; ++i) pairs = q::kernels::isa::add_products8(Arch{}, pairs, a, *b);
+        return q::kernels::isa::add_int32(Arch{}, s, Dot::total(pairs, 0));
     });
 }
-/// Unsigned 4-bit x signed bytes, exact: a pair of products is below 2 * 15 * 128, so eight of them add in 16 bits before they go to 32.
-inline void run_exact_int4(std::int64_t rounds) {
-    const auto a = unknown<__m256i>(5), ones = _mm256_set1_epi16(1);
-    run_chains<__m256i>(rounds, [a, ones](__m256i s, const __m256i* b) {
-        __m256i pairs = _mm256_maddubs_epi16(a, *b);
-        for (int i = 1; i < 8; ++i) {
-            asm volatile("" : "+r"(b));
-            pairs = _mm256_add_epi16(pairs, _mm256_maddubs_epi16(a, *b));
+#if defined(__AMX_TILE__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
+/// Products of whole tiles in registers: 16 x 16 sums, 64 bytes of columns.
+template <bool Bytes>
+void run_amx(std::int64_t rounds) {
+    const q::kernels::AmxTiles tiles(16, 64);
+    for (std::int64_t i = 0; i < rounds; ++i) {
+        if constexpr (Bytes) {
+            _tile_dpbsud(0, 4, 6);
+            _tile_dpbsud(1, 4, 7);
+            _tile_dpbsud(2, 5, 6);
+            _tile_dpbsud(3, 5, 7);
+        } else {
+            _tile_dpbf16ps(0, 4, 6);
+            _tile_dpbf16ps(1, 4, 7);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
         }
-        return _mm256_add_epi32(s, _mm256_madd_epi16(pairs, ones));
-    });
+    }
 }
 #endif
 
@@ -136,8 +158,12 @@ inline const std::vector<Chain>& chains() {
 #endif
 #if defined(__AVX2__)
         {"maddubs_int8", "GOP/s", 64, run_maddubs},
-        {"exact_int8", "GOP/s", 64, run_exact_int8},
-        {"exact_int4", "GOP/s", 512, run_exact_int4},
+#endif
+        {"exact_int8", "GOP/s", 4.0 * Arch::floats, run_exact_int8},
+        {"exact_int4", "GOP/s", 64.0 * Arch::floats, run_exact_int4},
+#if defined(__AMX_TILE__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
+        {"amx_bf16", "GFLOP/s", 4.0 * 16 * 16 * 64 / chain_count, run_amx<false>},
+        {"amx_int8", "GOP/s", 4.0 * 16 * 16 * 128 / chain_count, run_amx<true>},
 #endif
     };
     return all;

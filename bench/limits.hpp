@@ -30,15 +30,18 @@ inline std::string machine() {
 }
 
 /// The compiled chains that a dense layer over a weight format may run on, exactly. The fastest of them is its limit: a wider format's chain can
-/// beat the format's own (dot_bf16 has half the rate of fma_float32 on some CPUs).
-inline std::vector<const char*> chains_for_format(std::string_view format) {
+/// beat the format's own (dot_bf16 has half the rate of fma_float32 on some CPUs). `tiles`: whether AMX counts.
+inline std::vector<const char*> chains_for_format(std::string_view format, bool tiles = true) {
+    const auto of = [&](std::initializer_list<const char*> starts) {
+        return std::any_of(starts.begin(), starts.end(), [&](const char* s) { return format.starts_with(s); });
+    };
     std::vector<std::string_view> names = {"fma_float32"};
-    if (format == "bf16") names = {"dot_bf16", "fma_float32"};
-    if (format.starts_with("int8")) names = {"dot_int8", "exact_int8"};
-    if (format.starts_with("int4") || format.starts_with("nf4")) names = {"dot_int8", "exact_int4"};
+    if (format == "bf16") names = {"amx_bf16", "dot_bf16", "fma_float32"};
+    if (of({"int8", "nf4"})) names = {"amx_int8", "dot_int8", "exact_int8"};
+    if (of({"int4"})) names = {"amx_int8", "dot_int8", "exact_int4"};
     std::vector<const char*> compiled;
     for (const auto& c : chains())
-        if (std::find(names.begin(), names.end(), c.name) != names.end()) compiled.push_back(c.name);
+        if (std::find(names.begin(), names.end(), c.name) != names.end() && (tiles || !std::string_view(c.name).starts_with("amx"))) compiled.push_back(c.name);
     return compiled.empty() ? std::vector{"fma_float32"} : compiled;
 }
 
@@ -183,11 +186,11 @@ struct Part {
     bool writes = false;             ///< whether `bytes` counts written ones
 };
 
-/// Seconds that a part takes at least: it is bound by arithmetic or by memory.
-inline double least_seconds(Limits& limits, const Part& p) {
+/// Seconds that a part takes at least: it is bound by arithmetic or by memory. `tiles`: whether AMX counts.
+inline double least_seconds(Limits& limits, const Part& p, bool tiles = true) {
     double peak = 0.0;
     if (p.operations > 0)
-        for (const char* chain : chains_for_format(p.format)) peak = std::max(peak, limits.peak(chain));
+        for (const char* chain : chains_for_format(p.format, tiles)) peak = std::max(peak, limits.peak(chain));
     const double arithmetic = p.operations > 0 ? p.operations / peak : 0.0;
     const double memory = p.bytes > 0 ? p.bytes / (p.writes ? limits.move(p.footprint) : limits.read(p.footprint)) : 0.0;
     return std::max(arithmetic, memory);

@@ -31,8 +31,10 @@ void reset_peak_memory() { std::ofstream("/proc/self/clear_refs") << "5"; }
 struct Row {
     bench::Figure best;
     double least = 1e30;  ///< seconds that the machine would have needed at least, at its best
+    double vector_least = 1e30;  ///< the same without AMX tiles
 
     double share() const { return best.parts.empty() ? 0.0 : least / best.seconds; }
+    double vector_share() const { return best.parts.empty() ? 0.0 : vector_least / best.seconds; }
     const char* unit() const { return best.tokens > 0 ? "tokens/s" : "s"; }
     double in_unit(double seconds) const { return best.tokens > 0 ? best.tokens / seconds : seconds; }
 };
@@ -68,8 +70,11 @@ std::vector<Row> measure(bench::LoadedModel& model, const std::string& work, ben
         }
     }
     for (auto& row : rows) {  // the limits may have risen since
-        row.least = 0;
-        for (const auto& p : row.best.parts) row.least += bench::least_seconds(limits, p);
+        row.least = row.vector_least = 0;
+        for (const auto& p : row.best.parts) {
+            row.least += bench::least_seconds(limits, p);
+            row.vector_least += bench::least_seconds(limits, p, false);
+        }
     }
     model.finish();
     return rows;
@@ -103,8 +108,8 @@ void run(const Options& o) {
     bench::Limits limits(o.threads);
     std::int64_t footprint = 0;
     json rows = json::array();
-    std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %12s\n", bench::machine().c_str(), limits.threads(), "work", "bundle", "value", "limit", "unit",
-                "share", "peak MiB");
+    std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %7s %12s\n", bench::machine().c_str(), limits.threads(), "work", "bundle", "value", "limit", "unit",
+                "share", "no AMX", "peak MiB");
     for (const auto* entry : models) {
         const auto model = entry->load(limits.threads());
         for (const auto& work : o.works) {
@@ -117,15 +122,16 @@ void run(const Options& o) {
                 const double value = row.in_unit(row.best.seconds), limit = limited ? row.in_unit(row.least) : 0.0;
                 std::printf("%-16s %-10s %12.4g ", row.best.name.c_str(), entry->bundle, value);
                 if (limited)
-                    std::printf("%12.4g %-9s %6.1f%%", limit, row.unit(), 100 * row.share());
+                    std::printf("%12.4g %-9s %6.1f%% %6.1f%%", limit, row.unit(), 100 * row.share(), 100 * row.vector_share());
                 else
-                    std::printf("%12s %-9s %7s", "-", row.unit(), "-");
+                    std::printf("%12s %-9s %7s %7s", "-", row.unit(), "-", "-");
                 std::printf(" %12lld\n", static_cast<long long>(memory >> 20));
                 std::fflush(stdout);
                 json j = {{"work", row.best.name},       {"bundle", entry->bundle}, {"arch", bench::Arch::name},
                           {"threads", limits.threads()}, {"value", value},          {"unit", row.unit()}};
                 j["limit"] = limited ? json(limit) : json(nullptr);
                 j["share"] = limited ? json(row.share()) : json(nullptr);
+                j["vector_share"] = limited ? json(row.vector_share()) : json(nullptr);  // of the limit without AMX tiles
                 j["peak_memory_bytes"] = memory;
                 rows.push_back(std::move(j));
             }

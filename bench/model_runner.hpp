@@ -140,43 +140,37 @@ class Runner : public LoadedModel {
         return {preprocess, vision, prefill, whole};
     }
 
-    /// Elements and bytes of the weight matrices of some parameters.
-    struct Weights {
-        double elements = 0, bytes = 0;
-    };
-    /// Of the parameters for which accept(name) holds.
-    template <class Format, class Accept>
-    static Weights matrices(Accept&& accept) {
-        Weights w;
-        q::for_each_parameter<D>([&](const std::string& name, const q::Shape& shape) {
-            if (shape.size() < 2 || !accept(name)) return;
-            std::int64_t n = 1;
-            for (const auto s : shape) n *= s;
-            w.elements += static_cast<double>(n);
-            w.bytes += static_cast<double>(q::weights::traits<Format>::bytes(shape[0], n / shape[0]));
+    /// Dense layers over `rows(name, part)` rows each, format by format; 0 rows: the matrix is not used.
+    template <class Rows>
+    static void add_dense(std::vector<Part>& parts, Rows&& rows) {
+        const auto begin = parts.size();
+        q::for_each_matrix<D>([&](const std::string& name, std::int64_t height, std::int64_t cols, const q::Part& part) {
+            const double n = rows(name, part);
+            if (n == 0) return;
+            M::with_format(part, [&]<class Format>(q::type_tag<Format>) {
+                const auto of_format = [](const Part& p) { return std::string_view(p.format) == Format::name; };
+                auto p = std::find_if(parts.begin() + static_cast<std::ptrdiff_t>(begin), parts.end(), of_format);
+                if (p == parts.end()) p = parts.insert(p, {.operations = 0, .format = Format::name, .bytes = 0, .footprint = footprint()});
+                p->operations += 2.0 * n * static_cast<double>(height * cols);
+                p->bytes += static_cast<double>(q::weights::traits<Format>::template bytes<typename M::Arch>(height, cols));
+            });
         });
-        return w;
-    }
-    static void add_dense(std::vector<Part>& parts, const char* format, const Weights& w, double rows) {
-        parts.push_back({.operations = 2 * w.elements * rows, .format = format, .bytes = w.bytes, .footprint = footprint()});
     }
     /// Where weights come from: a model that fits a cache has a cache's bandwidth. 1 GiB stands for all that do not.
     static std::int64_t footprint() {
-        using Format = typename M::TextWeights;
-        const double all = matrices<Format>([](const std::string& name) { return !name.starts_with("model.visual."); }).bytes;
-        return static_cast<std::int64_t>(std::min(all, 1073741824.0));
+        std::int64_t all = 0;
+        for (const auto& part : M::memory_plan().parts)
+            if (part.name == "weights: decoder") all = part.bytes;
+        return std::min(all, std::int64_t{1} << 30);
     }
 
     /// `tokens` tokens after `first` ones through the decoder, and the logits of the last.
     void add_text(std::vector<Part>& parts, std::int64_t first, std::int64_t tokens) const {
-        using Format = typename M::TextWeights;
-        add_dense(parts, Format::name, matrices<Format>([](const std::string& name) {
-                      return name.find("language_model.layers.") != name.npos || name.starts_with("model.layers.");
-                  }),
-                  static_cast<double>(tokens));
-        const Weights head{static_cast<double>(text.vocab) * text.hidden, static_cast<double>(q::weights::traits<Format>::bytes(text.vocab, text.hidden))};
-        add_dense(parts, Format::name, head, 1);
-        Part attention{.operations = 0, .format = Format::name, .bytes = 0, .footprint = footprint()};
+        add_dense(parts, [&](const std::string&, const q::Part& part) { return part.kind == q::Part::layer ? static_cast<double>(tokens) : 0.0; });
+        add_dense(parts, [&](const std::string& name, const q::Part& part) {  // a tied embedding is the head
+            return part.kind == q::Part::embedding && (text.tied || name.starts_with("lm_head")) ? 1.0 : 0.0;
+        });
+        Part attention{.operations = 0, .format = "float32", .bytes = 0, .footprint = footprint()};
         for (std::size_t i = 0; i < static_cast<std::size_t>(text.layers); ++i)
             q::detail::with_layer_slots<P>(i, [&](auto index) {
                 using Slots = q::detail::LayerSlots<P, index()>;
@@ -190,16 +184,13 @@ class Runner : public LoadedModel {
     }
     /// A picture through the tower: blocks for every patch, mergers for every token, attention within each frame pair.
     void add_vision(std::vector<Part>& parts, const q::Grid& grid) const {
-        using Format = typename M::VisionWeights;
-        const auto of_tower = [](const std::string& name) { return name.starts_with("model.visual.") && !name.ends_with("pos_embed.weight"); };
-        const auto of_merger = [](const std::string& name) { return name.find("merger") != name.npos; };
-        add_dense(parts, Format::name, matrices<Format>([&](const std::string& name) { return of_tower(name) && !of_merger(name); }),
-                  static_cast<double>(grid.patches()));
-        add_dense(parts, Format::name, matrices<Format>([&](const std::string& name) { return of_tower(name) && of_merger(name); }),
-                  static_cast<double>(grid.merged(D::vision.merge)));
+        add_dense(parts, [&](const std::string& name, const q::Part& part) {
+            if (part.kind != q::Part::vision) return 0.0;
+            return static_cast<double>(name.find("merger") != name.npos ? grid.merged(D::vision.merge) : grid.patches());
+        });
         const std::int64_t span = std::int64_t{grid.h} * grid.w;
         const double pairs = static_cast<double>(grid.t * visible<typename M::Vision::Attention::mask>(0, span, span));
-        parts.push_back({.operations = 4.0 * D::vision.hidden * D::vision.depth * pairs, .format = Format::name});
+        parts.push_back({.operations = 4.0 * D::vision.hidden * D::vision.depth * pairs, .format = "float32"});
     }
     /// Pairs of query and visible key.
     template <class Mask>

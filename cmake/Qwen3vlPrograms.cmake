@@ -44,15 +44,16 @@ function(qwen3vl_test name)
   set_tests_properties(${name} PROPERTIES TIMEOUT 300)
 endfunction()
 
-# qwen3vl_arch_test(NAME sources...): one qwen3vl_test for each instruction set, NAME_sse4_2, NAME_avx2 and NAME_avx512. ctest shows those
-# that this CPU cannot run as skipped.
+# qwen3vl_arch_test(NAME sources... [ALSO ARCH=CPU...]): one qwen3vl_test for each instruction set, NAME_sse4_2, NAME_avx2, NAME_avx512 and those named.
+# ctest shows those that this CPU cannot run as skipped.
 function(qwen3vl_arch_test name)
-  foreach(arch_march sse4_2=x86-64-v2 avx2=haswell avx512=skylake-avx512)
+  cmake_parse_arguments(PARSE_ARGV 1 arg "" "" ALSO)
+  foreach(arch_march sse4_2=x86-64-v2 avx2=haswell avx512=skylake-avx512 ${arg_ALSO})
     string(REGEX MATCH "(.*)=(.*)" unused ${arch_march})
     set(test ${name}_${CMAKE_MATCH_1})
     set(arch ${CMAKE_MATCH_1})
     set(cpu ${CMAKE_MATCH_2})
-    qwen3vl_test_program(${test} ${ARGN})
+    qwen3vl_test_program(${test} ${arg_UNPARSED_ARGUMENTS})
     set_target_properties(${test} PROPERTIES QWEN3VL_MARCH ${cpu})
     target_compile_definitions(${test} PRIVATE QWEN3VL_EXPECTED_ARCH=${arch})
     add_dependencies(tests run_on_arch)

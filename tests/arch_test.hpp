@@ -8,6 +8,9 @@ static_assert(std::is_same_v<Arch, qwen3vl::arch::QWEN3VL_EXPECTED_ARCH>, "compi
 
 namespace qwen3vl_test {
 
+/// Kernels are called without a model here: some targets have to be asked for first.
+inline const bool supported = Arch::supported();
+
 /// Roundings on the way of one addend through a float32 sum over n: one for each vector, and the sum of the lanes.
 inline double sum_depth(std::int64_t n) { return static_cast<double>(n / Arch::floats + 1 + Arch::floats); }
 

@@ -39,11 +39,11 @@ struct Sequence {
     }
 
     /// The rounding errors of float32, with |q| <= 3, |k| and |v| <= 1, so that scores lie within 3 sqrt(head_dim): a score is a sum over
-    /// head_dim, scaled before, and its distance from the largest (twice the range) is rounded; as an exponent that counts relatively, in the numerator
-    /// and in the sum; then one fma for each key, two sums over the keys, and a rounding for each tile that raises the maximum.
+    /// head_dim in one chain, scaled twice before, and its distance from the largest (twice the range) is rounded; as an exponent that counts relatively, in
+    /// the numerator and in the sum; then two roundings for each key in the sums, and three for each tile, whose results are rescaled and added.
     double tolerance() const {
         const double score = 3 * std::sqrt(static_cast<double>(head_dim)), n = static_cast<double>(tokens);
-        return testing::float_roundoff * (2 * score * (sum_depth(head_dim) + 2 + 2) + 2 * n + 2 * n / 64 + 12);
+        return testing::float_roundoff * (2 * score * (static_cast<double>(head_dim) + 3 + 2) + 2 * n + 3 * n / 64 + 12);
     }
 };
 
@@ -73,7 +73,7 @@ class LayerRun {
                 for (std::int64_t c = 0; c < s_.head_dim; ++c)
                     queries[static_cast<std::size_t>(((h / s_.group * count + t) * s_.group + h % s_.group) * channels + c)] =
                         scale * s_.queries[static_cast<std::size_t>((first + t) * s_.q_dim() + h * s_.head_dim + c)];
-        std::vector<float> scratch(static_cast<std::size_t>(team_.threads() * attention::scratch_floats<Attention>(s_.group, channels, end)));
+        std::vector<float> scratch(static_cast<std::size_t>(attention::scratch_floats<Attention>(team_.threads(), s_.kv_heads, s_.group, channels, end)));
         const attention::Heads h{queries.data(), count, s_.kv_heads, s_.group, channels, s_.head_dim, first, end, out_.data() + first * s_.q_dim(), s_.q_dim()};
         attention::attend<Arch, Attention>(
             team_, h, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, end); }, scratch.data());
@@ -83,6 +83,8 @@ class LayerRun {
         for (std::int64_t first = 0; first < s_.tokens; first += chunk_tokens) chunk(first, std::min(chunk_tokens, s_.tokens - first));
         return out_;
     }
+
+    const std::vector<float>& out() const { return out_; }
 
   private:
     void write(std::int64_t token) {

@@ -1,9 +1,12 @@
+#include <array>
 #include <atomic>
+#include <chrono>
 #include <fstream>
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/core/error.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/testing/type_list.hpp>
+#include <thread>
 #include <vector>
 #include "catch.hpp"
 
@@ -71,6 +74,71 @@ TEMPLATE_LIST_TEST_CASE("a task's exception reaches the caller, and the team goe
     }
     const auto all = [&] { team.run(20, [](std::int64_t, int) { throw LoadError("each"); }); };
     CHECK_THROWS_WITH(all(), "each");
+}
+
+TEMPLATE_LIST_TEST_CASE("a limited team runs every task once, run after run", "", testing::tuple_t<execution::all>) {
+    typename TestType::type::Team team(5);
+    const int size = team.threads();
+    for (int round = 0; round < 600; ++round) {
+        team.limit(round % 7);  // 0: all; 6: more than there are
+        CHECK(team.threads() == size);
+        std::vector<int> runs(20, 0);
+        std::atomic<int> outside{0};
+        team.run(20, [&](std::int64_t task, int thread) {
+            ++runs[static_cast<std::size_t>(task)];
+            outside += thread < 0 || thread >= size;
+        });
+        if (runs != std::vector<int>(20, 1) || outside != 0) FAIL("round " << round);
+    }
+}
+
+TEST_CASE("threads beyond the limit sleep") {
+    execution::Threads<>::Team team(4);
+    const auto seen = [&](std::int64_t tasks) {
+        std::array<std::atomic<bool>, 4> by{};
+        team.run(tasks, [&](std::int64_t, int thread) {
+            by[static_cast<std::size_t>(thread)] = true;
+            std::this_thread::sleep_for(std::chrono::milliseconds(1));
+        });
+        return std::array<bool, 4>{by[0], by[1], by[2], by[3]};
+    };
+    CHECK(seen(100) == std::array<bool, 4>{true, true, true, true});
+    for (const int limit : {2, 3, 1}) {
+        team.limit(limit);
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));  // a thread on its way to its next task may still take one
+        const auto by = seen(100);
+        for (int t = 0; t < 4; ++t) CHECK(by[static_cast<std::size_t>(t)] == (t < limit));
+    }
+    team.limit(0);
+    CHECK(seen(100) == std::array<bool, 4>{true, true, true, true});
+}
+
+TEST_CASE("an idle team uses no CPU") {
+    execution::Threads<>::Team team(4);
+    team.run(8, [](std::int64_t, int) {});
+    const auto cpu_seconds = [] {
+        rusage u{};
+        getrusage(RUSAGE_SELF, &u);
+        return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+    };
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // until they sleep
+    const double before = cpu_seconds();
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    CHECK(cpu_seconds() - before < 0.05);  // one that spins uses 0.2
+}
+
+TEST_CASE("the caller does what others have not begun") {
+    execution::Threads<>::Team team(2);
+    std::atomic<bool> held{false}, release{false};
+    std::atomic<int> done{0};
+    // the other thread is stuck in one task until all the rest is done
+    team.run(200, [&](std::int64_t, int thread) {
+        if (thread == 1 && !held.exchange(true))
+            while (!release) std::this_thread::yield();
+        if (++done == 199) release = true;
+        if (thread == 0 && !held) std::this_thread::sleep_for(std::chrono::microseconds(100));  // the other has time to come
+    });
+    CHECK(done == 200);
 }
 
 TEMPLATE_LIST_TEST_CASE("a team that never ran, and many that come and go", "", testing::tuple_t<execution::all>) {

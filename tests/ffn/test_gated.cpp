@@ -21,17 +21,19 @@ TEST_CASE("the gated layer adds down(silu(gate x) * up x)") {
         testing::Rng rng(7);
         const auto gate = rng.floats(static_cast<std::size_t>(inner * hidden)), up = rng.floats(gate.size()), down = rng.floats(gate.size());
         const auto x = rng.floats(static_cast<std::size_t>(tokens * hidden)), before = rng.floats(x.size());
-        text::LayerParameters<weights::MatrixOf<Format>, std::vector<float>> layer;
+        text::LayerParameters<weights::WeightMatrix, std::vector<float>> layer;
         const auto matrix = [&](const std::vector<float>& v, std::int64_t rows, std::int64_t cols) {
-            return weights::traits<Format>::load({DType::f32, {rows, cols}, reinterpret_cast<const std::byte*>(v.data()), "test"}, "w", rows, cols, team);
+            return weights::load<arch::native, Format>({DType::f32, {rows, cols}, reinterpret_cast<const std::byte*>(v.data()), "test"}, "w", rows, cols, team);
         };
         layer.gate = matrix(gate, inner, hidden);
         layer.up = matrix(up, inner, hidden);
         layer.down = matrix(down, hidden, inner);
         auto y = before;
-        std::vector<float> scratch(static_cast<std::size_t>(tokens * inner));
-        ffn::Gated::add<arch::native, Format, activation::SwiGLU>(team, layer, {x.data(), tokens, hidden, hidden}, Matrix(scratch.data(), tokens, inner),
-                                                                  Matrix(y.data(), tokens, hidden));
+        std::vector<std::byte> in(static_cast<std::size_t>(weights::traits<Format>::input_bytes<arch::native>(tokens, hidden))),
+            between(static_cast<std::size_t>(weights::traits<Format>::input_bytes<arch::native>(tokens, inner)));
+        const weights::Input input{in.data(), tokens, hidden};
+        weights::encode_rows<arch::native, Format>(team, {x.data(), tokens, hidden, hidden}, input);
+        ffn::Gated::add<arch::native, Format, activation::SwiGLU>(team, layer, input, {between.data(), tokens, inner}, Matrix(y.data(), tokens, hidden));
 
         const auto h = static_cast<std::size_t>(hidden), n = static_cast<std::size_t>(inner);
         const auto rows = testing::as_rows(x, h);

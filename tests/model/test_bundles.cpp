@@ -15,7 +15,7 @@ Prompt bundle_prompt(const M& model, std::size_t words_before = 5) {
     return picture_prompt<D>(session, {{1, 4, 6}}, words_before);
 }
 
-/// Float32 values of one parameter, scaled in part: what a model does with a parameter shows when it is touched.
+/// Float32 values of one parameter, every other column of them scaled in part: what a model does with a parameter shows when it is touched.
 struct TouchedSource : testing::SyntheticSource {
     std::string name;
     std::int64_t first_row = 0, rows = 0, first_col = 0, cols = 0;  ///< 0 rows or columns: all of them
@@ -28,11 +28,23 @@ struct TouchedSource : testing::SyntheticSource {
         const std::int64_t width = view.elements() / shape[0];
         for (std::int64_t i = 0; i < view.elements(); ++i) {
             const std::int64_t r = i / width, c = i % width;
-            if ((rows == 0 || (r >= first_row && r < first_row + rows)) && (cols == 0 || (c >= first_col && c < first_col + cols))) values[i] *= 1.5f;
+            if ((rows == 0 || (r >= first_row && r < first_row + rows)) && (cols == 0 || (c >= first_col && c < first_col + cols)) && i % 2 == 0)
+                values[i] *= 1.5f;
         }
         return view;
     }
 };
+
+/// Error of a product relative to its result's deviation: uniform weights and normal activations, half a step of each divided by sqrt(3). A 4-bit step is
+/// a seventh of the largest weight and more.
+template <class Format>
+constexpr double roundoff = testing::bf16_roundoff;
+template <Group G>
+constexpr double roundoff<weights::Int8<G>> = 0.01;
+template <Group G, weights::Centre C>
+constexpr double roundoff<weights::Int4<G, C>> = 0.1;
+template <weights::Scales S>
+constexpr double roundoff<weights::NF4<S>> = 0.1;
 
 template <class M>
 std::vector<float> logits_from(TouchedSource& source) {
@@ -50,9 +62,10 @@ TEMPLATE_LIST_TEST_CASE("a bundle stays near float32, and equals itself for any 
     const auto model = testing::synthetic_model<M>(seed);
     const auto prompt = bundle_prompt(model);
     const auto found = run(model, prompt);
-    // Sixteen-bit weights and cache entries are off by at most a bf16 roundoff each, at random, and so is each product of seven matrices in four layers and of
+    // Weights, activations and cache entries are off by at most a roundoff each, at random, and so is each product of seven matrices in four layers and of
     // the head, relative to its result; the squares add. The largest of 464 logits is about three deviations large, and so is the largest of 464 errors.
-    const double tolerance = testing::bf16_roundoff * std::sqrt(7.0 * D::text.layers + 7.0 * D::vision.depth + 1) * testing::largest_magnitude(exact);
+    const double tolerance =
+        roundoff<typename Bundle::Text::Weights> * std::sqrt(7.0 * D::text.layers + 7.0 * D::vision.depth + 1) * testing::largest_magnitude(exact);
     const double difference = testing::largest_difference(found, exact);
     CAPTURE(Bundle::name, difference, tolerance);
     CHECK(difference <= tolerance);

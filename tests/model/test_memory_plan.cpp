@@ -46,7 +46,8 @@ TEMPLATE_LIST_TEST_CASE("a session takes what its plan says", "", testing::tuple
     using M = Model<D, Policies<Choice<slot::text, typename Bundle::Text>, Choice<slot::vision, typename Bundle::Vision>, Choice<slot::memory, CountingArena>>>;
     const auto model = testing::synthetic_model<M>();
     for (const SessionOptions& o : {SessionOptions{.context = 10, .chunk = 3, .threads = 1}, SessionOptions{.context = 500, .chunk = 4096, .threads = 3},
-                                    SessionOptions{.context = 4096, .chunk = 512, .threads = 2}}) {
+                                    SessionOptions{.context = 4096, .chunk = 512, .threads = 2},
+                                    SessionOptions{.context = 100, .chunk = 512, .threads = 2, .decode_threads = 5}}) {
         CAPTURE(Bundle::name, o.context, o.chunk);
         const auto planned = session_bytes(M::memory_plan(o));
         Session<M> session(model, o);
@@ -58,12 +59,15 @@ TEMPLATE_LIST_TEST_CASE("a session takes what its plan says", "", testing::tuple
 
 TEMPLATE_LIST_TEST_CASE("the weights of the plan are the parameters in their format", "", testing::tuple_t<bundles::all>) {
     using M = Model<D, typename TestType::type>;
-    const std::int64_t each = weights::traits<typename M::TextWeights>::bytes(1, 1);
     std::int64_t expected = 0, planned = 0;
     for_each_parameter<D>([&](const std::string&, const Shape& shape) {
-        std::int64_t n = 1;
+        std::int64_t n = 4;
         for (const auto s : shape) n *= s;
-        expected += n * (shape.size() == 1 ? 4 : each);
+        expected += n;  // all as float32, and then those that have a format in that
+    });
+    for_each_matrix<D>([&](const std::string&, std::int64_t rows, std::int64_t cols, const Part& part) {
+        M::with_format(
+            part, [&]<class Format>(type_tag<Format>) { expected += weights::traits<Format>::template bytes<typename M::Arch>(rows, cols) - 4 * rows * cols; });
     });
     for (const auto& part : M::memory_plan().parts)
         if (part.name.find("weights") == 0 || part.name == "norms and biases") planned += part.bytes;
@@ -71,8 +75,8 @@ TEMPLATE_LIST_TEST_CASE("the weights of the plan are the parameters in their for
 }
 
 TEST_CASE("mapped weights are told apart from those that must be converted") {
-    using Bf16 = Model<models::Qwen3VL_2B, bundles::bf16>;
-    using Exact = Model<models::Qwen3VL_2B, bundles::float32>;
+    using Bf16 = Model<models::Qwen3VL_2B, bundles::mapped>;
+    using Exact = Model<models::Qwen3VL_2B, PoliciesWithWeights<weights::Mapped<weights::Float32>>>;
     const SessionOptions small{.context = 128, .threads = 1};
     CHECK(Bf16::memory_plan(small, DType::bf16).anonymous() < (64 << 20));
     CHECK(Bf16::memory_plan(small, DType::bf16).total() > 2 * parameter_count<models::Qwen3VL_2B>());

@@ -9,8 +9,8 @@ using D = models::Tiny;
 using M = Model<D, bundles::float32>;
 
 /// Encodes a picture, prefills and decodes, with numbers of its own.
-std::vector<float> conversation(const M& model, std::uint64_t seed, int threads) {
-    Session<M> session(model, {.context = 120, .chunk = 16, .threads = threads});
+std::vector<float> conversation(const M& model, std::uint64_t seed, int threads, int decode_threads = 0) {
+    Session<M> session(model, {.context = 120, .chunk = 16, .threads = threads, .decode_threads = decode_threads});
     Prompt p;
     p << words(10 + seed, seed);
     add_visual<D>(p, session.encode(testing::synthetic_patches(D::vision, {1, 4, 4 + 2 * static_cast<int>(seed)}, seed)));
@@ -38,6 +38,13 @@ TEST_CASE("sessions in several threads share one model") {
         }
         for (std::size_t i = 0; i < 4; ++i) CHECK(testing::same_bits(together[i], alone[i]));
     }
+}
+
+TEST_CASE("prefill and decode have thread counts of their own, and the results the same bits") {
+    const auto model = testing::synthetic_model<M>();
+    const auto alone = conversation(model, 1, 1);
+    for (const int threads : {1, 2, 4})
+        for (const int decode_threads : {0, 1, 3, 5}) CHECK(testing::same_bits(conversation(model, 1, threads, decode_threads), alone));
 }
 
 TEST_CASE("a picture encoded by one session serves others at the same time") {

@@ -23,7 +23,7 @@ using Arch = arch::native;
 using Format = weights::Float32;
 using Team = execution::Threads<>::Team;
 using Cache = kv_cache::Contiguous<kv_cache::Float32>;
-using Layer = text::LayerParameters<weights::MatrixOf<Format>, std::vector<float>>;
+using Layer = text::LayerParameters<weights::WeightMatrix, std::vector<float>>;
 
 /// A layer's random weights, as the decoder wants them and as the oracle does.
 struct RandomLayer {
@@ -37,7 +37,7 @@ struct RandomLayer {
             memory.push_back(
                 testing::Rng(memory.size() + 1).floats(static_cast<std::size_t>(rows * cols), static_cast<float>(std::sqrt(3.0 / static_cast<double>(cols)))));
             const TensorView view{DType::f32, {rows, cols}, reinterpret_cast<const std::byte*>(memory.back().data()), "test"};
-            return weights::traits<Format>::load(view, "w", rows, cols, team);
+            return weights::load<Arch, Format>(view, "w", rows, cols, team);
         };
         const auto around_one = [](std::int64_t n) {
             auto v = testing::Rng(static_cast<std::uint64_t>(n)).floats(static_cast<std::size_t>(n), 0.3f);
@@ -107,19 +107,23 @@ std::vector<float> run_layer(const RandomLayer& r, const std::vector<float>& x, 
     const kv_cache::Extent extent{d.kv_heads, channels, tokens, 0, 0};
     std::vector<std::byte> memory(static_cast<std::size_t>(Cache::bytes(extent)));
     Cache::Layer cache(memory.data(), extent);
-    std::vector<float> pool(
-        static_cast<std::size_t>(chunk * (2 * d.hidden + 2 * d.q_dim() + 2 * d.kv_dim() + d.heads * channels + d.ffn + d.head_dim) +
-                                 team.threads() * (attention::scratch_floats<attention::Flash<>>(d.group(), channels, tokens) + 2 * channels)));
+    std::vector<float> pool(static_cast<std::size_t>(chunk * (d.hidden + 2 * d.q_dim() + 2 * d.kv_dim() + d.heads * channels + d.head_dim) +
+                                                     team.threads() * text::row_floats(d) +
+                                                     attention::scratch_floats<attention::Flash<>>(team.threads(), d.kv_heads, d.group(), channels, tokens)));
     float* next = pool.data();
     const auto floats = [&](std::int64_t n) { return std::exchange(next, next + n); };
     text::Buffers b{};
-    for (auto [matrix, cols] :
-         {std::pair(&b.x, d.hidden), std::pair(&b.normed, d.hidden), std::pair(&b.qkv, d.q_dim() + 2 * d.kv_dim()), std::pair(&b.attended, d.q_dim()),
-          std::pair(&b.inner, d.ffn), std::pair(&b.cosines, d.head_dim / 2), std::pair(&b.sines, d.head_dim / 2)})
+    for (auto [matrix, cols] : {std::pair(&b.x, d.hidden), std::pair(&b.qkv, d.q_dim() + 2 * d.kv_dim()), std::pair(&b.attended, d.q_dim()),
+                                std::pair(&b.cosines, d.head_dim / 2), std::pair(&b.sines, d.head_dim / 2)})
         *matrix = Matrix(floats(chunk * cols), chunk, cols);
     b.queries = floats(chunk * d.heads * channels);
-    b.scratch = floats(team.threads() * attention::scratch_floats<attention::Flash<>>(d.group(), channels, tokens));
-    b.rows = floats(2 * team.threads() * channels);
+    b.scratch = floats(attention::scratch_floats<attention::Flash<>>(team.threads(), d.kv_heads, d.group(), channels, tokens));
+    b.rows = floats(team.threads() * text::row_floats(d));
+    using Traits = weights::traits<Format>;
+    std::vector<std::byte> input(static_cast<std::size_t>(Traits::input_bytes<Arch>(chunk, std::max(d.hidden, d.q_dim())))),
+        inner(static_cast<std::size_t>(Traits::input_bytes<Arch>(chunk, d.ffn)));
+    b.input = input.data();
+    b.inner = inner.data();
     const auto frequencies = position::frequencies<position::MRopeInterleaved>(d, d.head_dim);
     std::vector<float> out;
     for (std::int64_t first = 0; first < tokens; first += chunk) {

@@ -1,54 +1,93 @@
 #pragma once
 #include <algorithm>
-#include <cmath>
-#include <qwen3vl/attention/query_block.hpp>
-#include <qwen3vl/kernels/panel.hpp>
-#include <qwen3vl/kernels/rows.hpp>
+#include <limits>
+#include <qwen3vl/attention/partial.hpp>
+#include <qwen3vl/attention/row_groups.hpp>
 #include <qwen3vl/mask/causal.hpp>
+#include <utility>
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
 /// Tiled attention with online softmax: one pass over the keys, memory for one tile of scores (Dao, 2023, "FlashAttention-2", algorithm 1;
-/// Milakov & Gimelshein, 2018). Exact.
+/// Milakov & Gimelshein, 2018). Exact. Keys are taken in segments of fixed length, each from scratch and joined in ascending order, so that a step of
+/// decoding can give its segments to several threads without a change of bits ("Flash-Decoding").
 template <class Mask = mask::Causal>
 struct Flash {
     static constexpr const char* name = "Flash";
     using mask = Mask;
+    static constexpr std::int64_t segment_keys = 16 * kv_cache::tile_keys;
 
-    /// Floats of scratch for a block: scores of a tile, and a running maximum and sum for each row.
-    static std::int64_t scratch_floats(std::int64_t rows, std::int64_t /*keys*/) { return rows * (kv_cache::tile_keys + 2); }
+    /// Floats of scratch for a block.
+    static std::int64_t scratch_floats(std::int64_t rows, std::int64_t channels, std::int64_t /*keys*/) { return Workspace(rows, channels).size; }
 
     /// out [rows, channels] = softmax(queries · keys^T, masked) · values; `tiles(i)` gives tile i of the head.
     template <class Arch, class Tiles>
     static void attend(const QueryBlock& q, const Tiles& tiles, float* out, float* scratch) {
-        constexpr std::int64_t width = kv_cache::tile_keys;
-        float* scores = scratch;
-        float* top = scores + q.rows * width;
-        float* total = top + q.rows;
-        std::fill_n(top, q.rows, -std::numeric_limits<float>::infinity());
-        std::fill_n(total, q.rows, 0.0f);
-        std::fill_n(out, q.rows * q.channels, 0.0f);
-        for_each_tile<Mask>(q, tiles, [&](const auto& tile) {
-            kernels::panel<Arch>(q.queries, q.channels, q.rows, tile.keys, tile.stride, tile.count, q.channels, scores, width);
-            hide<Mask>(q, tile.first, tile.count, scores, width);
-            for (std::int64_t r = 0; r < q.rows; ++r) {
-                const float highest = std::max(top[r], kernels::max_row<Arch>(scores + r * width, tile.count));
-                if (highest == -std::numeric_limits<float>::infinity()) {  // nothing visible to this row so far
-                    std::fill_n(scores + r * width, tile.count, 0.0f);
-                    continue;
-                }
-                const float sum = kernels::exp_row<Arch>(scores + r * width, highest, tile.count);
-                if (highest > top[r]) {
-                    const float shrink = std::exp(top[r] - highest);
-                    total[r] *= shrink;
-                    kernels::scale_row<Arch>(shrink, q.channels, out + r * q.channels);
-                    top[r] = highest;
-                }
-                total[r] += sum;
-            }
-            kernels::weighted_sum<Arch>(scores, width, q.rows, tile.values, tile.stride, tile.count, q.channels, out, q.channels);
-        });
-        for (std::int64_t r = 0; r < q.rows; ++r) kernels::scale_row<Arch>(1.0f / total[r], q.channels, out + r * q.channels);
+        const Workspace w(q.rows, q.channels);
+        const RowGroups<Arch> groups(q, log2_e, scratch + w.packed);
+        const Partial whole{out, scratch + w.whole, scratch + w.whole + q.rows};
+        whole.clear(q.rows, q.channels);
+        const Segments<Mask> segments(q, segment_keys);
+        for (std::int64_t i = 0; i < segments.count(); ++i) merge<Arch>(q.rows, q.channels, attend_keys(groups, tiles, segments[i], scratch, w), whole);
+        finish<Arch>(q.rows, q.channels, whole);
+    }
+
+    /// The block over one segment of keys alone, into `part`.
+    template <class Arch, class Tiles>
+    static void attend_segment(const QueryBlock& q, const Tiles& tiles, qwen3vl::mask::KeyRange keys, const Partial& part, float* scratch) {
+        const Workspace w(q.rows, q.channels);
+        const Partial found = attend_keys(RowGroups<Arch>(q, log2_e, scratch + w.packed), tiles, keys, scratch, w);
+        std::copy_n(found.out, q.rows * q.channels, part.out);
+        std::copy_n(found.top, q.rows, part.top);
+        std::copy_n(found.total, q.rows, part.total);
+    }
+
+  private:
+    static constexpr float log2_e = 1.44269504f;  ///< scores count in base 2
+
+    /// Where the parts of a block's scratch begin.
+    struct Workspace {
+        std::int64_t size = 0;
+        std::int64_t packed, out, top, sums, total, shrink, scores, wide, whole;
+        Workspace(std::int64_t rows, std::int64_t channels) {
+            const std::int64_t padded = padded_rows(rows);
+            const auto take = [&](std::int64_t n) { return std::exchange(size, size + round_up(n, 16)); };
+            packed = take(padded * channels);
+            out = take(padded * channels);
+            top = take(padded);
+            sums = take(padded * 16);  // lanes of the widest vectors
+            total = take(rows);
+            shrink = take(16);
+            scores = take(12 * kv_cache::tile_keys);  // rows of the tallest register tile
+            wide = take(wide_tile_floats(channels));
+            whole = take(2 * rows);
+        }
+    };
+
+    /// The block over the keys of one segment; the result lies in scratch.
+    template <class Arch, class Tiles>
+    static Partial attend_keys(const RowGroups<Arch>& groups, const Tiles& tiles, qwen3vl::mask::KeyRange keys, float* scratch, const Workspace& w) {
+        const QueryBlock& q = groups.block();
+        const Partial part{scratch + w.out, scratch + w.top, scratch + w.total};
+        float *sums = scratch + w.sums, *scores = scratch + w.scores, *shrink = scratch + w.shrink;
+        const std::int64_t padded = padded_rows(q.rows);
+        std::fill_n(part.out, padded * q.channels, 0.0f);
+        std::fill_n(part.top, padded, std::numeric_limits<float>::lowest());
+        std::fill_n(sums, padded * Arch::floats, 0.0f);
+        const auto meet = [&](const auto& tile) {
+            groups.for_each([&](const QueryBlock& rows, const float* packed, int size, std::int64_t at) {
+                const auto seen = visible_keys<Mask>(rows, tile.first, tile.count);
+                if (seen.begin >= seen.end) return;
+                score<Arch, Mask>(rows, packed, size, tile, seen, scores);
+                kernels::softmax_step<Arch, kv_cache::tile_keys>(scores, size, seen.begin, seen.end, tile.value_scales, part.top + at, shrink,
+                                                                 sums + at * Arch::floats);
+                kernels::add_values<Arch, kv_cache::tile_keys>(scores, size, tile.values, q.channels, seen.begin, seen.end, shrink, part.out + at * q.channels);
+            });
+        };
+        for_each_tile<Mask>(
+            q, tiles, [&](const auto& tile) { with_tile_for<Arch>(q.rows, tile, scratch + w.wide, meet); }, keys);
+        for (std::int64_t r = 0; r < q.rows; ++r) part.total[r] = kernels::sum_lanes<Arch>(kernels::load<Arch>(sums + r * Arch::floats));
+        return part;
     }
 };
 

@@ -9,39 +9,66 @@
 /// What an attention algorithm is given: a block of queries that share one key/value head, and the tiles of that head.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// Query rows to a block: eight register tiles of six rows.
-inline constexpr std::int64_t block_rows = 48;
+/// Query rows to a block at most: whole register tiles on every Arch, and so many that converting a tile of keys costs little beside using it.
+inline constexpr std::int64_t block_rows = 192;
 
 /// Queries [rows, channels], already scaled: `group` query heads for each token, tokens ascending. Row r belongs to sequence index
-/// first + r / group. Grouped, multi-query and multi-head attention differ in `group` alone.
+/// first + (skipped + r) / group. Grouped, multi-query and multi-head attention differ in `group` alone.
 struct QueryBlock {
     const float* queries = nullptr;
     std::int64_t rows = 0, channels = 0, group = 1;
-    std::int64_t first = 0;  ///< sequence index of row 0
-    std::int64_t keys = 0;   ///< keys stored so far, those of this chunk included
-    std::int64_t position(std::int64_t row) const { return first + row / group; }
+    std::int64_t first = 0;    ///< sequence index of row 0
+    std::int64_t keys = 0;     ///< keys stored so far, those of this chunk included
+    std::int64_t skipped = 0;  ///< heads of the first token that lie before row 0
+    std::int64_t position(std::int64_t row) const { return first + (skipped + row) / group; }
     std::int64_t last() const { return position(rows - 1); }
+    /// Rows [from, from + count) alone.
+    QueryBlock part(std::int64_t from, std::int64_t count) const {
+        return {queries + from * channels, count, channels, group, position(from), keys, (skipped + from) % group};
+    }
 };
 
-/// Calls f(tile) for every tile that holds a visible key of the block, in ascending order, each once.
+/// Every key there is.
+inline constexpr mask::KeyRange all_keys{0, std::numeric_limits<std::int64_t>::max()};
+
+/// Calls f(tile) for every tile that holds a visible key of the block, in ascending order, each once; of the keys `within` alone, which are whole tiles.
 template <class Mask, class Tiles, class F>
-void for_each_tile(const QueryBlock& q, const Tiles& tiles, F&& f) {
+void for_each_tile(const QueryBlock& q, const Tiles& tiles, F&& f, mask::KeyRange within = all_keys) {
     std::int64_t next = 0;
     for (const auto& range : Mask::ranges(q.first, q.last(), q.keys)) {
-        if (range.begin >= range.end) continue;
-        const std::int64_t end = (range.end + kv_cache::tile_keys - 1) / kv_cache::tile_keys;
-        for (std::int64_t t = std::max(next, range.begin / kv_cache::tile_keys); t < end; ++t) f(tiles(t));
+        const std::int64_t from = std::max(range.begin, within.begin), to = std::min(range.end, within.end);
+        if (from >= to) continue;
+        const std::int64_t end = ceil_div(to, kv_cache::tile_keys);
+        for (std::int64_t t = std::max(next, from / kv_cache::tile_keys); t < end; ++t) f(tiles(t));
         next = std::max(next, end);
     }
 }
 
-/// Puts -infinity where the mask hides a key: scores [rows, count] of one tile.
+/// The smallest range of a tile's keys, counted from its first, that holds all that some query of the block sees.
+template <class Mask>
+mask::KeyRange visible_keys(const QueryBlock& q, std::int64_t first_key, std::int64_t count) {
+    mask::KeyRange seen{count, 0};
+    for (const auto& range : Mask::ranges(q.first, q.last(), q.keys)) {
+        const std::int64_t from = std::max<std::int64_t>(range.begin - first_key, 0), to = std::min(range.end - first_key, count);
+        if (from < to) seen = {std::min(seen.begin, from), std::max(seen.end, to)};
+    }
+    return seen;
+}
+
+/// Puts -infinity where the mask hides a key: scores [rows, count] of keys in a row.
 template <class Mask>
 void hide(const QueryBlock& q, std::int64_t first_key, std::int64_t count, float* scores, std::int64_t stride) {
-    if (Mask::whole(q.first, q.last(), first_key, first_key + count - 1)) return;
-    for (std::int64_t r = 0; r < q.rows; ++r)
-        for (std::int64_t k = 0; k < count; ++k)
-            if (!Mask::visible(q.position(r), first_key + k)) scores[r * stride + k] = -std::numeric_limits<float>::infinity();
+    constexpr std::int64_t step = 16;  // keys that are asked about together: at a causal edge most of a tile is seen by all
+    const std::int64_t last = q.last();
+    for (std::int64_t from = 0; from < count; from += step) {
+        const std::int64_t to = std::min(from + step, count);
+        if (Mask::whole(q.first, last, first_key + from, first_key + to - 1)) continue;
+        for (std::int64_t r = 0; r < q.rows; ++r) {
+            const std::int64_t query = q.position(r);
+            for (std::int64_t k = from; k < to; ++k)
+                if (!Mask::visible(query, first_key + k)) scores[r * stride + k] = -std::numeric_limits<float>::infinity();
+        }
+    }
 }
 
 }  // namespace qwen3vl::attention

@@ -29,7 +29,7 @@ template <class A>
 concept Attention = Named<A> && requires {
     typename A::mask;
 } && Mask<typename A::mask> && requires(std::int64_t i) {
-    { A::scratch_floats(i, i) } -> std::same_as<std::int64_t>;
+    { A::scratch_floats(i, i, i) } -> std::same_as<std::int64_t>;
 };
 
 /// Also: Layer::write<Arch>(kv_head, token, key, value).

@@ -11,6 +11,7 @@ struct position;
 struct weights;
 // the decoder's
 struct kv_cache;
+struct embedding_weights;
 struct ffn;
 struct depth;
 struct token_reduction;

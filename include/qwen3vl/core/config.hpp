@@ -21,7 +21,7 @@
 // The inline namespace carries the version and the instruction sets this file is compiled for. Two objects built with different
 // -m flags then hold different functions, and the linker never gives one the other's code (one-definition rule).
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__FMA__) && defined(__F16C__)
-#if defined(__AVX512VNNI__) && defined(__AVX512BF16__) && defined(__AMX_TILE__)
+#if defined(__AVX512VNNI__) && defined(__AVX512BF16__) && defined(__AMX_TILE__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
 #define QWEN3VL_ABI v0_1_avx512_vnni_bf16_amx
 #elif defined(__AVX512VNNI__) && defined(__AVX512BF16__)
 #define QWEN3VL_ABI v0_1_avx512_vnni_bf16

@@ -36,11 +36,11 @@ struct list_at<0, list<T, R...>> {
 template <class P, std::size_t I>
 using policy_at = typename list_at<I % plan<P>::period, typename plan<P>::types>::type;
 
-/// Layers after which two plans repeat together.
-template <class A, class B>
+/// Layers after which plans repeat together.
+template <class... P>
 inline constexpr std::size_t joint_period = [] {
-    std::size_t n = plan<A>::period;
-    while (n % plan<B>::period) n += plan<A>::period;
+    std::size_t n = 1;
+    while (((n % plan<P>::period) | ...)) ++n;
     return n;
 }();
 

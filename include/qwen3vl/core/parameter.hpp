@@ -9,6 +9,12 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// Extents of a parameter, outermost first.
 using Shape = std::vector<std::int64_t>;
 
+/// Which weights a matrix belongs to: what its format may depend on.
+struct Part {
+    enum Kind { layer, embedding, vision } kind = layer;
+    int index = 0;  ///< of the decoder's layer
+};
+
 /// A norm's parameters; the bias is empty where the norm has none.
 template <class V>
 struct NormParameters {

@@ -13,6 +13,8 @@ struct Serial {
         /// `threads` is not used: there is one.
         explicit Team(int /*threads*/) {}
         int threads() const { return 1; }
+        /// There is nothing to limit.
+        void limit(int /*n*/) {}
         /// f(task, thread) for task 0 … count - 1.
         template <class F>
         void run(std::int64_t count, F&& f) {

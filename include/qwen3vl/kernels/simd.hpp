@@ -9,28 +9,33 @@
 /// Vectors of float32 by Arch, and loads and stores that widen and narrow the storage formats.
 namespace qwen3vl::inline QWEN3VL_ABI::kernels {
 
-template <class Arch>
+namespace isa {  // so that the names exist where this file's flags allow no target that has them
+void dot_bytes() = delete;
+void dot_pairs() = delete;
+}  // namespace isa
+
+template <int Floats>
 struct simd_of;
 template <>
-struct simd_of<arch::sse4_2> {
+struct simd_of<4> {
     using type = xsimd::sse4_2;
 };
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
 template <>
-struct simd_of<arch::avx2> {
+struct simd_of<8> {
     using type = xsimd::fma3<xsimd::avx2>;
 };
 #endif
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 template <>
-struct simd_of<arch::avx512> {
+struct simd_of<16> {
     using type = xsimd::avx512bw;
 };
 #endif
 
 /// A vector of Arch::floats float32 lanes.
 template <class Arch>
-using vec = xsimd::batch<float, typename simd_of<Arch>::type>;
+using vec = xsimd::batch<float, typename simd_of<Arch::floats>::type>;
 
 template <class Arch>
 vec<Arch> load(const float* p) {
@@ -38,6 +43,10 @@ vec<Arch> load(const float* p) {
 }
 template <class Arch>
 vec<Arch> load(const bf16* p) {
+    return isa::widen(Arch{}, p);
+}
+template <class Arch>
+vec<Arch> load(const std::int8_t* p) {
     return isa::widen(Arch{}, p);
 }
 template <class Arch>

@@ -1,13 +1,11 @@
 #pragma once
 #include <algorithm>
 #include <limits>
-#include <qwen3vl/kv_cache/codec.hpp>
-#include <qwen3vl/kv_cache/tile.hpp>
+#include <qwen3vl/kv_cache/tiles.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
-/// Every token of the context at its own place: [kv_heads, tokens, channels], keys and values apart. Keys are kept after rotation, so that a
-/// step rotates one key and not all.
+/// Every token of the context at its own place. Keys are kept after rotation, so that a step rotates one key and not all.
 template <class Codec = Bf16>
 struct Contiguous {
     static constexpr const char* name = "Contiguous";
@@ -16,34 +14,28 @@ struct Contiguous {
     static constexpr bool can_rewind = true;
     static constexpr std::int64_t capacity = 0;  ///< tokens it holds at most; 0: the session's context
 
-    static std::int64_t slots(const Extent& e) { return round_up(e.tokens, tile_keys); }
+    static std::int64_t tiles(const Extent& e) { return ceil_div(e.tokens, tile_keys); }
     /// Bytes of one layer.
-    static std::int64_t bytes(const Extent& e) { return 2 * e.kv_heads * slots(e) * e.channels * static_cast<std::int64_t>(sizeof(element)); }
+    static std::int64_t bytes(const Extent& e) { return Tiles<Codec>::bytes(e.kv_heads, tiles(e), e.channels); }
     /// Tokens that may be written before the first of them is read.
     static std::int64_t largest_chunk(const Extent&) { return std::numeric_limits<std::int64_t>::max(); }
 
     /// One layer's keys and values in memory that somebody else owns: bytes(extent), zeroed.
     class Layer {
       public:
-        Layer(std::byte* memory, const Extent& e) : keys_(reinterpret_cast<element*>(memory)), head_(slots(e) * e.channels), channels_(e.channels) {
-            values_ = keys_ + e.kv_heads * head_;
-        }
+        Layer(std::byte* memory, const Extent& e) : tiles_(memory, e.kv_heads, tiles(e), e.channels) {}
         /// Stores the key and value of one head and token; rows of `channels` floats.
         template <class Arch>
         void write(std::int64_t kv_head, std::int64_t token, const float* key, const float* value) {
-            const std::int64_t at = kv_head * head_ + token * channels_;
-            store_row<Arch, Codec>(key, channels_, keys_ + at);
-            store_row<Arch, Codec>(value, channels_, values_ + at);
+            tiles_.template write<Arch>(kv_head, token / tile_keys, token % tile_keys, key, value);
         }
         /// The tile that begins at sequence index tile_keys * index, as far as `tokens` tokens are stored.
         Tile<element> tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
-            const std::int64_t first = index * tile_keys, at = kv_head * head_ + first * channels_;
-            return {keys_ + at, values_ + at, channels_, first, std::min(tile_keys, tokens - first)};
+            return tiles_.tile(kv_head, index, index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
         }
 
       private:
-        element *keys_, *values_;
-        std::int64_t head_, channels_;
+        Tiles<Codec> tiles_;
     };
 };
 

@@ -1,7 +1,6 @@
 #pragma once
 #include <algorithm>
-#include <qwen3vl/kv_cache/codec.hpp>
-#include <qwen3vl/kv_cache/tile.hpp>
+#include <qwen3vl/kv_cache/tiles.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
@@ -25,34 +24,29 @@ struct Ring {
 
     static std::int64_t pinned_tiles(const Extent& e) { return ceil_div(e.sinks, tile_keys); }
     static std::int64_t ring_tiles(const Extent& e) { return ceil_div(T.n - e.sinks, tile_keys); }
-    static std::int64_t slots(const Extent& e) { return (pinned_tiles(e) + ring_tiles(e)) * tile_keys; }
-    static std::int64_t bytes(const Extent& e) { return 2 * e.kv_heads * slots(e) * e.channels * static_cast<std::int64_t>(sizeof(element)); }
+    /// Bytes of one layer.
+    static std::int64_t bytes(const Extent& e) { return Tiles<Codec>::bytes(e.kv_heads, pinned_tiles(e) + ring_tiles(e), e.channels); }
     /// The first token of a chunk still needs span - 1 keys before it when the last one has been written.
     static std::int64_t largest_chunk(const Extent& e) { return ring_tiles(e) * tile_keys - e.span + 1; }
 
     class Layer {
       public:
         Layer(std::byte* memory, const Extent& e)
-            : keys_(reinterpret_cast<element*>(memory)), head_(slots(e) * e.channels), channels_(e.channels), pinned_(pinned_tiles(e)), ring_(ring_tiles(e)) {
-            values_ = keys_ + e.kv_heads * head_;
-        }
+            : tiles_(memory, e.kv_heads, pinned_tiles(e) + ring_tiles(e), e.channels), pinned_(pinned_tiles(e)), ring_(ring_tiles(e)) {}
         /// Stores the key and value of one head and token; rows of `channels` floats.
         template <class Arch>
         void write(std::int64_t kv_head, std::int64_t token, const float* key, const float* value) {
-            const std::int64_t at = kv_head * head_ + (slot(token / tile_keys) * tile_keys + token % tile_keys) * channels_;
-            store_row<Arch, Codec>(key, channels_, keys_ + at);
-            store_row<Arch, Codec>(value, channels_, values_ + at);
+            tiles_.template write<Arch>(kv_head, place(token / tile_keys), token % tile_keys, key, value);
         }
-        /// The tile that begins at sequence index tile_keys * index. Rows that later tokens have overwritten lie outside the mask's span.
+        /// The tile that begins at sequence index tile_keys * index. Keys that later tokens have overwritten lie outside the mask's span.
         Tile<element> tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
-            const std::int64_t first = index * tile_keys, at = kv_head * head_ + slot(index) * tile_keys * channels_;
-            return {keys_ + at, values_ + at, channels_, first, std::min(tile_keys, tokens - first)};
+            return tiles_.tile(kv_head, place(index), index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
         }
 
       private:
-        std::int64_t slot(std::int64_t tile) const { return tile < pinned_ ? tile : pinned_ + (tile - pinned_) % ring_; }
-        element *keys_, *values_;
-        std::int64_t head_, channels_, pinned_, ring_;
+        std::int64_t place(std::int64_t index) const { return index < pinned_ ? index : pinned_ + (index - pinned_) % ring_; }
+        Tiles<Codec> tiles_;
+        std::int64_t pinned_, ring_;
     };
 };
 

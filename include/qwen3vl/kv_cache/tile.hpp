@@ -1,20 +1,32 @@
 #pragma once
 #include <cstdint>
-#include <qwen3vl/core/config.hpp>
+#include <qwen3vl/core/half.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
 /// Keys to a tile. Tiles begin at multiples of it by sequence index, so that no result depends on how a prompt was cut into chunks.
 inline constexpr std::int64_t tile_keys = 64;
 
-/// Consecutive keys and values of one head: row i belongs to the sequence index first + i.
+/// Consecutive keys and values of one head, laid out for sums of outer products: a channel of all keys together, all channels of a value together. Key i
+/// belongs to the sequence index first + i. What lies at i >= count is readable, but has no meaning.
 template <class Element>
 struct Tile {
-    const Element* keys = nullptr;    ///< [count, stride]
-    const Element* values = nullptr;  ///< [count, stride]
-    std::int64_t stride = 0;          ///< elements from row to row: the padded channels
+    const Element* keys = nullptr;    ///< [channels, tile_keys]
+    const Element* values = nullptr;  ///< [tile_keys, channels]
+    std::int64_t channels = 0;        ///< padded head_dim; the padding is zero
     std::int64_t first = 0;
     std::int64_t count = 0;
+    const bf16* key_scales = nullptr;    ///< [tile_keys] what each key is to be multiplied by; null: 1
+    const bf16* value_scales = nullptr;  ///< [tile_keys] the same for values
+
+    float key(std::int64_t i, std::int64_t channel) const {
+        const auto k = static_cast<float>(keys[channel * tile_keys + i]);
+        return key_scales ? k * static_cast<float>(key_scales[i]) : k;
+    }
+    float value(std::int64_t i, std::int64_t channel) const {
+        const auto v = static_cast<float>(values[i * channels + channel]);
+        return value_scales ? v * static_cast<float>(value_scales[i]) : v;
+    }
 };
 
 /// Size of one layer's storage.

@@ -13,6 +13,12 @@ struct uniform {
     using vision = VisionPolicies<Choice<slot::weights, Format>, Choice<slot::attention, Attention<mask::Full>>>;
     using type = Policies<Choice<slot::text, text>, Choice<slot::vision, vision>>;
 };
+template <class Format>
+struct four_bits {
+    using text = TextPolicies<Choice<slot::weights, Format>, Choice<slot::embedding_weights, weights::Int8<>>>;
+    using vision = VisionPolicies<Choice<slot::weights, weights::Int8<>>>;
+    using type = Policies<Choice<slot::text, text>, Choice<slot::vision, vision>>;
+};
 }  // namespace detail
 
 /// Exact: float32 weights, cache and arithmetic. What the golden data is compared with.
@@ -33,6 +39,30 @@ struct f16 : detail::uniform<weights::F16, kv_cache::Bf16>::type {
     static constexpr bool preserves_capacity = true;
 };
 
+/// 8-bit weights throughout, bf16 cache.
+struct int8 : detail::uniform<weights::Int8<>, kv_cache::Bf16>::type {
+    static constexpr const char* name = "int8";
+    static constexpr bool preserves_capacity = true;
+};
+
+/// 4-bit decoder layers; embedding, head and tower in 8 bits; bf16 cache.
+struct int4 : detail::four_bits<weights::Int4<Group{32}>>::type {
+    static constexpr const char* name = "int4";
+    static constexpr bool preserves_capacity = true;
+};
+
+/// 4-bit NormalFloat decoder layers; embedding, head and tower in 8 bits; bf16 cache.
+struct nf4 : detail::four_bits<weights::NF4<>>::type {
+    static constexpr const char* name = "nf4";
+    static constexpr bool preserves_capacity = true;
+};
+
+/// bf16 weights used where the checkpoint is mapped: nothing is copied, at the price of slower prompts and pictures.
+struct mapped : detail::uniform<weights::Mapped<weights::Bf16>, kv_cache::Bf16>::type {
+    static constexpr const char* name = "mapped";
+    static constexpr bool preserves_capacity = true;
+};
+
 /// float32 with Dense attention: the plain baseline.
 struct dense : detail::uniform<weights::Float32, kv_cache::Float32, attention::Dense>::type {
     static constexpr const char* name = "dense";
@@ -48,6 +78,6 @@ struct window
 };
 
 /// Every shipped bundle: feeds the tests and the tools.
-using all = list<float32, bf16, f16, dense, window>;
+using all = list<float32, bf16, f16, int8, int4, nf4, mapped, dense, window>;
 
 }  // namespace qwen3vl::bundles

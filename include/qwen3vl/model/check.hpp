@@ -107,6 +107,13 @@ consteval bool check_layers(std::index_sequence<I...>) {
     return (check_layer<D, policy_at<A, I>, policy_at<C, I>>() && ...);
 }
 
+/// Whether all of a slot's weight formats model the concept.
+template <class W>
+inline constexpr bool formats_are_known = []<std::size_t... I>(std::index_sequence<I...>) {
+    return (concepts::WeightFormat<policy_at<W, I>> && ...);
+}
+(std::make_index_sequence<plan<W>::period>{});
+
 template <Dims D, class P>
 consteval bool check_text() {
     QWEN3VL_CHECK_HIDDEN(P, Attention, "attention");
@@ -115,6 +122,7 @@ consteval bool check_text() {
     QWEN3VL_CHECK_HIDDEN(P, Activation, "activation");
     QWEN3VL_CHECK_HIDDEN(P, Position, "position");
     QWEN3VL_CHECK_HIDDEN(P, Weights, "weights");
+    QWEN3VL_CHECK_HIDDEN(P, EmbeddingWeights, "embedding_weights");
     QWEN3VL_CHECK_HIDDEN(P, Ffn, "ffn");
     QWEN3VL_CHECK_HIDDEN(P, Depth, "depth");
     QWEN3VL_CHECK_HIDDEN(P, TokenReduction, "token_reduction");
@@ -123,15 +131,16 @@ consteval bool check_text() {
                   "qwen3vl: slot activation: the policy does not model concepts::Activation; see concepts/concepts.hpp");
     static_assert(concepts::TextPosition<typename P::Position>,
                   "qwen3vl: slot position: the policy does not model concepts::TextPosition; see concepts/concepts.hpp");
-    static_assert(concepts::WeightFormat<typename P::Weights>,
-                  "qwen3vl: slot weights: the policy does not model concepts::WeightFormat; see weights/traits.hpp");
+    static_assert(formats_are_known<typename P::Weights>, "qwen3vl: slot weights: the policy does not model concepts::WeightFormat; see weights/traits.hpp");
+    static_assert(concepts::WeightFormat<typename P::EmbeddingWeights>,
+                  "qwen3vl: slot embedding_weights: the policy does not model concepts::WeightFormat; see weights/traits.hpp");
     static_assert(concepts::Ffn<typename P::Ffn>, "qwen3vl: slot ffn: the policy does not model concepts::Ffn; see concepts/concepts.hpp");
     static_assert(concepts::Depth<typename P::Depth>, "qwen3vl: slot depth: the policy does not model concepts::Depth; see concepts/concepts.hpp");
     static_assert(concepts::TokenReduction<typename P::TokenReduction>,
                   "qwen3vl: slot token_reduction: the policy does not model concepts::TokenReduction; see concepts/concepts.hpp");
     if constexpr (concepts::Norm<typename P::Norm> && concepts::Activation<typename P::Activation> && concepts::TextPosition<typename P::Position> &&
-                  concepts::WeightFormat<typename P::Weights> && concepts::Ffn<typename P::Ffn> && concepts::Depth<typename P::Depth> &&
-                  concepts::TokenReduction<typename P::TokenReduction>) {
+                  formats_are_known<typename P::Weights> && concepts::WeightFormat<typename P::EmbeddingWeights> && concepts::Ffn<typename P::Ffn> &&
+                  concepts::Depth<typename P::Depth> && concepts::TokenReduction<typename P::TokenReduction>) {
         constexpr bool norm = !(P::Norm::has_bias && D::text.qk_norm);
         static_assert(norm, "qwen3vl: slot norm: the q/k norms of these Dims have no bias; use norm::RMSNorm, or Dims with text.qk_norm = false");
         constexpr bool activation = P::Activation::gated;

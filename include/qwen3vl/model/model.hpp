@@ -20,9 +20,18 @@ struct LoadOptions {
     ProgressCallback progress = {};  ///< stage "load", in tensors
     LogHook log = {};                ///< told of tensors that nothing uses
     int threads = 0;                 ///< for converting; 0: the execution policy's default
+    std::string mmproj = {};         ///< of a GGUF model: the file with its vision part; empty: the one file mmproj*.gguf beside it
 };
 
 namespace detail {
+
+/// One callable of several.
+template <class... F>
+struct Overloaded : F... {
+    using F::operator()...;
+};
+template <class... F>
+Overloaded(F...) -> Overloaded<F...>;
 
 template <Dims D, class P>
 class ModelImpl {
@@ -33,9 +42,7 @@ class ModelImpl {
     using Text = typename P::Text;
     using Vision = typename P::Vision;
     using Arch = typename P::Arch;
-    using TextWeights = typename Text::Weights;
-    using VisionWeights = typename Vision::Weights;
-    using Parameters = ModelParameters<weights::MatrixOf<TextWeights>, std::vector<float>, weights::MatrixOf<VisionWeights>>;
+    using Parameters = ModelParameters<weights::WeightMatrix, std::vector<float>>;
 
     /// Takes the weights from `source`, whose take(name, shape) gives a TensorView or throws LoadError. `keep_alive` holds the memory behind
     /// the views. Throws UnsupportedCpu, LoadError, Cancelled.
@@ -46,16 +53,22 @@ class ModelImpl {
         typename P::Execution::Team team(options.threads);
         std::int64_t total = 0, done = 0;
         for_each_parameter<D>([&](const std::string&, const Shape&) { ++total; });
-        visit_parameters<D, Text::Norm::has_bias, Vision::Norm::has_bias>(parameters_, [&]<class T>(const std::string& name, const Shape& shape, T& parameter) {
+        const auto next = [&](const std::string& name, const Shape& shape) {
             report(options.progress, "load", done++, total);
-            const TensorView view = source.take(name, shape);
-            if constexpr (std::is_same_v<T, std::vector<float>>) {
-                parameter.resize(static_cast<std::size_t>(view.elements()));
-                weights::for_each_value(view, 0, view.elements(), [&](std::int64_t i, float v) { parameter[static_cast<std::size_t>(i)] = v; });
-            } else {
-                parameter = load_matrix(parameter, view, name, shape[0], view.elements() / shape[0], team);
-            }
-        });
+            return source.take(name, shape);
+        };
+        visit_parameters<D, Text::Norm::has_bias, Vision::Norm::has_bias>(
+            parameters_, Overloaded{[&](const std::string& name, const Shape& shape, std::vector<float>& vector) {
+                                        const TensorView view = next(name, shape);
+                                        vector.resize(static_cast<std::size_t>(view.elements()));
+                                        weights::read_values(view, 0, view.elements(), vector.data());
+                                    },
+                                    [&](const std::string& name, const Shape& shape, weights::WeightMatrix& matrix, const Part& part) {
+                                        const TensorView view = next(name, shape);
+                                        with_format(part, [&]<class Format>(type_tag<Format>) {
+                                            matrix = weights::load<Arch, Format>(view, name, shape[0], view.elements() / shape[0], team);
+                                        });
+                                    }});
         report(options.progress, "load", total, total);
     }
 
@@ -64,7 +77,7 @@ class ModelImpl {
     const std::shared_ptr<const Assets>& assets() const { return assets_; }
 
     /// The matrix that turns a hidden state into logits.
-    const weights::MatrixOf<TextWeights>& head() const {
+    const weights::WeightMatrix& head() const {
         if constexpr (D::text.tied)
             return parameters_.text.embedding;
         else
@@ -82,32 +95,36 @@ class ModelImpl {
     /// Whether every layer, head and parameter of the Dims takes part in the computation.
     static constexpr bool preserves_capacity = Text::Depth::preserves_capacity && Text::Ffn::preserves_capacity;
 
-  private:
-    template <class Team>
-    static auto load_matrix(const weights::MatrixOf<TextWeights>&, const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols,
-                            Team& team) {
-        return weights::traits<TextWeights>::load(view, name, rows, cols, team);
-    }
-    template <class Team, class M>
-    requires(!std::is_same_v<M, weights::MatrixOf<TextWeights>>) static auto load_matrix(const M&, const TensorView& view, const std::string& name,
-                                                                                         std::int64_t rows, std::int64_t cols, Team& team) {
-        return weights::traits<VisionWeights>::load(view, name, rows, cols, team);
+    /// f(type_tag<Format>{}) with the weight format of a part.
+    template <class F>
+    static void with_format(const Part& part, F&& f) {
+        if (part.kind == Part::vision)
+            f(type_tag<typename Vision::Weights>{});
+        else if (part.kind == Part::embedding)
+            f(type_tag<typename Text::EmbeddingWeights>{});
+        else
+            with_layer_slots<P>(static_cast<std::size_t>(part.index), [&](auto index) { f(type_tag<typename LayerSlots<P, index()>::Weights>{}); });
     }
 
+  private:
     static void add_weights(MemoryPlan& plan, DType checkpoint) {
-        MemoryPlan::Part embedding{"weights: embedding and head", 0, weights::traits<TextWeights>::is_mapped(checkpoint)},
-            decoder{"weights: decoder", 0, embedding.mapped};
-        MemoryPlan::Part tower{"weights: vision tower", 0, weights::traits<VisionWeights>::is_mapped(checkpoint)}, vectors{"norms and biases", 0, false};
-        for_each_parameter<D>([&](const std::string& name, const Shape& shape) {
+        MemoryPlan::Part embedding{"weights: embedding and head", 0, true}, decoder{"weights: decoder", 0, true}, tower{"weights: vision tower", 0, true},
+            vectors{"norms and biases", 0, false};
+        std::int64_t all = 0, matrices = 0;
+        for_each_parameter<D>([&](const std::string&, const Shape& shape) {
             std::int64_t n = 1;
             for (auto s : shape) n *= s;
-            if (shape.size() == 1)
-                vectors.bytes += n * static_cast<std::int64_t>(sizeof(float));
-            else if (name.starts_with("model.visual."))
-                tower.bytes += weights::traits<VisionWeights>::bytes(shape[0], n / shape[0]);
-            else
-                (name.find("layers.") == std::string::npos ? embedding : decoder).bytes += weights::traits<TextWeights>::bytes(shape[0], n / shape[0]);
+            all += n;
         });
+        for_each_matrix<D>([&](const std::string&, std::int64_t rows, std::int64_t cols, const Part& part) {
+            auto& sum = part.kind == Part::vision ? tower : part.kind == Part::embedding ? embedding : decoder;
+            matrices += rows * cols;
+            with_format(part, [&]<class Format>(type_tag<Format>) {
+                sum.bytes += weights::traits<Format>::template bytes<Arch>(rows, cols);
+                sum.mapped = sum.mapped && weights::traits<Format>::is_mapped(checkpoint);
+            });
+        });
+        vectors.bytes = (all - matrices) * static_cast<std::int64_t>(sizeof(float));
         plan.parts.push_back(embedding);
         plan.parts.push_back(decoder);
         if (VisionLanguageDims<D>) plan.parts.push_back(tower);
@@ -158,9 +175,9 @@ class Model : public detail::ModelBase<D, P> {
     Model(const Model&) = delete;
     Model& operator=(const Model&) = delete;
 
-    /// Opens a Hugging Face checkpoint folder: config.json is checked against D field by field, weights are mapped. Defined in model/load.hpp.
+    /// Opens a Hugging Face checkpoint folder, or a GGUF file: its config is checked against D field by field, weights are mapped. Defined in model/load.hpp.
     /// Throws FileError, ConfigError, LoadError, TokenizerError, UnsupportedCpu, Cancelled.
-    static Model load(const std::string& folder, const LoadOptions& options = {});
+    static Model load(const std::string& path, const LoadOptions& options = {});
 };
 
 }  // namespace qwen3vl

@@ -59,6 +59,8 @@ struct TextPolicies {
     template <class P>
     using with_weights = with<slot::weights, P>;
     template <class P>
+    using with_embedding_weights = with<slot::embedding_weights, P>;
+    template <class P>
     using with_ffn = with<slot::ffn, P>;
     template <class P>
     using with_depth = with<slot::depth, P>;
@@ -71,6 +73,8 @@ struct TextPolicies {
     using Activation = pick_t<slot::activation, activation::SwiGLU, C...>;
     using Position = pick_t<slot::position, position::MRopeInterleaved, C...>;
     using Weights = pick_t<slot::weights, weights::Bf16, C...>;
+    /// Of the embedding and the head; by default the first layer's.
+    using EmbeddingWeights = pick_t<slot::embedding_weights, policy_at<Weights, 0>, C...>;
     using Ffn = pick_t<slot::ffn, ffn::Gated, C...>;
     using Depth = pick_t<slot::depth, depth::AllLayers, C...>;
     using TokenReduction = pick_t<slot::token_reduction, token_reduction::None, C...>;

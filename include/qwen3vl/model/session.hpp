@@ -26,7 +26,7 @@ class Session {
 
   public:
     /// Takes all memory that decoding needs. Throws OutOfMemory where it exceeds what the machine has available.
-    explicit Session(const M& model, const SessionOptions& options = {}) : model_(&model), options_(options), team_(options.threads) {
+    explicit Session(const M& model, const SessionOptions& options = {}) : model_(&model), options_(options), team_(detail::team_size<P>(options)) {
         if (options.context < 1 || options.context > D::text.max_positions)
             throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(D::text.max_positions) + " tokens, found " +
                                   std::to_string(options.context));
@@ -66,6 +66,7 @@ class Session {
             throw ImageError("patches: a grid of " + std::to_string(g.t) + " x " + std::to_string(g.h) + " x " + std::to_string(g.w) + " with " +
                              std::to_string(patches.values.size()) + " values; rows and columns must be multiples of " + std::to_string(merge) +
                              ", and each patch has " + std::to_string(D::vision.patch_values()) + " values");
+        team_.limit(detail::prefill_threads<P>(options_));
         vision::Encoder<Arch, detail::TowerSlots<P>, Team> encoder(D::vision, model_->parameters().vision, g, team_, hook);
         VisualFeatures features = encoder.run(patches.values.data(), progress);
         P::Alignment::align(features);
@@ -80,6 +81,7 @@ class Session {
         for (const int token : prompt.tokens) require_token(token);
         const Layout layout = lay_out_prompt(prompt);
         const std::int64_t before = length();
+        team_.limit(detail::prefill_threads<P>(options_));
         if (options.hidden) options.hidden->resize(static_cast<std::size_t>(n * D::text.hidden));
         try {
             for (std::int64_t i = 0; i < n; i += chunk_) {
@@ -101,6 +103,7 @@ class Session {
         require_room(1);
         require_token(token);
         const std::int64_t first = length();
+        team_.limit(detail::decode_threads<P>(options_));
         const int position = static_cast<int>(next_after_.back());
         embed(&token, 1);
         position::angles<typename Text::Position>(D::text, frequencies_, std::array{position, position, position}, buffers_.cosines.row(0),
@@ -164,11 +167,11 @@ class Session {
         const auto floats = [&] { return reinterpret_cast<float*>(blocks[next++]); };
         const auto rows = [&](std::int64_t columns) { return Matrix(floats(), chunk_, columns); };
         buffers_.x = rows(d.hidden);
-        buffers_.normed = rows(d.hidden);
+        buffers_.input = blocks[next++];
+        buffers_.inner = blocks[next++];
         buffers_.qkv = rows(d.q_dim() + 2 * d.kv_dim());
         buffers_.queries = floats();
         buffers_.attended = rows(d.q_dim());
-        buffers_.inner = rows(d.ffn);
         buffers_.cosines = rows(d.head_dim / 2);
         buffers_.sines = rows(d.head_dim / 2);
         buffers_.scratch = floats();
@@ -194,7 +197,7 @@ class Session {
 
     void embed(const int* tokens, std::int64_t count) {
         for (std::int64_t i = 0; i < count; ++i)
-            weights::traits<typename Text::Weights>::template row<Arch>(model_->parameters().text.embedding, tokens[i], buffers_.x.row(i));
+            weights::traits<typename Text::EmbeddingWeights>::template row<Arch>(model_->parameters().text.embedding, tokens[i], buffers_.x.row(i));
     }
 
     /// Tokens [begin, begin + count) of a prompt.
@@ -218,10 +221,12 @@ class Session {
         });
         const auto n = static_cast<std::int64_t>(prompt.tokens.size());
         if (options.hook || options.hidden) {
-            norm::normalise<Arch, typename Text::Norm>(team_, buffers_.x.first(count), model_->parameters().text.norm, D::text.norm_eps,
-                                                       buffers_.normed.first(count));
-            if (options.hook) options.hook("text.norm", 0, buffers_.normed.first(count));
-            if (options.hidden) std::copy_n(buffers_.normed.data, count * D::text.hidden, options.hidden->data() + begin * D::text.hidden);
+            std::vector<float> normed(static_cast<std::size_t>(count * D::text.hidden));
+            normalise(buffers_.x.first(count), [&](std::int64_t row, const float* values) {
+                std::copy_n(values, D::text.hidden, normed.data() + row * D::text.hidden);
+            });
+            if (options.hook) options.hook("text.norm", 0, {normed.data(), count, D::text.hidden, D::text.hidden});
+            if (options.hidden) std::copy(normed.begin(), normed.end(), options.hidden->begin() + begin * D::text.hidden);
         }
         for (std::int64_t i = options.hook ? 0 : count - 1; i < count && (options.hook || begin + count == n); ++i) {
             compute_logits(buffers_.x.row(i));
@@ -235,7 +240,7 @@ class Session {
             if (!Text::Depth::runs(i, D::text.layers)) continue;
             detail::with_layer_slots<P>(static_cast<std::size_t>(i), [&](auto index) {
                 using S = detail::LayerSlots<P, index()>;
-                text::decoder_layer<Arch, typename Text::Norm, typename Text::Activation, typename Text::Weights, typename Text::Ffn, typename S::Attention>(
+                text::decoder_layer<Arch, typename Text::Norm, typename Text::Activation, typename S::Weights, typename Text::Ffn, typename S::Attention>(
                     team_, D::text, model_->parameters().text.layers[static_cast<std::size_t>(i)], buffers_,
                     std::get<index()>(caches_)[static_cast<std::size_t>(i) / period], count, first);
             });
@@ -243,10 +248,19 @@ class Session {
         }
     }
 
+    /// take(row, values) with the final norm of every row of x.
+    template <class Take>
+    void normalise(ConstMatrix x, Take&& take) {
+        norm::normalise<Arch, typename Text::Norm>(team_, x, model_->parameters().text.norm, D::text.norm_eps, buffers_.rows, take);
+    }
+
     void compute_logits(const float* x) {
-        Matrix normed(buffers_.normed.data, 1, D::text.hidden);
-        norm::normalise<Arch, typename Text::Norm>(team_, {x, 1, D::text.hidden, D::text.hidden}, model_->parameters().text.norm, D::text.norm_eps, normed);
-        weights::linear_store<Arch, typename Text::Weights>(team_, normed, model_->head(), nullptr, Matrix(logits_, 1, D::text.vocab));
+        using Format = typename Text::EmbeddingWeights;
+        const weights::Input normed{buffers_.input, 1, D::text.hidden};
+        normalise({x, 1, D::text.hidden, D::text.hidden}, [&](std::int64_t, const float* values) {
+            weights::traits<Format>::template encode<Arch>(normed, 0, 0, D::text.hidden, values);
+        });
+        weights::linear_store<Arch, Format>(team_, normed, model_->head(), nullptr, Matrix(logits_, 1, D::text.vocab));
         has_logits_ = true;
     }
 

@@ -16,24 +16,26 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 struct SessionOptions {
     int context = 4096;         ///< tokens the KV cache holds, of prompt and answer together
     int chunk = 512;            ///< tokens that pass the layers at once in prefill; results do not depend on it
-    int threads = 0;            ///< 0: the execution policy's default
+    int threads = 0;            ///< for prompts and pictures; 0: the execution policy's default
+    int decode_threads = 0;     ///< for one token after another; 0: as `threads`
     Grid largest_picture = {};  ///< for the memory plan alone: patches of the largest picture to come; 0: none is planned for
 };
 
 namespace detail {
 
-/// The cache policy, storage and mask that fall together in layers I, I + period, …
+/// The policies that fall together in layers I, I + period, …
 template <class P, std::size_t I>
 struct LayerSlots {
     using Attention = policy_at<typename P::Text::Attention, I>;
     using KvCache = policy_at<typename P::Text::KvCache, I>;
+    using Weights = policy_at<typename P::Text::Weights, I>;
     static constexpr kv_cache::Extent extent(const TextDims& d, int context) {
         return {d.kv_heads, kv_cache::padded_channels(d.head_dim), context, Attention::mask::span, Attention::mask::sinks};
     }
 };
 
 template <class P>
-inline constexpr std::size_t layer_period = joint_period<typename P::Text::Attention, typename P::Text::KvCache>;
+inline constexpr std::size_t layer_period = joint_period<typename P::Text::Attention, typename P::Text::KvCache, typename P::Text::Weights>;
 
 /// f(std::integral_constant<size_t, I>) for the member I of the period that `layer` belongs to.
 template <class P, class F>
@@ -48,6 +50,20 @@ constexpr std::int64_t largest_over_layers(F&& value) {
     std::int64_t n = 0;
     for (std::size_t i = 0; i < layer_period<P>; ++i) with_layer_slots<P>(i, [&](auto index) { n = std::max(n, value(LayerSlots<P, index()>{})); });
     return n;
+}
+
+/// Threads of prefill and of decode, and those of a session's team, which does both.
+template <class P>
+int prefill_threads(const SessionOptions& o) {
+    return P::Execution::team_size(o.threads);
+}
+template <class P>
+int decode_threads(const SessionOptions& o) {
+    return o.decode_threads > 0 ? P::Execution::team_size(o.decode_threads) : prefill_threads<P>(o);
+}
+template <class P>
+int team_size(const SessionOptions& o) {
+    return std::max(prefill_threads<P>(o), decode_threads<P>(o));
 }
 
 /// Tokens to a chunk that the options and every cache allow.
@@ -78,18 +94,23 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
             using S = LayerSlots<P, index()>;
             take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)));
         });
-    floats("activations", n * d.hidden);                      // x
-    floats("activations", n * d.hidden);                      // normed
+    const auto input = [&](std::int64_t columns) {  // rows of so many columns in the layers' weight formats
+        return largest_over_layers<P>(
+            [&](auto s) { return weights::traits<typename decltype(s)::Weights>::template input_bytes<typename P::Arch>(n, columns); });
+    };
+    using Head = weights::traits<typename P::Text::EmbeddingWeights>;
+    floats("activations", n * d.hidden);  // x
+    take("activations", std::max({input(d.hidden), input(d.q_dim()), Head::template input_bytes<typename P::Arch>(1, d.hidden)}));
+    take("activations", input(d.ffn));                        // inner
     floats("activations", n * (d.q_dim() + 2 * d.kv_dim()));  // qkv
     floats("activations", n * d.heads * channels);            // queries
     floats("activations", n * d.q_dim());                     // attended
-    floats("activations", n * d.ffn);                         // inner
     floats("activations", n * d.head_dim / 2);                // cosines
     floats("activations", n * d.head_dim / 2);                // sines
-    floats("attention scratch", threads * largest_over_layers<P>([&](auto s) {
-                                    return attention::scratch_floats<typename decltype(s)::Attention>(d.group(), channels, o.context);
-                                }));
-    floats("activations", 2 * threads * channels);  // rows
+    floats("attention scratch", largest_over_layers<P>([&](auto s) {
+               return attention::scratch_floats<typename decltype(s)::Attention>(threads, d.kv_heads, d.group(), channels, o.context);
+           }));
+    floats("activations", threads * text::row_floats(d));  // rows
     floats("logits", d.vocab);
 }
 
@@ -97,7 +118,7 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
 template <Dims D, class P>
 MemoryPlan session_plan(const SessionOptions& o) {
     MemoryPlan plan;
-    const int threads = P::Execution::team_size(o.threads);
+    const int threads = team_size<P>(o);
     for_each_session_block<D, P>(o, threads, [&](const char* part, std::int64_t bytes) {
         const auto known = std::find_if(plan.parts.begin(), plan.parts.end(), [&](const auto& p) { return p.name == part; });
         auto& sum = known != plan.parts.end() ? *known : plan.parts.emplace_back(MemoryPlan::Part{part, 0, false});
@@ -106,7 +127,7 @@ MemoryPlan session_plan(const SessionOptions& o) {
     if constexpr (VisionLanguageDims<D>) {
         const Grid g = o.largest_picture;
         if (g.patches() > 0) {
-            const std::int64_t floats = vision::workspace_floats<typename P::Vision::Attention>(D::vision, g, threads) +
+            const std::int64_t floats = vision::workspace_floats<typename P::Arch, TowerSlots<P>>(D::vision, g, threads) +
                                         g.patches() * D::vision.patch_values() + g.merged(D::vision.merge) * D::vision.out * (1 + D::vision.deepstack_count);
             plan.parts.push_back({"picture: patches, workspace and features", floats * static_cast<std::int64_t>(sizeof(float)), false});
         }

@@ -44,7 +44,7 @@ class SyntheticSource {
     /// In the dtypes that the weight formats of model M store.
     template <class M>
     static std::shared_ptr<SyntheticSource> of(std::uint64_t seed = 0, int threads = 0) {
-        return std::make_shared<SyntheticSource>(part<typename M::TextWeights>(), part<typename M::VisionWeights>(), seed, threads);
+        return std::make_shared<SyntheticSource>(part<policy_at<typename M::Text::Weights, 0>>(), part<typename M::Vision::Weights>(), seed, threads);
     }
     template <class Format>
     static constexpr Part part() {

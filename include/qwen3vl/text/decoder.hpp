@@ -15,15 +15,18 @@ namespace qwen3vl::inline QWEN3VL_ABI::text {
 /// A chunk's activations. All pointers into memory that the session planned; rows for at most the session's chunk.
 struct Buffers {
     Matrix x;               ///< [tokens, hidden] the residual stream
-    Matrix normed;          ///< [tokens, hidden]
+    std::byte* input;       ///< tokens rows of hidden or q_dim columns, as the layer's weights read them
+    std::byte* inner;       ///< tokens rows of ffn columns, likewise
     Matrix qkv;             ///< [tokens, q_dim + 2 kv_dim]
     float* queries;         ///< [kv_heads, tokens, group, channels] rotated, scaled, padded
     Matrix attended;        ///< [tokens, q_dim]
-    Matrix inner;           ///< [tokens, ffn]
     Matrix cosines, sines;  ///< [tokens, head_dim / 2]
     float* scratch;         ///< for attention, each thread's part
-    float* rows;            ///< [threads, 2, channels] a key and a value on their way to the cache
+    float* rows;            ///< [threads, row_floats(d)] a normed row; a key and a value on their way to the cache
 };
+
+/// Floats that each thread needs for rows on their way.
+constexpr std::int64_t row_floats(const TextDims& d) { return std::max(round_up(d.hidden, 16), 2 * kv_cache::padded_channels(d.head_dim)); }
 
 /// Queries to b.queries, keys and values to the cache: q/k norm, rotation, scale 1 / sqrt(head_dim).
 template <class Arch, class Norm, class Layer, class Cache, class Team>
@@ -38,7 +41,7 @@ void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffe
         kernels::rotate_row<Arch>(in, b.cosines.row(token), b.sines.row(token), half, out);
     };
     execution::for_row_blocks(team, tokens, 4, [&](std::int64_t begin, std::int64_t end, int thread) {
-        float* key = b.rows + thread * 2 * channels;
+        float* key = b.rows + thread * row_floats(d);
         float* value = key + channels;
         for (std::int64_t t = begin; t < end; ++t) {
             const float* row = b.qkv.row(t);
@@ -60,10 +63,16 @@ void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffe
 /// b.x [tokens, hidden] through one layer. The tokens follow `first` tokens that the cache holds already.
 template <class Arch, class Norm, class Activation, class Format, class Ffn, class Attention, class Layer, class Cache, class Team>
 void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache, std::int64_t tokens, std::int64_t first) {
-    const Matrix x = b.x.first(tokens), normed = b.normed.first(tokens), qkv = b.qkv.first(tokens), attended = b.attended.first(tokens);
-    norm::normalise<Arch, Norm>(team, x, w.input_norm, d.norm_eps, normed);
+    const Matrix x = b.x.first(tokens), qkv = b.qkv.first(tokens), attended = b.attended.first(tokens);
+    const weights::Input normed{b.input, tokens, d.hidden}, mixed{b.input, tokens, d.q_dim()}, inner{b.inner, tokens, d.ffn};
+    const auto normalise = [&](const NormParameters<std::vector<float>>& norm) {
+        norm::normalise<Arch, Norm>(team, x, norm, d.norm_eps, b.rows, [&](std::int64_t row, const float* values) {
+            weights::traits<Format>::template encode<Arch>(normed, row, 0, d.hidden, values);
+        });
+    };
+    normalise(w.input_norm);
     const std::array<std::int64_t, 3> at = {0, d.q_dim(), d.q_dim() + d.kv_dim()};
-    weights::linear<Arch, Format>(team, normed.data, normed.stride, tokens, std::array{&w.q, &w.k, &w.v},
+    weights::linear<Arch, Format>(team, normed, std::array{&w.q, &w.k, &w.v},
                                   [&](int which, std::int64_t row, std::int64_t column, std::int64_t count, const float* values) {
                                       std::copy_n(values, count, qkv.row(row) + at[static_cast<std::size_t>(which)] + column);
                                   });
@@ -72,9 +81,10 @@ void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers&
                                  d.head_dim, first,  first + tokens, attended.data, attended.stride};
     attention::attend<Arch, Attention>(
         team, heads, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); }, b.scratch);
-    weights::linear_add<Arch, Format>(team, attended, w.o, nullptr, x);
-    norm::normalise<Arch, Norm>(team, x, w.post_norm, d.norm_eps, normed);
-    Ffn::template add<Arch, Format, Activation>(team, w, normed, b.inner.first(tokens), x);
+    weights::encode_rows<Arch, Format>(team, attended, mixed);
+    weights::linear_add<Arch, Format>(team, mixed, w.o, nullptr, x);
+    normalise(w.post_norm);
+    Ffn::template add<Arch, Format, Activation>(team, w, normed, inner, x);
 }
 
 }  // namespace qwen3vl::text

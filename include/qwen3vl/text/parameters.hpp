@@ -21,31 +21,32 @@ struct Parameters {
     std::vector<LayerParameters<M, V>> layers;
 };
 
-/// f(name, shape, parameter) for every parameter of the decoder, in the order of the forward pass. `root` is "model." or, in a
+/// f(name, shape, vector) or f(name, shape, matrix, part) for every parameter of the decoder, in the order of the forward pass. `root` is "model." or, in a
 /// vision-language checkpoint, "model.language_model."; the head's name stands outside it.
 template <bool NormBias, class M, class V, class F>
 void visit(const TextDims& d, const std::string& root, Parameters<M, V>& p, F&& f) {
     const std::int64_t h = d.hidden;
-    f(root + "embed_tokens.weight", Shape{d.vocab, h}, p.embedding);
+    f(root + "embed_tokens.weight", Shape{d.vocab, h}, p.embedding, Part{Part::embedding});
     for (std::size_t i = 0; i < p.layers.size(); ++i) {
         auto& l = p.layers[i];
+        const Part part{Part::layer, static_cast<int>(i)};
         const std::string at = root + "layers." + std::to_string(i) + ".";
         visit_norm<NormBias>(l.input_norm, at + "input_layernorm", h, f);
-        f(at + "self_attn.q_proj.weight", Shape{d.q_dim(), h}, l.q);
-        f(at + "self_attn.k_proj.weight", Shape{d.kv_dim(), h}, l.k);
-        f(at + "self_attn.v_proj.weight", Shape{d.kv_dim(), h}, l.v);
-        f(at + "self_attn.o_proj.weight", Shape{h, d.q_dim()}, l.o);
+        f(at + "self_attn.q_proj.weight", Shape{d.q_dim(), h}, l.q, part);
+        f(at + "self_attn.k_proj.weight", Shape{d.kv_dim(), h}, l.k, part);
+        f(at + "self_attn.v_proj.weight", Shape{d.kv_dim(), h}, l.v, part);
+        f(at + "self_attn.o_proj.weight", Shape{h, d.q_dim()}, l.o, part);
         if (d.qk_norm) {
             f(at + "self_attn.q_norm.weight", Shape{d.head_dim}, l.q_norm);
             f(at + "self_attn.k_norm.weight", Shape{d.head_dim}, l.k_norm);
         }
         visit_norm<NormBias>(l.post_norm, at + "post_attention_layernorm", h, f);
-        f(at + "mlp.gate_proj.weight", Shape{d.ffn, h}, l.gate);
-        f(at + "mlp.up_proj.weight", Shape{d.ffn, h}, l.up);
-        f(at + "mlp.down_proj.weight", Shape{h, d.ffn}, l.down);
+        f(at + "mlp.gate_proj.weight", Shape{d.ffn, h}, l.gate, part);
+        f(at + "mlp.up_proj.weight", Shape{d.ffn, h}, l.up, part);
+        f(at + "mlp.down_proj.weight", Shape{h, d.ffn}, l.down, part);
     }
     visit_norm<NormBias>(p.norm, root + "norm", h, f);
-    if (!d.tied) f("lm_head.weight", Shape{d.vocab, h}, p.head);
+    if (!d.tied) f("lm_head.weight", Shape{d.vocab, h}, p.head, Part{Part::embedding});
 }
 
 }  // namespace qwen3vl::text

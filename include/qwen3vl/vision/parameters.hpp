@@ -24,18 +24,18 @@ template <class M, class V>
 struct Parameters {
     M patch_embed{};       ///< [hidden, patch_values], a Conv3d whose kernel is its stride
     V patch_embed_bias{};  ///< [hidden]
-    M positions{};         ///< [positions, hidden]
+    V positions{};         ///< [positions, hidden]
     std::vector<BlockParameters<M, V>> blocks;
     MergerParameters<M, V> merger;
     std::vector<MergerParameters<M, V>> deepstack;
 };
 
-/// f(name, shape, parameter) for every parameter of the tower, in the order of the forward pass.
+/// f(name, shape, vector) or f(name, shape, matrix, part) for every parameter of the tower, in the order of the forward pass.
 template <bool NormBias, class M, class V, class F>
 void visit(const VisionDims& d, const std::string& root, Parameters<M, V>& p, F&& f) {
     const std::int64_t h = d.hidden;
     const auto dense = [&](const std::string& name, std::int64_t out, std::int64_t in, M& w, V& bias) {
-        f(name + ".weight", Shape{out, in}, w);
+        f(name + ".weight", Shape{out, in}, w, Part{Part::vision});
         f(name + ".bias", Shape{out}, bias);
     };
     const auto merger = [&](const std::string& name, std::int64_t norm_channels, MergerParameters<M, V>& m) {
@@ -43,7 +43,7 @@ void visit(const VisionDims& d, const std::string& root, Parameters<M, V>& p, F&
         dense(name + "linear_fc1", d.merged(), d.merged(), m.fc1, m.fc1_bias);
         dense(name + "linear_fc2", d.out, d.merged(), m.fc2, m.fc2_bias);
     };
-    f(root + "patch_embed.proj.weight", Shape{h, d.channels, d.temporal_patch, d.patch, d.patch}, p.patch_embed);
+    f(root + "patch_embed.proj.weight", Shape{h, d.channels, d.temporal_patch, d.patch, d.patch}, p.patch_embed, Part{Part::vision});
     f(root + "patch_embed.proj.bias", Shape{h}, p.patch_embed_bias);
     f(root + "pos_embed.weight", Shape{d.positions, h}, p.positions);
     for (std::size_t i = 0; i < p.blocks.size(); ++i) {

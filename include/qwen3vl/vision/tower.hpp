@@ -9,8 +9,7 @@
 #include <qwen3vl/core/hooks.hpp>
 #include <qwen3vl/core/progress.hpp>
 #include <qwen3vl/execution/execution.hpp>
-#include <qwen3vl/kv_cache/codec.hpp>
-#include <qwen3vl/kv_cache/tile.hpp>
+#include <qwen3vl/kv_cache/contiguous.hpp>
 #include <qwen3vl/norm/rows.hpp>
 #include <qwen3vl/position/rotary.hpp>
 #include <qwen3vl/vision/parameters.hpp>
@@ -24,6 +23,9 @@ namespace qwen3vl::inline QWEN3VL_ABI::vision {
 /// Patches that pass a dense layer at once: bounds the memory of the widest activation.
 inline constexpr std::int64_t pass_patches = 1024;
 
+/// Keys and values of a frame pair.
+using KeyStore = kv_cache::Contiguous<kv_cache::Float32>;
+
 /// A picture's activations and their sizes. Memory grows linearly with its patches.
 struct Extents {
     std::int64_t patches, span, channels, tokens;  ///< span: patches of one frame pair, which attend to each other
@@ -31,16 +33,9 @@ struct Extents {
         : patches(g.patches()), span(std::int64_t{g.h} * g.w), channels(kv_cache::padded_channels(d.head_dim())), tokens(g.merged(d.merge)) {}
     std::int64_t pass() const { return std::min(patches, pass_patches); }
     std::int64_t head_floats(const VisionDims& d) const { return d.heads * span * channels; }
+    kv_cache::Extent keys(const VisionDims& d) const { return {d.heads, channels, span, 0, 0}; }
+    std::int64_t key_floats(const VisionDims& d) const { return KeyStore::bytes(keys(d)) / static_cast<std::int64_t>(sizeof(float)); }
 };
-
-/// Floats that encoding a picture of this grid needs beside the weights, the features themselves not counted.
-template <class Attention>
-std::int64_t workspace_floats(const VisionDims& d, const Grid& g, int threads) {
-    const Extents e(d, g);
-    const std::int64_t stream = 3 * e.patches * d.hidden, heads = 3 * e.head_floats(d), angles = e.span * d.head_dim();
-    const std::int64_t dense = e.pass() * std::max({3 * d.hidden, d.ffn, d.merged()});
-    return stream + heads + angles + dense + threads * attention::scratch_floats<Attention>(1, e.channels, e.span) + 16 * 16;
-}
 
 /// The policies the tower is made of, so that bundles with the same ones share its code.
 template <class A, class N, class Act, class MergerAct, class Pos, class W>
@@ -53,14 +48,39 @@ struct Slots {
     using Weights = W;
 };
 
+/// Floats for activations on their way through the dense layers, part by part.
+template <class Arch, class P>
+struct DenseFloats {
+    std::int64_t qkv, input, inner, row;
+    DenseFloats(const VisionDims& d, const Extents& e) {
+        const auto encoded = [&](std::int64_t columns) {
+            return ceil_div(weights::traits<typename P::Weights>::template input_bytes<Arch>(e.pass(), columns), static_cast<std::int64_t>(sizeof(float)));
+        };
+        qkv = e.pass() * 3 * d.hidden;
+        input = std::max({encoded(d.patch_values()), encoded(d.hidden), encoded(d.merged())});
+        inner = std::max(encoded(d.ffn), encoded(d.merged()));
+        row = std::max(round_up(d.merged(), 16), 2 * e.channels);
+    }
+};
+
+/// Floats that encoding a picture of this grid needs beside the weights, the features themselves not counted.
+template <class Arch, class P>
+std::int64_t workspace_floats(const VisionDims& d, const Grid& g, int threads) {
+    const Extents e(d, g);
+    const DenseFloats<Arch, P> dense(d, e);
+    const std::int64_t stream = 2 * e.patches * d.hidden, heads = e.head_floats(d) + e.key_floats(d), angles = e.span * d.head_dim();
+    return stream + heads + angles + dense.qkv + dense.input + dense.inner + threads * dense.row +
+           attention::scratch_floats<typename P::Attention>(threads, d.heads, 1, e.channels, e.span) + 16 * 16;
+}
+
 /// One encoding: the buffers, and the steps in their order. P is Slots<…>.
 template <class Arch, class P, class Team>
 class Encoder {
     using Attention = typename P::Attention;
     using Norm = typename P::Norm;
     using Format = typename P::Weights;
-    using Weights = Parameters<weights::MatrixOf<Format>, std::vector<float>>;
-    using Merger = MergerParameters<weights::MatrixOf<Format>, std::vector<float>>;
+    using Weights = Parameters<weights::WeightMatrix, std::vector<float>>;
+    using Merger = MergerParameters<weights::WeightMatrix, std::vector<float>>;
 
   public:
     Encoder(const VisionDims& d, const Weights& w, const Grid& grid, Team& team, const TensorHook& hook)
@@ -70,20 +90,23 @@ class Encoder {
           e_(d, grid),
           team_(team),
           hook_(hook),
-          memory_(aligned_floats(static_cast<std::size_t>(workspace_floats<Attention>(d, grid, team.threads())))) {
+          memory_(aligned_floats(static_cast<std::size_t>(workspace_floats<Arch, P>(d, grid, team.threads())))),
+          keys_(reinterpret_cast<std::byte*>(memory_.get()), e_.keys(d)) {
         float* next = memory_.get();
         const auto take = [&](std::int64_t n) { return std::exchange(next, next + round_up(n, 16)); };
+        std::fill_n(take(e_.key_floats(d)), e_.key_floats(d), 0.0f);
         x_ = {take(e_.patches * d.hidden), e_.patches, d.hidden};
-        normed_ = {take(e_.patches * d.hidden), e_.patches, d.hidden};
         attended_ = {take(e_.patches * d.hidden), e_.patches, d.hidden};
         queries_ = take(e_.head_floats(d));
-        keys_ = take(e_.head_floats(d));
-        values_ = take(e_.head_floats(d));
         cosines_ = {take(e_.span * d.head_dim() / 2), e_.span, d.head_dim() / 2};
         sines_ = {take(e_.span * d.head_dim() / 2), e_.span, d.head_dim() / 2};
-        dense_ = take(e_.pass() * std::max({3 * d.hidden, d.ffn, d.merged()}));
+        const DenseFloats<Arch, P> dense(d, e_);
+        qkv_ = take(dense.qkv);
+        input_ = reinterpret_cast<std::byte*>(take(dense.input));
+        inner_ = reinterpret_cast<std::byte*>(take(dense.inner));
+        rows_ = take(team.threads() * dense.row);
         scratch_ = next;
-        for (float* p : {queries_, keys_, values_}) std::fill_n(p, e_.head_floats(d), 0.0f);  // padded channels stay zero
+        std::fill_n(queries_, e_.head_floats(d), 0.0f);  // padded channels stay zero
         fill_angles();
     }
 
@@ -112,8 +135,7 @@ class Encoder {
         if (hook_) hook_(name, index, rows);
     }
     ConstMatrix features(const std::vector<float>& v) const { return {v.data(), e_.tokens, d_.out, d_.out}; }
-    Matrix wide(std::int64_t rows, std::int64_t cols) const { return {dense_, rows, cols}; }
-    /// f(first patch, count) over parts that fit the dense buffer.
+    /// f(first patch, count) over parts that fit the buffers of the dense layers.
     template <class F>
     void in_passes(std::int64_t rows, F&& f) const {
         for (std::int64_t i = 0; i < rows; i += pass_patches) f(i, std::min(pass_patches, rows - i));
@@ -129,17 +151,20 @@ class Encoder {
 
     void embed(const float* values) {
         const std::int64_t n = d_.patch_values();
-        weights::linear_store<Arch, Format>(team_, {values, e_.patches, n, n}, w_.patch_embed, w_.patch_embed_bias.data(), x_);
+        in_passes(e_.patches, [&](std::int64_t first, std::int64_t count) {
+            const weights::Input in{input_, count, n};
+            weights::encode_rows<Arch, Format>(team_, {values + first * n, count, n, n}, in);
+            weights::linear_store<Arch, Format>(team_, in, w_.patch_embed, w_.patch_embed_bias.data(), Matrix(x_.row(first), count, d_.hidden));
+        });
         see("vision.patch_embed", 0, x_);
         using Table = typename P::Position::table;
-        std::vector<float> row(static_cast<std::size_t>(d_.hidden));
         for_each_patch(grid_.h, grid_.w, d_.merge, [&](std::int64_t i, int y, int x) {
             const auto v = Table::sample(y, grid_.h, d_.side()), u = Table::sample(x, grid_.w, d_.side());
             const auto add = [&](int r, int c, float weight) {
-                weights::traits<Format>::template row<Arch>(w_.positions, r * d_.side() + c, row.data());
+                const float* row = w_.positions.data() + (std::int64_t{r} * d_.side() + c) * d_.hidden;
                 for (std::int64_t t = 0; t < grid_.t; ++t) {
                     float* out = x_.row(t * e_.span + i);
-                    for (std::int64_t k = 0; k < d_.hidden; ++k) out[k] += weight * row[static_cast<std::size_t>(k)];
+                    for (std::int64_t k = 0; k < d_.hidden; ++k) out[k] += weight * row[k];
                 }
             };
             add(v.low, u.low, (1.0f - v.weight) * (1.0f - u.weight));
@@ -151,14 +176,15 @@ class Encoder {
 
     template <class Block>
     void block(const Block& w) {
-        normalise(x_, w.norm1, normed_);
         for (std::int64_t t = 0; t < grid_.t; ++t) attend(w, t * e_.span);
-        weights::linear_add<Arch, Format>(team_, attended_, w.proj, w.proj_bias.data(), x_);
-        normalise(x_, w.norm2, normed_);
         in_passes(e_.patches, [&](std::int64_t first, std::int64_t count) {
-            const Matrix inner = wide(count, d_.ffn);
-            activated<typename P::Activation>(ConstMatrix{normed_.row(first), count, d_.hidden, d_.hidden}, w.fc1, w.fc1_bias, inner);
-            weights::linear_add<Arch, Format>(team_, inner, w.fc2, w.fc2_bias.data(), Matrix(x_.row(first), count, d_.hidden));
+            const weights::Input in{input_, count, d_.hidden}, inner{inner_, count, d_.ffn};
+            const Matrix x(x_.row(first), count, d_.hidden);
+            weights::encode_rows<Arch, Format>(team_, Matrix(attended_.row(first), count, d_.hidden), in);
+            weights::linear_add<Arch, Format>(team_, in, w.proj, w.proj_bias.data(), x);
+            normalise(x, w.norm2, in);
+            activated<typename P::Activation>(in, w.fc1, w.fc1_bias, inner);
+            weights::linear_add<Arch, Format>(team_, inner, w.fc2, w.fc2_bias.data(), x);
         });
     }
 
@@ -168,56 +194,70 @@ class Encoder {
         const std::int64_t head_dim = d_.head_dim();
         const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
         in_passes(e_.span, [&](std::int64_t begin, std::int64_t count) {
-            const Matrix qkv = wide(count, 3 * d_.hidden);
-            weights::linear_store<Arch, Format>(team_, {normed_.row(first + begin), count, d_.hidden, d_.hidden}, w.qkv, w.qkv_bias.data(), qkv);
-            execution::for_row_blocks(team_, count, 4, [&](std::int64_t from, std::int64_t to, int) {
-                for (std::int64_t i = from; i < to; ++i)
-                    for (std::int64_t h = 0; h < d_.heads; ++h) {
-                        const std::int64_t at = (h * e_.span + begin + i) * e_.channels;
-                        const float* q = qkv.row(i) + h * head_dim;
-                        kernels::rotate_row<Arch>(q, cosines_.row(begin + i), sines_.row(begin + i), head_dim / 2, queries_ + at);
-                        kernels::scale_row<Arch>(scale, head_dim, queries_ + at);
-                        kernels::rotate_row<Arch>(q + d_.hidden, cosines_.row(begin + i), sines_.row(begin + i), head_dim / 2, keys_ + at);
-                        std::copy_n(q + 2 * d_.hidden, head_dim, values_ + at);
+            const Matrix qkv(qkv_, count, 3 * d_.hidden);
+            const weights::Input in{input_, count, d_.hidden};
+            normalise(Matrix(x_.row(first + begin), count, d_.hidden), w.norm1, in);
+            weights::linear_store<Arch, Format>(team_, in, w.qkv, w.qkv_bias.data(), qkv);
+            constexpr std::int64_t tile = kv_cache::tile_keys;  // its keys share cache lines: one task writes them all
+            team_.run(ceil_div(count, tile), [&](std::int64_t task, int thread) {
+                float* key = rows_ + thread * 2 * e_.channels;
+                float* value = key + e_.channels;
+                std::fill_n(key, 2 * e_.channels, 0.0f);
+                for (std::int64_t h = 0; h < d_.heads; ++h)
+                    for (std::int64_t i = task * tile; i < std::min(count, (task + 1) * tile); ++i) {
+                        const float *q = qkv.row(i) + h * head_dim, *cosines = cosines_.row(begin + i), *sines = sines_.row(begin + i);
+                        float* query = queries_ + (h * e_.span + begin + i) * e_.channels;
+                        kernels::rotate_row<Arch>(q, cosines, sines, head_dim / 2, query);
+                        kernels::scale_row<Arch>(scale, head_dim, query);
+                        kernels::rotate_row<Arch>(q + d_.hidden, cosines, sines, head_dim / 2, key);
+                        std::copy_n(q + 2 * d_.hidden, head_dim, value);
+                        keys_.template write<Arch>(h, begin + i, key, value);
                     }
             });
         });
         const attention::Heads heads{queries_, e_.span, d_.heads, 1, e_.channels, head_dim, 0, e_.span, attended_.row(first), attended_.stride};
-        const auto tile = [&](std::int64_t head, std::int64_t index) {
-            const std::int64_t key = index * kv_cache::tile_keys, at = (head * e_.span + key) * e_.channels;
-            return kv_cache::Tile<float>{keys_ + at, values_ + at, e_.channels, key, std::min(kv_cache::tile_keys, e_.span - key)};
-        };
-        attention::attend<Arch, Attention>(team_, heads, tile, scratch_);
+        attention::attend<Arch, Attention>(
+            team_, heads, [&](std::int64_t head, std::int64_t index) { return keys_.tile(head, index, e_.span); }, scratch_);
     }
 
     /// Merges blocks of patches into tokens. DeepStack's mergers normalise the joined patches, the main one each patch.
     template <bool AfterJoining>
     std::vector<float> merge(const Merger& w) {
         std::vector<float> out(static_cast<std::size_t>(e_.tokens * d_.out));
-        if constexpr (AfterJoining)
-            normalise(Matrix(x_.data, e_.tokens, d_.merged()), w.norm, Matrix(normed_.data, e_.tokens, d_.merged()));
-        else
-            normalise(x_, w.norm, normed_);
+        const std::int64_t width = AfterJoining ? d_.merged() : d_.hidden;  // of what is normalised
         in_passes(e_.tokens, [&](std::int64_t first, std::int64_t count) {
-            const Matrix inner = wide(count, d_.merged());
-            activated<typename P::MergerActivation>(ConstMatrix{normed_.data + first * d_.merged(), count, d_.merged(), d_.merged()}, w.fc1, w.fc1_bias, inner);
+            const weights::Input in{input_, count, d_.merged()}, inner{inner_, count, d_.merged()};
+            execution::for_row_blocks(team_, count, 4, [&](std::int64_t begin, std::int64_t end, int thread) {
+                float* row = rows_ + thread * round_up(d_.merged(), 16);
+                for (std::int64_t i = begin; i < end; ++i) {
+                    for (std::int64_t c = 0; c < d_.merged(); c += width)
+                        Norm::template row<Arch>(x_.data + (first + i) * d_.merged() + c, w.norm.weight.data(), w.norm.bias.data(),
+                                                 static_cast<float>(d_.norm_eps), width, row + c);
+                    weights::traits<Format>::template encode<Arch>(in, i, 0, d_.merged(), row);
+                }
+            });
+            activated<typename P::MergerActivation>(in, w.fc1, w.fc1_bias, inner);
             weights::linear_store<Arch, Format>(team_, inner, w.fc2, w.fc2_bias.data(), Matrix(out.data() + first * d_.out, count, d_.out));
         });
         return out;
     }
 
-    void normalise(ConstMatrix x, const NormParameters<std::vector<float>>& w, Matrix out) { norm::normalise<Arch, Norm>(team_, x, w, d_.norm_eps, out); }
+    void normalise(ConstMatrix x, const NormParameters<std::vector<float>>& w, const weights::Input& out) {
+        norm::normalise<Arch, Norm>(team_, x, w, d_.norm_eps, rows_, [&](std::int64_t row, const float* values) {
+            weights::traits<Format>::template encode<Arch>(out, row, 0, x.cols, values);
+        });
+    }
 
     /// y = activation(x · W^T + bias).
     template <class Activation>
-    void activated(ConstMatrix x, const weights::MatrixOf<Format>& w, const std::vector<float>& bias, Matrix y) {
-        weights::linear<Arch, Format>(team_, x.data, x.stride, x.rows, std::array{&w},
-                                      [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* sums) {
-                                          float* out = y.row(row) + first;
-                                          std::copy_n(sums, count, out);
-                                          kernels::add_row<Arch>(bias.data() + first, count, out);
-                                          Activation::template row<Arch>(out, count, out);
-                                      });
+    void activated(const weights::Input& x, const weights::WeightMatrix& w, const std::vector<float>& bias, const weights::Input& y) {
+        weights::linear<Arch, Format>(team_, x, std::array{&w}, [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* sums) {
+            alignas(64) float out[weights::task_rows];
+            std::copy_n(sums, count, out);
+            kernels::add_row<Arch>(bias.data() + first, count, out);
+            Activation::template row<Arch>(out, count, out);
+            weights::traits<Format>::template encode<Arch>(y, row, first, count, out);
+        });
     }
 
     const VisionDims& d_;
@@ -227,10 +267,13 @@ class Encoder {
     Team& team_;
     const TensorHook& hook_;
     AlignedFloats memory_;
-    Matrix x_, normed_, attended_;
-    float *queries_, *keys_, *values_;  ///< [heads, span, channels]
-    Matrix cosines_, sines_;            ///< [span, head_dim / 2]
-    float *dense_, *scratch_;
+    KeyStore::Layer keys_;
+    Matrix x_, attended_;
+    float* queries_;          ///< [heads, span, channels]
+    Matrix cosines_, sines_;  ///< [span, head_dim / 2]
+    float* qkv_;
+    std::byte *input_, *inner_;  ///< activations as the weights read them: into a dense layer, and between two
+    float *rows_, *scratch_;     ///< each thread's: a row on its way, and attention's
 };
 
 }  // namespace qwen3vl::vision

@@ -3,14 +3,23 @@
 #include <qwen3vl/core/list.hpp>
 #include <qwen3vl/core/tensor.hpp>
 
-/// Weight formats as policies. What a format does stands in its traits; algorithms name none.
-namespace qwen3vl::inline QWEN3VL_ABI::weights {
+namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// float32, 4 bytes a weight. A float32 checkpoint is used where it is mapped.
+/// Columns of a weight matrix that share a scale, as a template argument; 0: the whole row.
+struct Group {
+    int columns = 0;
+};
+
+/// Weight formats as policies. What a format does stands in its traits; algorithms name none. All but Mapped re-order the weights once, at load, into
+/// panels of as many rows as the Arch has float32 lanes.
+namespace weights {
+
+/// float32, 4 bytes a weight.
 struct Float32 {
     static constexpr const char* name = "float32";
 };
-/// bfloat16, 2 bytes a weight, arithmetic in float32. A bf16 checkpoint, as released, is used where it is mapped.
+/// bfloat16, 2 bytes a weight. Activations and arithmetic are float32; on an Arch with bfloat16 dot products or tiles, activations are rounded to
+/// bfloat16 and sums are float32.
 struct Bf16 {
     static constexpr const char* name = "bf16";
 };
@@ -18,8 +27,53 @@ struct Bf16 {
 struct F16 {
     static constexpr const char* name = "f16";
 };
+/// Float32, Bf16 or F16 used where a checkpoint of that type lies mapped: nothing is copied, loading takes no time, and a prompt is read at about half the
+/// speed of the panels.
+template <class Format>
+struct Mapped {
+    static constexpr const char* name = Format::name[0] == 'b' ? "mapped_bf16" : Format::name[1] == 'l' ? "mapped_float32" : "mapped_f16";
+};
+
+/// Signed 8-bit codes, symmetric: weight = scale * code with code in [-127, 127]. One float32 scale a row, or one float16 scale for a group of 32, 64 or
+/// 128 columns. Activations are quantised to 8 bits by token and group (128 columns where the scale is the row's); sums of products are exact.
+template <Group G = Group{}>
+struct Int8 {
+    static constexpr const char* name = G.columns == 0 ? "int8" : G.columns == 32 ? "int8_g32" : G.columns == 64 ? "int8_g64" : "int8_g128";
+};
+
+/// How the numbers of a group lie around zero.
+enum class Centre {
+    zero,     ///< weight = scale * (code - 8), the scale such that the largest magnitude is -8 or 8 of it, as in GGUF's Q4_0
+    minimum,  ///< weight = scale * code + minimum, as in GGUF's Q4_1
+};
+
+/// Unsigned 4-bit codes with a float16 scale for a group of 32, 64 or 128 columns; activations as with Int8.
+template <Group G = Group{32}, Centre C = Centre::zero>
+struct Int4 {
+    static constexpr const char* name = C == Centre::zero ? (G.columns == 32   ? "int4"
+                                                             : G.columns == 64 ? "int4_g64"
+                                                                               : "int4_g128")
+                                                          : (G.columns == 32   ? "int4_min"
+                                                             : G.columns == 64 ? "int4_min_g64"
+                                                                               : "int4_min_g128");
+};
+
+/// How scales are kept.
+enum class Scales {
+    f16,   ///< float16
+    bits8  ///< 8 bits, between the smallest and the largest of the row ("double quantisation", Dettmers et al., 2023)
+};
+
+/// 4-bit NormalFloat (Dettmers et al., 2023, "QLoRA"): weight = largest magnitude of a block of 64 columns * codebook[code]. The products with 8-bit
+/// activations take the codebook rounded to 1/127, which moves a weight by 0.4 % of its block's largest at most (see weights::nf4_codebook).
+template <Scales S = Scales::f16>
+struct NF4 {
+    static constexpr const char* name = S == Scales::f16 ? "nf4" : "nf4_dq";
+};
 
 /// Every format: feeds the conformance tests, the benches and the tools' bundle names.
-using all = list<Float32, Bf16, F16>;
+using all = list<Float32, Bf16, F16, Mapped<Float32>, Mapped<Bf16>, Mapped<F16>, Int8<>, Int8<Group{32}>, Int4<>, Int4<Group{64}>, Int4<Group{128}>,
+                 Int4<Group{32}, Centre::minimum>, NF4<>, NF4<Scales::bits8>>;
 
-}  // namespace qwen3vl::weights
+}  // namespace weights
+}  // namespace qwen3vl

@@ -1,0 +1,84 @@
+#pragma once
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <qwen3vl/attention/query_block.hpp>
+#include <qwen3vl/kernels/exponential.hpp>
+#include <qwen3vl/kernels/rows.hpp>
+
+/// Attention over part of the keys, and how parts are joined (Dao et al., 2023, "Flash-Decoding"; Milakov & Gimelshein, 2018).
+namespace qwen3vl::inline QWEN3VL_ABI::attention {
+
+/// Sums of a block's rows over some keys, not yet divided: out = sum of 2^(score - top) value, total = sum of 2^(score - top).
+struct Partial {
+    float* out = nullptr;    ///< [rows, channels]
+    float* top = nullptr;    ///< [rows] the largest score; the lowest float where no key was seen
+    float* total = nullptr;  ///< [rows]
+
+    static constexpr std::int64_t floats(std::int64_t rows, std::int64_t channels) { return rows * (channels + 2); }
+    /// In memory of floats(rows, channels).
+    static Partial in(float* memory, std::int64_t rows, std::int64_t channels) {
+        return {memory, memory + rows * channels, memory + rows * channels + rows};
+    }
+    /// Of no keys.
+    void clear(std::int64_t rows, std::int64_t channels) const {
+        std::fill_n(out, rows * channels, 0.0f);
+        std::fill_n(top, rows, std::numeric_limits<float>::lowest());
+        std::fill_n(total, rows, 0.0f);
+    }
+};
+
+/// Joins the sums over later keys to those so far. One function for every caller, so that the compiler contracts its arithmetic in one way.
+template <class Arch>
+[[gnu::noinline]] void merge(std::int64_t rows, std::int64_t channels, const Partial& later, const Partial& so_far) {
+    for (std::int64_t r = 0; r < rows; ++r) {
+        const float top = std::max(so_far.top[r], later.top[r]);
+        alignas(64) std::array<float, 16> factors{so_far.top[r] - top, later.top[r] - top};
+        kernels::store<Arch>(kernels::exp2<Arch>(kernels::load<Arch>(factors.data())), factors.data());
+        const kernels::vec<Arch> old(factors[0]), fresh(factors[1]);
+        float* out = so_far.out + r * channels;
+        const float* more = later.out + r * channels;
+        for (std::int64_t c = 0; c < channels; c += Arch::floats)
+            kernels::store<Arch>(kernels::fma<Arch>(kernels::load<Arch>(more + c), fresh, kernels::load<Arch>(out + c) * old), out + c);
+        so_far.total[r] = so_far.total[r] * factors[0] + later.total[r] * factors[1];
+        so_far.top[r] = top;
+    }
+}
+
+/// Divides: so_far.out becomes the block's result.
+template <class Arch>
+void finish(std::int64_t rows, std::int64_t channels, const Partial& so_far) {
+    for (std::int64_t r = 0; r < rows; ++r) kernels::scale_row<Arch>(1.0f / so_far.total[r], channels, so_far.out + r * channels);
+}
+
+/// The segments of the keys, each `length` keys from a multiple of it on, that hold a visible key of a block; in ascending order, each once.
+template <class Mask>
+class Segments {
+  public:
+    Segments(const QueryBlock& q, std::int64_t length) : length_(length) {
+        std::int64_t next = 0;
+        for (const auto& range : Mask::ranges(q.first, q.last(), q.keys)) {
+            if (range.begin >= range.end) continue;
+            const std::int64_t begin = std::max(next, range.begin / length), end = std::max(begin, ceil_div(range.end, length));
+            runs_[static_cast<std::size_t>(used_++)] = {begin, end};
+            count_ += end - begin;
+            next = end;
+        }
+    }
+    std::int64_t count() const { return count_; }
+    /// Keys of segment `i` of count().
+    mask::KeyRange operator[](std::int64_t i) const {
+        int run = 0;
+        for (; i >= runs_[static_cast<std::size_t>(run)].end - runs_[static_cast<std::size_t>(run)].begin; ++run)
+            i -= runs_[static_cast<std::size_t>(run)].end - runs_[static_cast<std::size_t>(run)].begin;
+        const std::int64_t segment = runs_[static_cast<std::size_t>(run)].begin + i;
+        return {segment * length_, (segment + 1) * length_};
+    }
+
+  private:
+    decltype(Mask::ranges(0, 0, 0)) runs_{};
+    int used_ = 0;
+    std::int64_t length_, count_ = 0;
+};
+
+}  // namespace qwen3vl::attention

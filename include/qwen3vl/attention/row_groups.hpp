@@ -1,0 +1,64 @@
+#pragma once
+#include <algorithm>
+#include <qwen3vl/attention/query_block.hpp>
+#include <qwen3vl/kernels/attention_tile.hpp>
+#include <type_traits>
+
+/// A block's queries as the kernels take them, and the tiles they meet.
+namespace qwen3vl::inline QWEN3VL_ABI::attention {
+
+/// Rows of memory that hold a block's rows and those that kernels::group_size adds.
+constexpr std::int64_t padded_rows(std::int64_t rows) { return rows + kernels::added_rows; }
+
+/// The queries of a block in groups of a register tile's rows, packed and multiplied by a factor.
+template <class Arch>
+class RowGroups {
+  public:
+    /// `packed`: padded_rows(rows) * channels floats.
+    RowGroups(const QueryBlock& q, float factor, float* packed) : q_(q), packed_(packed) {
+        for_each([&](const QueryBlock& rows, const float*, int, std::int64_t at) {
+            kernels::pack_queries<Arch>(rows.queries, rows.rows, rows.channels, factor, packed + at * rows.channels);
+        });
+    }
+    const QueryBlock& block() const { return q_; }
+    /// f(rows, packed queries [channels, size], size, number of the first row) for each group.
+    template <class F>
+    void for_each(F&& f) const {
+        constexpr std::int64_t step = kernels::outer_rows<Arch>;
+        for (std::int64_t at = 0; at < q_.rows; at += step) {
+            const QueryBlock rows = q_.part(at, std::min(step, q_.rows - at));
+            f(rows, packed_ + at * q_.channels, kernels::group_size<Arch>(rows.rows), at);
+        }
+    }
+
+  private:
+    QueryBlock q_;
+    float* packed_;
+};
+
+/// Floats that a tile takes as float32.
+constexpr std::int64_t wide_tile_floats(std::int64_t channels) { return 2 * kv_cache::tile_keys * channels; }
+
+/// f(tile), as float32 in `wide` where so many rows make that worth while.
+template <class Arch, class Element, class F>
+void with_tile_for(std::int64_t rows, const kv_cache::Tile<Element>& tile, float* wide, F&& f) {
+    if constexpr (!std::is_same_v<Element, float>) {
+        if (rows > kernels::few_rows) {
+            const std::int64_t half = kv_cache::tile_keys * tile.channels, used = tile.count * tile.channels;
+            for (std::int64_t i = 0; i < half; i += Arch::floats) kernels::store<Arch>(kernels::load<Arch>(tile.keys + i), wide + i);
+            for (std::int64_t i = 0; i < used; i += Arch::floats) kernels::store<Arch>(kernels::load<Arch>(tile.values + i), wide + half + i);
+            f(kv_cache::Tile<float>{wide, wide + half, tile.channels, tile.first, tile.count, tile.key_scales, tile.value_scales});
+            return;
+        }
+    }
+    f(tile);
+}
+
+/// scores [size, tile_keys] of a group's rows and the keys `seen` of a tile, -infinity where the mask hides one.
+template <class Arch, class Mask, class Element>
+void score(const QueryBlock& rows, const float* packed, int size, const kv_cache::Tile<Element>& tile, mask::KeyRange seen, float* scores) {
+    kernels::key_products<Arch, kv_cache::tile_keys>(packed, size, tile.keys, tile.key_scales, tile.channels, seen.begin, seen.end, scores);
+    hide<Mask>(rows, tile.first + seen.begin, seen.end - seen.begin, scores + seen.begin, kv_cache::tile_keys);
+}
+
+}  // namespace qwen3vl::attention

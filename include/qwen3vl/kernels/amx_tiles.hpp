@@ -1,0 +1,156 @@
+#pragma once
+#include <algorithm>
+#include <qwen3vl/kernels/integer_tile.hpp>
+
+/// Products in AMX tiles: 16 rows of activations by 16 rows of weights, 64 bytes of columns a step; two by two of them at once.
+/// Defined where this file is compiled for arch::amx; declared everywhere, so that templates can name them.
+namespace qwen3vl::inline QWEN3VL_ABI::kernels {
+
+inline constexpr int amx_rows = 16;
+
+/// The thread's tile registers, configured for activations of `rows` rows and steps of `step_bytes` bytes of columns, as long as this lives.
+class AmxTiles {
+  public:
+    AmxTiles(int rows, int step_bytes) : rows_(rows), step_(step_bytes) { configure(); }
+    ~AmxTiles();
+    AmxTiles(const AmxTiles&) = delete;
+    AmxTiles& operator=(const AmxTiles&) = delete;
+
+    void set_rows(int rows) {
+        if (rows == rows_) return;
+        rows_ = rows;
+        configure();
+    }
+
+  private:
+    struct alignas(64) Configuration {
+        std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+        std::uint16_t bytes[16] = {};
+        std::uint8_t rows[16] = {};
+    };
+    void configure() const;
+    int rows_, step_;
+};
+
+/// Rows of a tile of quantised activations: codes [columns / 64][rows][64], scales and starts [flushes][rows].
+template <class Kind>
+struct AmxIntegerRows {
+    const std::byte* codes;
+    const float* scales;
+    const typename Kind::Start* starts;
+};
+
+/// As integer_tile, for XT tiles of `rows` activations and NV vectors of weights. Sums within a flush are the same integers.
+template <class Arch, class Kind, int XT, int NV>
+void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>* x, const std::byte* w, const float* w_scales,
+                      const float* w_minima, bool first, float* out, std::int64_t out_stride);
+
+/// out [XT * rows, NV * 16] (+)= x · w^T over `columns` columns of bfloat16, a multiple of 32 or padded with zeros: x in tiles [columns / 32][rows][32],
+/// w in panels of 16 rows, pairs of columns side by side. Sums as TDPBF16PS makes them, in ascending order.
+template <class Arch, int XT, int NV>
+void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1, const std::byte* w0, const std::byte* w1, bool first,
+                   float* out, std::int64_t out_stride);
+
+#if defined(__AMX_TILE__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
+
+/// Runs step() with the weights' and activations' tiles loaded, sums in tiles 0 to 3 (activation tile * 2 + weight tile). XT, NV: how many of each.
+#define QWEN3VL_AMX_STEP(dot, XT, NV, x0, x1, x_stride, w0, w1, w_stride) \
+    do {                                                                  \
+        _tile_loadd(6, w0, w_stride);                                     \
+        _tile_loadd(4, x0, x_stride);                                     \
+        dot(0, 4, 6);                                                     \
+        if constexpr (NV == 2) {                                          \
+            _tile_loadd(7, w1, w_stride);                                 \
+            dot(1, 4, 7);                                                 \
+        }                                                                 \
+        if constexpr (XT == 2) {                                          \
+            _tile_loadd(5, x1, x_stride);                                 \
+            dot(2, 5, 6);                                                 \
+            if constexpr (NV == 2) dot(3, 5, 7);                          \
+        }                                                                 \
+    } while (false)
+
+inline AmxTiles::~AmxTiles() { _tile_release(); }
+inline void AmxTiles::configure() const {
+    Configuration c;
+    for (int i = 0; i < 8; ++i) {
+        c.bytes[i] = static_cast<std::uint16_t>(i == 4 || i == 5 ? step_ : 64);  // 4, 5: activations
+        c.rows[i] = static_cast<std::uint8_t>(i >= 6 ? step_ / 4 : rows_);       // 6, 7: weights
+    }
+    asm volatile("" : : "r"(&c) : "memory");  // GCC 12 does not know how much of it is read
+    _tile_loadconfig(&c);
+}
+
+template <class Arch, class Kind, int XT, int NV>
+void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>* x, const std::byte* w, const float* w_scales,
+                      const float* w_minima, bool first, float* out, std::int64_t out_stride) {
+    constexpr int width = Arch::floats;
+    alignas(64) std::int32_t sums[XT * NV][amx_rows][width];
+    asm volatile("" ::: "memory");  // GCC 12 does not know that tile loads read memory
+    std::int64_t until_scale = block.scale_flushes;
+    const std::int64_t flush_bytes = 4 * block.flush_quads, columns = 4 * block.quads;
+    std::int64_t flush = 0;
+    for (std::int64_t c = 0; c < columns; c += flush_bytes, ++flush) {
+        _tile_zero(0);
+        if constexpr (NV == 2) _tile_zero(1);
+        if constexpr (XT == 2) _tile_zero(2);
+        if constexpr (XT * NV == 4) _tile_zero(3);
+        for (std::int64_t s = c; s < std::min(c + flush_bytes, columns); s += step_bytes) {
+            const std::int64_t at = s / 64 * rows * 64 + s % 64;
+            const std::byte* weights = w + s / 4 * NV * 64;
+            QWEN3VL_AMX_STEP(_tile_dpbsud, XT, NV, x[0].codes + at, x[XT - 1].codes + at, 64, weights, weights + 64, NV * 64);
+        }
+        _tile_stored(0, sums[0], 64);
+        if constexpr (NV == 2) _tile_stored(1, sums[1], 64);
+        if constexpr (XT == 2) _tile_stored(2, sums[NV], 64);
+        if constexpr (XT * NV == 4) _tile_stored(3, sums[3], 64);
+        for (int v = 0; v < NV; ++v) {
+            const vec<Arch> s = Kind::group_scale ? load<Arch>(w_scales + v * width) : vec<Arch>(0.0f);
+            const vec<Arch> m = Kind::minimum ? load<Arch>(w_minima + v * width) : vec<Arch>(0.0f);
+            for (int t = 0; t < XT; ++t)
+                for (std::int64_t r = 0; r < rows; ++r) {
+                    const auto start = x[t].starts[flush * rows + r];
+                    auto exact = isa::load_bytes(Arch{}, reinterpret_cast<const std::byte*>(sums[t * NV + v][r]));
+                    if constexpr (!Kind::minimum) exact = isa::add_int32(Arch{}, exact, isa::set_int(Arch{}, start));
+                    float* at = out + (t * rows + r) * out_stride + v * width;
+                    const vec<Arch> before = first && c == 0 ? vec<Arch>(0.0f) : load<Arch>(at);
+                    store<Arch>(add_flush<Arch, Kind>(before, exact, x[t].scales[flush * rows + r], start, s, m), at);
+                }
+        }
+        if (--until_scale == 0) {
+            until_scale = block.scale_flushes;
+            w_scales += NV * width;
+            w_minima += NV * width;
+        }
+    }
+}
+
+template <class Arch, int XT, int NV>
+void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1, const std::byte* w0, const std::byte* w1, bool first,
+                   float* out, std::int64_t out_stride) {
+    const std::int64_t pitch = out_stride * static_cast<std::int64_t>(sizeof(float));
+    float* below = out + rows * out_stride;
+    asm volatile("" ::: "memory");  // as above
+    if (first) {
+        _tile_zero(0);
+        if constexpr (NV == 2) _tile_zero(1);
+        if constexpr (XT == 2) _tile_zero(2);
+        if constexpr (XT * NV == 4) _tile_zero(3);
+    } else {
+        _tile_loadd(0, out, pitch);
+        if constexpr (NV == 2) _tile_loadd(1, out + 16, pitch);
+        if constexpr (XT == 2) _tile_loadd(2, below, pitch);
+        if constexpr (XT * NV == 4) _tile_loadd(3, below + 16, pitch);
+    }
+    for (std::int64_t c = 0; c < columns; c += 32, w0 += 1024, w1 += 1024, x0 += 64 * rows, x1 += 64 * rows)
+        QWEN3VL_AMX_STEP(_tile_dpbf16ps, XT, NV, x0, x1, 64, w0, w1, 64);
+    _tile_stored(0, out, pitch);
+    if constexpr (NV == 2) _tile_stored(1, out + 16, pitch);
+    if constexpr (XT == 2) _tile_stored(2, below, pitch);
+    if constexpr (XT * NV == 4) _tile_stored(3, below + 16, pitch);
+}
+
+#undef QWEN3VL_AMX_STEP
+#endif
+
+}  // namespace qwen3vl::kernels

@@ -1,0 +1,183 @@
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <qwen3vl/kernels/exponential.hpp>
+#include <qwen3vl/kernels/outer_product.hpp>
+#include <type_traits>
+
+/// A group of query rows against a tile of keys and values. Keys lie [channels, Keys], values [Keys, channels], so that both products are sums of outer
+/// products; every element of a result is one chain of multiply-adds, whose bits depend on neither the group's size nor what stands beside it.
+namespace qwen3vl::inline QWEN3VL_ABI::kernels {
+
+/// At most so many rows convert 16- and 8-bit elements in registers; for more, a tile is worth converting once.
+inline constexpr int few_rows = 4;
+
+/// Rows that a group of `rows` is computed as: 1, 2, 4, 8 or a register tile's, so that few kernels are compiled. What belongs to the rows added
+/// is finite and ignored.
+template <class Arch>
+constexpr int group_size(std::int64_t rows) {
+    for (const int n : {1, 2, 4, 8})
+        if (rows <= n && n < outer_rows<Arch>) return n;
+    return outer_rows<Arch>;
+}
+/// Rows that group_size() adds at most.
+inline constexpr int added_rows = 3;
+
+namespace detail {
+/// f(integral_constant) of a group size.
+template <class Arch, int Most, class F>
+void with_group_size(int rows, F&& f) {
+    switch (rows) {
+        case 1: return f(std::integral_constant<int, 1>{});
+        case 2: return f(std::integral_constant<int, 2>{});
+        case 4: return f(std::integral_constant<int, 4>{});
+        default:
+            if constexpr (Most > few_rows) {
+                if constexpr (outer_rows<Arch> > 8)
+                    if (rows == 8) return f(std::integral_constant<int, 8>{});
+                f(std::integral_constant<int, outer_rows<Arch>>{});
+            }
+    }
+}
+
+/// How far ahead of a few rows' products their tile is asked for; what follows a tile is the next one.
+inline constexpr int prefetch_bytes = 4096;
+
+/// Group sizes that exist for an element type.
+template <class Arch, class Element>
+inline constexpr int most_rows = std::is_same_v<Element, float> ? outer_rows<Arch> : few_rows;
+
+/// Vectors beside MR rows of sums: as many as hide the latency of a multiply-add and leave registers for the operands.
+template <class Arch, int MR>
+inline constexpr int group_vectors = MR > 4 ? outer_vectors : Arch::floats == 16 ? 4 : MR == 1 ? 8 : MR == 2 ? 4 : 2;
+
+/// out(row, vector, sum over i < k of x[i * XStep + row * XRow] w[i * w_step + vector's columns]), the sum in ascending order from zero.
+template <class Arch, int MR, int NV, std::int64_t XStep, std::int64_t XRow, class Element, class Out>
+inline void outer_sums(const float* x, const Element* w, std::int64_t w_step, std::int64_t k, Out&& out) {
+    vec<Arch> sum[MR][NV];
+    QWEN3VL_UNROLL
+    for (int r = 0; r < MR; ++r) {
+        QWEN3VL_UNROLL
+        for (int v = 0; v < NV; ++v) sum[r][v] = vec<Arch>(0.0f);
+    }
+    for (std::int64_t i = 0; i < k; ++i, x += XStep, w += w_step) {
+        if constexpr (MR <= few_rows) {  // the tile comes from memory, and is soon used up
+            QWEN3VL_UNROLL
+            for (int line = 0; line < NV * Arch::floats * static_cast<int>(sizeof(Element)); line += 64)
+                _mm_prefetch(reinterpret_cast<const char*>(w) + line + prefetch_bytes, _MM_HINT_T0);
+        }
+        vec<Arch> b[NV];
+        QWEN3VL_UNROLL
+        for (int v = 0; v < NV; ++v) b[v] = load<Arch>(w + v * Arch::floats);
+        QWEN3VL_UNROLL
+        for (int r = 0; r < MR; ++r) {
+            const vec<Arch> a(x[r * XRow]);
+            QWEN3VL_UNROLL
+            for (int v = 0; v < NV; ++v) sum[r][v] = fma<Arch>(a, b[v], sum[r][v]);
+        }
+    }
+    QWEN3VL_UNROLL
+    for (int r = 0; r < MR; ++r) {
+        QWEN3VL_UNROLL
+        for (int v = 0; v < NV; ++v) out(r, v, sum[r][v]);
+    }
+}
+}  // namespace detail
+
+namespace detail {
+/// The largest lane of each of four rows [4, floats], without a branch.
+template <class Arch>
+inline void max_of_rows(const float* rows, float* largest) {
+    __m128 m[4];
+    QWEN3VL_UNROLL
+    for (int r = 0; r < 4; ++r) {
+        m[r] = _mm_load_ps(rows + r * Arch::floats);
+        QWEN3VL_UNROLL
+        for (int i = 4; i < Arch::floats; i += 4) m[r] = _mm_max_ps(m[r], _mm_load_ps(rows + r * Arch::floats + i));
+    }
+    _MM_TRANSPOSE4_PS(m[0], m[1], m[2], m[3]);
+    _mm_store_ps(largest, _mm_max_ps(_mm_max_ps(m[0], m[1]), _mm_max_ps(m[2], m[3])));
+}
+}  // namespace detail
+
+/// packed [channels, size] = factor * rows [rows, channels], zeros in the rows that group_size added.
+template <class Arch>
+void pack_queries(const float* rows, std::int64_t count, std::int64_t channels, float factor, float* packed) {
+    const int size = group_size<Arch>(count);
+    for (std::int64_t c = 0; c < channels; ++c, packed += size) {
+        for (std::int64_t r = 0; r < count; ++r) packed[r] = factor * rows[r * channels + c];
+        std::fill(packed + count, packed + size, 0.0f);
+    }
+}
+
+/// scores [size, Keys]: the products of packed queries and the keys [begin, end) of a tile, each times its scale where there are scales. Neighbours of the
+/// range may be written too.
+template <class Arch, int Keys, class Element>
+void key_products(const float* packed, int size, const Element* keys, const bf16* scales, std::int64_t channels, std::int64_t begin, std::int64_t end,
+                  float* scores) {
+    detail::with_group_size<Arch, detail::most_rows<Arch, Element>>(size, [&](auto rows) {
+        constexpr int MR = rows(), NV = detail::group_vectors<Arch, MR>, width = NV * Arch::floats;
+        for (std::int64_t j = begin / width * width; j < end; j += width)
+            detail::outer_sums<Arch, MR, NV, MR, 1>(packed, keys + j, Keys, channels, [&](int r, int v, vec<Arch> sum) {
+                const std::int64_t at = j + v * Arch::floats;
+                store<Arch>(scales ? sum * load<Arch>(scales + at) : sum, scores + r * Keys + at);
+            });
+    });
+}
+
+/// out [size, channels] = out * shrink [size] + weights [size, Keys] · values, over the keys [begin, end) of a tile.
+template <class Arch, int Keys, class Element>
+void add_values(const float* weights, int size, const Element* values, std::int64_t channels, std::int64_t begin, std::int64_t end, const float* shrink,
+                float* out) {
+    detail::with_group_size<Arch, detail::most_rows<Arch, Element>>(size, [&](auto rows) {
+        constexpr int MR = rows(), NV = detail::group_vectors<Arch, MR>;
+        const auto columns = [&]<int N>(std::int64_t c) {
+            detail::outer_sums<Arch, MR, N, 1, Keys>(weights + begin, values + begin * channels + c, channels, end - begin, [&](int r, int v, vec<Arch> sum) {
+                float* at = out + r * channels + c + v * Arch::floats;
+                store<Arch>(fma<Arch>(load<Arch>(at), vec<Arch>(shrink[r]), sum), at);
+            });
+        };
+        std::int64_t c = 0;
+        for (; c + NV * Arch::floats <= channels; c += NV * Arch::floats) columns.template operator()<NV>(c);
+        for (; c < channels; c += Arch::floats) columns.template operator()<1>(c);
+    });
+}
+
+/// One step of an online softmax in base 2 over the keys [begin, end) of a tile: scores [size, Keys] become 2^(score - top), `top` [size] the largest score
+/// so far, `shrink` [size] what earlier results are to be multiplied by, and `sums` [size, floats] the sum of each row's results, by lanes. Where there are
+/// scales of values, the results carry them and the sums do not. Not inlined, so that the compiler contracts its arithmetic in one way for all.
+template <class Arch, int Keys>
+[[gnu::noinline]] void softmax_step(float* scores, int size, std::int64_t begin, std::int64_t end, const bf16* scales, float* top, float* shrink, float* sums) {
+    constexpr std::int64_t width = Arch::floats;
+    constexpr int most = 16;  // rows of the tallest register tile, in whole vectors
+    const std::int64_t from = begin / width * width, to = (end + width - 1) / width * width;
+    alignas(64) float highest[most * width], fresh_top[most] = {}, factors[most] = {};
+    for (int r = 0; r < size; ++r) {
+        float* row = scores + r * Keys;
+        std::fill(row + from, row + begin, -std::numeric_limits<float>::infinity());
+        std::fill(row + end, row + to, -std::numeric_limits<float>::infinity());
+        vec<Arch> m(top[r]);
+        for (std::int64_t j = from; j < to; j += width) m = xsimd::max(m, load<Arch>(row + j));
+        store<Arch>(m, highest + r * width);
+    }
+    for (int r = size; r % 4; ++r) store<Arch>(vec<Arch>(0.0f), highest + r * width);
+    for (int r = 0; r < size; r += 4) detail::max_of_rows<Arch>(highest + r * width, fresh_top + r);
+    std::copy_n(top, size, factors);
+    for (int r = 0; r < size; r += Arch::floats) store<Arch>(exp2<Arch>(load<Arch>(factors + r) - load<Arch>(fresh_top + r)), factors + r);
+    std::copy_n(factors, size, shrink);
+    std::copy_n(fresh_top, size, top);
+    for (int r = 0; r < size; ++r) {
+        float* row = scores + r * Keys;
+        const vec<Arch> shift(fresh_top[r]);
+        vec<Arch> sum(0.0f);
+        for (std::int64_t j = from; j < to; j += width) {
+            const auto e = exp2<Arch>(load<Arch>(row + j) - shift);
+            sum += e;
+            store<Arch>(scales ? e * load<Arch>(scales + j) : e, row + j);
+        }
+        store<Arch>(fma<Arch>(load<Arch>(sums + r * width), vec<Arch>(factors[r]), sum), sums + r * width);
+    }
+}
+
+}  // namespace qwen3vl::kernels

@@ -1,0 +1,90 @@
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <qwen3vl/core/aligned.hpp>
+#include <qwen3vl/core/checked.hpp>
+#include <type_traits>
+#include <utility>
+
+namespace qwen3vl::inline QWEN3VL_ABI::weights {
+
+/// A weight matrix in the layout of some format and Arch, which weights::traits of that format reads. Its memory is its own, or somebody else keeps it.
+class WeightMatrix {
+  public:
+    WeightMatrix() = default;
+    /// `data` must outlive the matrix.
+    WeightMatrix(const std::byte* data, std::int64_t rows, std::int64_t cols) : data_(data), rows_(rows), cols_(cols) {}
+    WeightMatrix(AlignedBytes memory, std::int64_t rows, std::int64_t cols) : memory_(std::move(memory)), data_(memory_.get()), rows_(rows), cols_(cols) {}
+
+    std::int64_t rows() const { return rows_; }
+    std::int64_t cols() const { return cols_; }
+    const std::byte* data() const { return data_; }
+
+  private:
+    AlignedBytes memory_{nullptr, &std::free};
+    const std::byte* data_ = nullptr;
+    std::int64_t rows_ = 0, cols_ = 0;
+};
+
+/// Rows of activations in the layout that a format's kernels read: input_bytes(rows, cols) bytes that somebody else owns, filled by encode().
+struct Input {
+    std::byte* data = nullptr;
+    std::int64_t rows = 0, cols = 0;
+    Input first(std::int64_t n) const { return {data, n, cols}; }
+};
+
+/// A tile of rows of activations.
+struct RowTile {
+    std::int64_t begin, height;
+};
+
+/// How rows of activations fall into register tiles: as many tiles of `Full` rows as there are, then of `Half`, then single rows. Rows lie tile by tile.
+template <int Full, int Half>
+struct RowTiles {
+    static_assert(Full % Half == 0);
+    static RowTile at(std::int64_t row, std::int64_t rows) {
+        const std::int64_t full = rows / Full * Full, half = full + (rows - full) / Half * Half;
+        if (row < full) return {row / Full * Full, Full};
+        if (row < half) return {full + (row - full) / Half * Half, Half};
+        return {row, 1};
+    }
+    /// f(first row, std::integral_constant<int, height>) for the tiles of rows [begin, end), which are whole ones.
+    template <class F>
+    static void for_each(std::int64_t begin, std::int64_t end, std::int64_t rows, F&& f) {
+        for (std::int64_t r = begin; r < end;) {
+            const std::int64_t height = at(r, rows).height;
+            if (height == Full)
+                f(r, std::integral_constant<int, Full>{});
+            else if (height == Half)
+                f(r, std::integral_constant<int, Half>{});
+            else
+                f(r, std::integral_constant<int, 1>{});
+            r += height;
+        }
+    }
+};
+
+/// The same for AMX: sixteen rows to a tile, what remains in a smaller one.
+struct AmxRowTiles {
+    static RowTile at(std::int64_t row, std::int64_t rows) {
+        const std::int64_t begin = row / 16 * 16;
+        return {begin, std::min<std::int64_t>(16, rows - begin)};
+    }
+    /// f(first row, height, std::integral_constant<int, tiles>) for the tiles of rows [begin, end), two whole ones at once.
+    template <class F>
+    static void for_each(std::int64_t begin, std::int64_t end, F&& f) {
+        while (begin < end) {
+            const bool two = begin + 32 <= end;
+            const auto height = std::min<std::int64_t>(16, end - begin);
+            two ? f(begin, height, std::integral_constant<int, 2>{}) : f(begin, height, std::integral_constant<int, 1>{});
+            begin += two ? 32 : height;
+        }
+    }
+};
+
+/// Outputs to a task, and rows of x that pass a task's weights at once: whole panels and whole register tiles of every Arch.
+inline constexpr std::int64_t task_rows = 128;
+inline constexpr std::int64_t pass_rows = 96;
+
+}  // namespace qwen3vl::weights
