@@ -1,6 +1,6 @@
 // Asks the Shapes model every question of an evaluation folder and prints, bundle by bundle, how many answers are right and how many are
 // the reference's own text.
-//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--min-agreement X]
+//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--calibration FILE] [--min-agreement X]
 // MODEL is a checkpoint folder or a .gguf file.
 // FOLDER holds cases.json and images/ in the layout of make_eval.py (beside the shipped model). Exit code: 0, 1 an agreement below the
 // minimum, 2 a file cannot be used. A new policy proves its quality here: add its bundle to bundles::all.
@@ -10,39 +10,20 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <map>
-#include <nlohmann/json.hpp>
+
+#include "shapes_cases.hpp"
 
 namespace q = qwen3vl;
+using shapes::Case;
 
 namespace {
 
-struct Case {
-    std::string kind, question, answer, reference;
-    std::vector<std::string> images, frames;
-    double fps = 1;
-};
-
 struct Options {
-    std::string model, mmproj, folder;
+    std::string model, mmproj, folder, calibration;
     std::vector<std::string> bundles;
     double min_agreement = 0;
     int threads = 0, limit = 0;
 };
-
-std::vector<Case> read_cases(const std::string& folder) {
-    const std::string path = folder + "/cases.json";
-    try {
-        std::vector<Case> cases;
-        const auto json = nlohmann::json::parse(q::read_file(path));
-        for (const auto& c : json.at("cases"))
-            cases.push_back({c.at("kind"), c.at("question"), c.at("answer"), c.at("reference"), c.value("images", std::vector<std::string>{}),
-                             c.value("frames", std::vector<std::string>{}), c.value("fps", 1.0)});
-        if (cases.empty()) throw q::ConfigError(path, "cases", "at least one case", "none");
-        return cases;
-    } catch (const nlohmann::json::exception& e) {
-        throw q::ConfigError(path + ": " + e.what());
-    }
-}
 
 std::string trimmed(const std::string& text) {
     const auto begin = text.find_first_not_of(" \t\r\n");
@@ -77,7 +58,7 @@ struct Score {
 /// One bundle's row; returns its agreement in percent.
 template <class Bundle>
 double evaluate(const Options& o, const std::vector<Case>& cases) {
-    const auto model = q::Model<q::models::Shapes, Bundle>::load(o.model, {.mmproj = o.mmproj});
+    const auto model = q::Model<q::models::Shapes, Bundle>::load(o.model, {.calibration = o.calibration, .mmproj = o.mmproj});
     q::ChatOptions options;
     options.max_new_tokens = 96;
     options.context = 2048;
@@ -88,16 +69,8 @@ double evaluate(const Options& o, const std::vector<Case>& cases) {
     Score all;
     int shown = 0;
     for (const auto& c : cases) {
-        std::vector<q::Input> content;
-        for (const auto& image : c.images) content.emplace_back(q::Image::open(o.folder + "/images/" + image));
-        if (!c.frames.empty()) {
-            auto paths = c.frames;
-            for (auto& p : paths) p = o.folder + "/images/" + p;
-            content.emplace_back(q::Video::from_files(paths, c.fps));
-        }
-        content.emplace_back(c.question);
         chat.clear();
-        const std::string answer = chat.ask(content).text;
+        const std::string answer = chat.ask(shapes::content_of(c, o.folder)).text;
         const bool agrees = answer == c.reference;
         kinds[c.kind].add(correct(c, answer), agrees);
         all.add(correct(c, answer), agrees);
@@ -118,7 +91,7 @@ std::string bundle_names() {
 }
 
 int run(const Options& o) {
-    auto cases = read_cases(o.folder);
+    auto cases = shapes::read_cases(o.folder);
     if (o.limit > 0 && static_cast<std::size_t>(o.limit) < cases.size()) cases.resize(static_cast<std::size_t>(o.limit));
     bool enough = true;
     std::size_t found = 0;
@@ -142,6 +115,7 @@ int main(int argc, char** argv) {
     app.add_option("--model", o.model, "checkpoint folder or .gguf file of the Shapes model")->required();
     app.add_option("--mmproj", o.mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");
     app.add_option("--bundle", o.bundles, "of " + bundle_names() + "; may be given several times")->take_all()->capture_default_str();
+    app.add_option("--calibration", o.calibration, "a file made by calibrate, for the integer formats");
     app.add_option("--min-agreement", o.min_agreement, "exit with 1 where a bundle's agreement is below this, in percent");
     app.add_option("--threads", o.threads, "0: one for each physical core");
     app.add_option("--limit", o.limit, "only the first so many cases; 0: all");

@@ -1,6 +1,7 @@
 // run_on_arch ARCH PROGRAM [ARGUMENT…]: becomes PROGRAM where this CPU has ARCH; says so and exits with 4 where it has not. Compiled for any
 // x86-64, because a program compiled for more may fail before its main().
 #include <cpuid.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 #include <cstdio>
 #include <cstring>
@@ -25,7 +26,7 @@ bool supported(const char* arch) {
     if (std::strcmp(arch, "avx512_vnni") == 0) return vnni;
     const bool dot_bf16 = vnni && cpuid7(1, 0, 5);
     if (std::strcmp(arch, "avx512_bf16") == 0) return dot_bf16;
-    return dot_bf16 && cpuid7(0, 3, 22) && cpuid7(0, 3, 24) && cpuid7(0, 3, 25);
+    return dot_bf16 && cpuid7(0, 3, 22) && cpuid7(0, 3, 24) && cpuid7(0, 3, 25) && syscall(SYS_arch_prctl, 0x1023, 18) == 0;  // with the system's leave
 }
 
 }  // namespace

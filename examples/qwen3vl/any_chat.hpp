@@ -7,7 +7,7 @@
 #include <vector>
 
 // The library has no run-time dispatch; the command line, which meets its checkpoint at run time, has one: this interface, implemented for each
-// Dims of QWEN3VL_CLI_DIMS in a file of its own (model_file.cpp.in).
+// Dims of QWEN3VL_CLI_DIMS and bundle of QWEN3VL_CLI_BUNDLES in a file of its own (model_file.cpp.in).
 
 struct AnyChat {
     virtual ~AnyChat() = default;
@@ -16,9 +16,10 @@ struct AnyChat {
     virtual void clear() = 0;
 };
 
-/// What a compiled Dims offers.
+/// What a compiled model offers.
 struct AnyModel {
     const char* name;
+    const char* bundle;
     bool (*matches)(const qwen3vl::io::HfConfig& config, std::string* why);
     std::unique_ptr<AnyChat> (*open)(const std::string& path, const qwen3vl::ChatOptions& options, const qwen3vl::LoadOptions& load);
     qwen3vl::MemoryPlan (*plan)(const qwen3vl::SessionOptions& options);
@@ -26,7 +27,8 @@ struct AnyModel {
     bool sees;  ///< has a vision tower
 };
 
-/// Every Dims this program is compiled for.
+/// Every Dims and bundle this program is compiled for.
 const std::vector<AnyModel>& compiled_models();
-/// The one that a checkpoint's config.json, or a GGUF file with its vision part, describes. Throws ConfigError, which says for each why not.
-const AnyModel& model_for(const std::string& path, const std::string& mmproj);
+/// The one that a checkpoint's config.json, or a GGUF file with its vision part, describes, with this bundle; an empty one: the first
+/// compiled. Throws ConfigError, which says for each why not.
+const AnyModel& model_for(const std::string& path, const std::string& mmproj, const std::string& bundle);

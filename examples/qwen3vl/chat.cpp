@@ -90,7 +90,7 @@ class Conversation {
 int run(const ModelOptions& o) {
     ProgressBar bar;
     const std::string path = o.checkpoint();
-    const auto& model = model_for(path, o.mmproj);
+    const auto& model = model_for(path, o.mmproj, o.bundle);
     const auto chat = model.open(path, o.chat_options(bar), o.load_options(bar));
     const bool interactive = isatty(STDIN_FILENO) && !o.json;
     if (interactive) std::printf("%s; /help lists the commands\n", model.name);

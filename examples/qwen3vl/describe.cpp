@@ -46,7 +46,7 @@ int run(const Options& o) {
     const auto content = content_of(o);
     ProgressBar bar;
     const std::string path = o.model.checkpoint();
-    const auto& model = model_for(path, o.model.mmproj);
+    const auto& model = model_for(path, o.model.mmproj, o.model.bundle);
     const auto chat = model.open(path, o.model.chat_options(bar), o.model.load_options(bar));
     const auto reply = chat->ask(content, [&](std::string_view text) {
         if (!o.model.json) std::printf("%s", std::string(text).c_str());

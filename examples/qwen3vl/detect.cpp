@@ -34,7 +34,7 @@ int run(const Options& o) {
     auto picture = q::Image::open(o.image);
     ProgressBar bar;
     const std::string path = o.model.checkpoint();
-    const auto& model = model_for(path, o.model.mmproj);
+    const auto& model = model_for(path, o.model.mmproj, o.model.bundle);
     auto options = o.model.chat_options(bar);
     if (!options.temperature) options.temperature = 0;  // a box is not the place for chance
     const auto chat = model.open(path, options, o.model.load_options(bar));

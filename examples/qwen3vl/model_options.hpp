@@ -2,14 +2,17 @@
 #include <qwen3vl/chat/chat.hpp>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
+#include "any_chat.hpp"
 #include "terminal.hpp"
 
 /// The options that describe, chat and detect share.
 struct ModelOptions {
-    std::string model, mmproj;
+    std::string model, mmproj, bundle, packed;
     std::string system;
     int max_new_tokens = 512, context = 8192, threads = 0;
     double temperature = -1;
@@ -21,6 +24,8 @@ struct ModelOptions {
             ->envname("QWEN3VL_MODEL")
             ->check(CLI::ExistingPath);
         add_mmproj(sub, mmproj);
+        add_bundle(sub, bundle);
+        sub.add_option("--packed", packed, "a folder to keep the weights' packed form in: the next start maps it")->check(CLI::ExistingDirectory);
         sub.add_option("--system", system, "system message");
         sub.add_option("--max-new-tokens,-n", max_new_tokens, "longest answer")->check(CLI::PositiveNumber)->capture_default_str();
         sub.add_option("--context", context, "tokens of prompt and answers together")->check(CLI::PositiveNumber)->capture_default_str();
@@ -35,6 +40,14 @@ struct ModelOptions {
     /// The option of every command that takes a GGUF model.
     static void add_mmproj(CLI::App& sub, std::string& mmproj) {
         sub.add_option("--mmproj", mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it")->check(CLI::ExistingFile);
+    }
+
+    /// The option of every command that makes a model.
+    static void add_bundle(CLI::App& sub, std::string& bundle) {
+        std::vector<std::string> names;
+        for (const auto& m : compiled_models())
+            if (std::find(names.begin(), names.end(), m.bundle) == names.end()) names.push_back(m.bundle);
+        sub.add_option("--bundle", bundle, "weights and policies; by default " + names.front())->check(CLI::IsMember(names));
     }
 
     /// What to load; says so where nobody named anything.
@@ -61,6 +74,7 @@ struct ModelOptions {
         o.progress = bar.callback();
         o.threads = threads;
         o.mmproj = mmproj;
+        o.packed = packed;
         if (verbose) o.log = [](std::string_view text) { std::fprintf(stderr, "%s\n", std::string(text).c_str()); };
         return o;
     }

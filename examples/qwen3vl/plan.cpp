@@ -12,28 +12,31 @@ namespace {
 namespace q = qwen3vl;
 
 struct Options {
-    std::string path, mmproj;
+    std::string path, mmproj, bundle;
     int context = 8192, chunk = 512, threads = 0, picture = 1024;
     bool json = false;
 };
 
 int run(const Options& o) {
-    const auto& model = model_for(o.path, o.mmproj);
+    const auto& model = model_for(o.path, o.mmproj, o.bundle);
     q::SessionOptions session{.context = o.context, .chunk = o.chunk, .threads = o.threads};
     if (model.sees) session.largest_picture = {1, o.picture / 16, o.picture / 16};
     const auto plan = model.plan(session);
     if (o.json) {
         auto parts = nlohmann::ordered_json::array();
         for (const auto& p : plan.parts) parts.push_back({{"name", p.name}, {"bytes", p.bytes}, {"mapped", p.mapped}});
-        std::printf("%s\n",
-                    nlohmann::ordered_json{
-                        {"model", model.name}, {"parameters", model.parameters}, {"parts", parts}, {"total", plan.total()}, {"anonymous", plan.anonymous()}}
-                        .dump(2)
-                        .c_str());
+        std::printf("%s\n", nlohmann::ordered_json{{"model", model.name},
+                                                   {"bundle", model.bundle},
+                                                   {"parameters", model.parameters},
+                                                   {"parts", parts},
+                                                   {"total", plan.total()},
+                                                   {"anonymous", plan.anonymous()}}
+                                .dump(2)
+                                .c_str());
         return 0;
     }
     constexpr double mib = 1024.0 * 1024.0;
-    std::printf("%s, %.3f billion parameters, context %d tokens", model.name, static_cast<double>(model.parameters) / 1e9, o.context);
+    std::printf("%s (%s), %.3f billion parameters, context %d tokens", model.name, model.bundle, static_cast<double>(model.parameters) / 1e9, o.context);
     if (model.sees) std::printf(", pictures up to %d x %d", o.picture, o.picture);
     std::printf("\n");
     for (const auto& p : plan.parts)
@@ -52,6 +55,7 @@ void add_plan(CLI::App& app, int& exit_code) {
         ->required()
         ->check(CLI::ExistingPath);
     ModelOptions::add_mmproj(*sub, options->mmproj);
+    ModelOptions::add_bundle(*sub, options->bundle);
     sub->add_option("--context", options->context, "tokens of prompt and answers together")->check(CLI::PositiveNumber)->capture_default_str();
     sub->add_option("--chunk", options->chunk, "tokens of a prefill chunk")->check(CLI::PositiveNumber)->capture_default_str();
     sub->add_option("--threads", options->threads, "0: one for each physical core")->check(CLI::NonNegativeNumber)->capture_default_str();

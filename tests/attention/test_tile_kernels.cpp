@@ -118,6 +118,7 @@ TEST_CASE("a row's products have the same bits in every group and element width"
             kernels::add_values<Arch, keys>(weights.data(), size, all.tile.data(), channels, 0, keys, ones.data(), out.data());
             const auto n = static_cast<std::size_t>(rows);
             CHECK(testing::same_bits({scores.data(), n * keys}, {together.data() + first * keys, n * keys}));
-            CHECK(testing::same_bits({out.data(), n * static_cast<std::size_t>(channels)}, {sums.data() + first * channels, n * static_cast<std::size_t>(channels)}));
+            CHECK(testing::same_bits({out.data(), n * static_cast<std::size_t>(channels)},
+                                     {sums.data() + first * channels, n * static_cast<std::size_t>(channels)}));
         }
 }

@@ -53,8 +53,7 @@ struct Filled {
         return r;
     }
     void write(std::int64_t token) {
-        for (std::int64_t h = 0; h < extent.kv_heads; ++h)
-            layer.template write<Arch>(h, token, row(h, token, false).data(), row(h, token, true).data());
+        for (std::int64_t h = 0; h < extent.kv_heads; ++h) layer.template write<Arch>(h, token, row(h, token, false).data(), row(h, token, true).data());
     }
     /// Channels of one token that differ from what was written, with `tokens` stored.
     int differences(std::int64_t token, std::int64_t tokens) const {

@@ -45,9 +45,9 @@ TEMPLATE_LIST_TEST_CASE("a session takes what its plan says", "", testing::tuple
     using Bundle = typename TestType::type;
     using M = Model<D, Policies<Choice<slot::text, typename Bundle::Text>, Choice<slot::vision, typename Bundle::Vision>, Choice<slot::memory, CountingArena>>>;
     const auto model = testing::synthetic_model<M>();
-    for (const SessionOptions& o : {SessionOptions{.context = 10, .chunk = 3, .threads = 1}, SessionOptions{.context = 500, .chunk = 4096, .threads = 3},
-                                    SessionOptions{.context = 4096, .chunk = 512, .threads = 2},
-                                    SessionOptions{.context = 100, .chunk = 512, .threads = 2, .decode_threads = 5}}) {
+    for (const SessionOptions& o :
+         {SessionOptions{.context = 10, .chunk = 3, .threads = 1}, SessionOptions{.context = 500, .chunk = 4096, .threads = 3},
+          SessionOptions{.context = 4096, .chunk = 512, .threads = 2}, SessionOptions{.context = 100, .chunk = 512, .threads = 2, .decode_threads = 5}}) {
         CAPTURE(Bundle::name, o.context, o.chunk);
         const auto planned = session_bytes(M::memory_plan(o));
         Session<M> session(model, o);

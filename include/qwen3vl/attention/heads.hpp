@@ -42,9 +42,7 @@ concept Splits = requires {
 };
 
 /// A block's result, and the algorithm's own scratch behind it.
-inline std::int64_t result_floats(std::int64_t group, std::int64_t channels) {
-    return round_up(padded_rows(block_tokens(group) * group) * channels, 16);
-}
+inline std::int64_t result_floats(std::int64_t group, std::int64_t channels) { return round_up(padded_rows(block_tokens(group) * group) * channels, 16); }
 template <class Attention>
 std::int64_t thread_floats(std::int64_t group, std::int64_t channels, std::int64_t keys) {
     return result_floats(group, channels) + round_up(Attention::scratch_floats(block_tokens(group) * group, channels, keys), 16);

@@ -17,9 +17,7 @@ struct Partial {
 
     static constexpr std::int64_t floats(std::int64_t rows, std::int64_t channels) { return rows * (channels + 2); }
     /// In memory of floats(rows, channels).
-    static Partial in(float* memory, std::int64_t rows, std::int64_t channels) {
-        return {memory, memory + rows * channels, memory + rows * channels + rows};
-    }
+    static Partial in(float* memory, std::int64_t rows, std::int64_t channels) { return {memory, memory + rows * channels, memory + rows * channels + rows}; }
     /// Of no keys.
     void clear(std::int64_t rows, std::int64_t channels) const {
         std::fill_n(out, rows * channels, 0.0f);

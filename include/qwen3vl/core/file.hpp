@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 // What is specific to the operating system's files stands here alone.
@@ -56,6 +57,16 @@ class MappedFile {
     std::span<const std::byte> bytes() const { return {data_, size_}; }
     const std::string& path() const { return path_; }
 
+    /// Tells the system that the whole pages of [data, data + bytes) are not needed soon: they leave this process's memory, not the file. Nothing happens
+    /// where the range is not of this mapping.
+    void release(const std::byte* data, std::size_t bytes) const {
+        if (data < data_ || data + bytes > data_ + size_) return;
+        constexpr std::uintptr_t page = 4096;
+        const auto begin = (reinterpret_cast<std::uintptr_t>(data) + page - 1) / page * page,
+                   end = reinterpret_cast<std::uintptr_t>(data + bytes) / page * page;
+        if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+    }
+
   private:
     void swap(MappedFile& other) noexcept {
         std::swap(data_, other.data_);
@@ -65,6 +76,61 @@ class MappedFile {
     const std::byte* data_ = nullptr;
     std::size_t size_ = 0;
     std::string path_;
+};
+
+/// A new file of a fixed size, mapped for writing. Its bytes go to a temporary name beside `path`; publish() gives them that name, at once and whole. One
+/// that was not published leaves nothing behind.
+class WritableFile {
+  public:
+    WritableFile() = default;
+    /// Throws FileError where the file cannot be made or the disk has no room for it.
+    WritableFile(const std::string& path, std::size_t size) : path_(path), temporary_(path + ".XXXXXX"), size_(size) {
+        const int fd = ::mkstemp(temporary_.data());
+        if (fd < 0) throw FileError(path + ": cannot create: " + std::strerror(errno));
+        int why = ::posix_fallocate(fd, 0, static_cast<off_t>(size));  // now: a full disk behind a mapping would be a signal
+        void* p = MAP_FAILED;
+        if (why == 0) {
+            p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+            why = p == MAP_FAILED ? errno : 0;
+        }
+        ::fchmod(fd, 0644);
+        ::close(fd);
+        if (why != 0) {
+            ::unlink(temporary_.c_str());
+            throw FileError(path + ": no room for " + std::to_string(size) + " bytes: " + std::strerror(why));
+        }
+        data_ = static_cast<std::byte*>(p);
+    }
+    WritableFile(WritableFile&& other) noexcept { swap(other); }
+    WritableFile& operator=(WritableFile&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    WritableFile(const WritableFile&) = delete;
+    WritableFile& operator=(const WritableFile&) = delete;
+    ~WritableFile() {
+        if (data_) ::munmap(data_, size_);
+        if (!temporary_.empty()) ::unlink(temporary_.c_str());
+    }
+
+    std::byte* data() const { return data_; }
+    /// The bytes stay mapped. Throws FileError.
+    void publish() {
+        if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw FileError(path_ + ": cannot rename to it: " + std::strerror(errno));
+        temporary_.clear();
+        ::mprotect(data_, size_, PROT_READ);
+    }
+
+  private:
+    void swap(WritableFile& other) noexcept {
+        std::swap(path_, other.path_);
+        std::swap(temporary_, other.temporary_);
+        std::swap(data_, other.data_);
+        std::swap(size_, other.size_);
+    }
+    std::string path_, temporary_;
+    std::byte* data_ = nullptr;
+    std::size_t size_ = 0;
 };
 
 /// The whole of a file as text. Throws FileError where it cannot be read or is larger than `limit` bytes.

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <qwen3vl/core/checksum.hpp>
 #include <qwen3vl/core/error.hpp>
 #include <qwen3vl/core/tensor.hpp>
 #include <qwen3vl/io/gguf_checkpoint.hpp>
@@ -14,6 +15,8 @@
 #include <system_error>
 #include <utility>
 #include <vector>
+
+#include <sys/stat.h>
 
 namespace qwen3vl::inline QWEN3VL_ABI::io {
 
@@ -59,6 +62,30 @@ class Checkpoint {
             throw LoadError(std::string(t.file), own_name(name), expected, std::string(dtype_name(t.dtype)) + " of shape " + shape_text(t.shape));
         used_.insert(it->first);
         return t;
+    }
+
+    /// Lets go of a tensor's pages, where they are a mapped file's: they leave this process's memory until somebody reads them again.
+    void release(const TensorView& t) const {
+        for (const auto& file : files_) file.release(t);
+        if (gguf_) gguf_->release(t);
+    }
+
+    /// Tells this checkpoint from another, or from itself before somebody changed it: names, types and shapes of the tensors, size and time of change of
+    /// their files, and a sample of every tensor's bytes.
+    std::uint64_t fingerprint() const {
+        std::uint64_t h = 0;
+        for (const auto& [name, t] : tensors_) {
+            h = checksum(name + ' ' + std::string(dtype_name(t.dtype)) + shape_text(t.shape), h);
+            const std::size_t bytes = t.bytes(), sample = std::min<std::size_t>(bytes, 64);
+            for (std::size_t i = 0; i < 4; ++i) h = checksum(t.data + (bytes - sample) / 3 * i, sample, h);
+        }
+        for (const auto& path : files()) {
+            struct stat s {};
+            ::stat(path.c_str(), &s);
+            const std::int64_t numbers[] = {s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec};
+            h = checksum(reinterpret_cast<const std::byte*>(numbers), sizeof numbers, h);
+        }
+        return h;
     }
 
     /// The names that take() was not asked for, sorted. Known to be harmless: lm_head.weight beside a tied table, and rotary inv_freq buffers.

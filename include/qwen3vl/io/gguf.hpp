@@ -24,6 +24,8 @@ class GgufFile {
     static GgufFile open(const std::string& path) { return GgufFile(path); }
 
     const std::string& path() const { return *path_; }
+    /// Lets go of a tensor's pages: see MappedFile::release.
+    void release(const TensorView& t) const { file_.release(t.data, t.bytes()); }
     const GgufMetadata& metadata() const { return metadata_; }
     const Tensors& tensors() const { return tensors_; }
 

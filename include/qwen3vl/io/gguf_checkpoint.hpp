@@ -33,6 +33,11 @@ class GgufCheckpoint {
     const GgufFile& model() const { return model_; }
     const GgufFile* vision() const { return vision_ ? &*vision_ : nullptr; }
     /// By Hugging Face name; what has none keeps its own.
+    /// Lets go of a tensor's pages, where they are a file's: see MappedFile::release.
+    void release(const TensorView& t) const {
+        model_.release(t);
+        if (vision_) vision_->release(t);
+    }
     const GgufFile::Tensors& tensors() const { return tensors_; }
     /// The name that a tensor has in its file.
     std::string own_name(const std::string& name) const { return names_->gguf(name).value_or(name); }

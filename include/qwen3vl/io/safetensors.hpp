@@ -24,6 +24,8 @@ class SafetensorsFile {
     static SafetensorsFile open(const std::string& path) { return SafetensorsFile(path); }
 
     const std::string& path() const { return *path_; }
+    /// Lets go of a tensor's pages: see MappedFile::release.
+    void release(const TensorView& t) const { file_.release(t.data, t.bytes()); }
     const Tensors& tensors() const { return tensors_; }
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
 

@@ -40,9 +40,9 @@ struct AmxIntegerRows {
     const typename Kind::Start* starts;
 };
 
-/// As integer_tile, for XT tiles of `rows` activations and NV vectors of weights. Sums within a flush are the same integers.
-template <class Arch, class Kind, int XT, int NV>
-void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>* x, const std::byte* w, const float* w_scales,
+/// As integer_tile, for a tile of `rows` activations and NV vectors of weights, four columns to a quad. Sums within a flush are the same integers.
+template <class Arch, class Kind, int NV>
+void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>& x, const std::byte* w, const float* w_scales,
                       const float* w_minima, bool first, float* out, std::int64_t out_stride);
 
 /// out [XT * rows, NV * 16] (+)= x · w^T over `columns` columns of bfloat16, a multiple of 32 or padded with zeros: x in tiles [columns / 32][rows][32],
@@ -81,46 +81,71 @@ inline void AmxTiles::configure() const {
     _tile_loadconfig(&c);
 }
 
-template <class Arch, class Kind, int XT, int NV>
-void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>* x, const std::byte* w, const float* w_scales,
+/// Sums of one flush through tiles t0 and t1, which must be literals.
+#define QWEN3VL_AMX_FLUSH(t0, t1)                                          \
+    do {                                                                   \
+        _tile_zero(t0);                                                    \
+        if constexpr (NV == 2) _tile_zero(t1);                             \
+        for (std::int64_t c = begin; c < end; c += step_bytes) {           \
+            const std::byte* weights = w + c / 4 * NV * 64;                \
+            _tile_loadd(4, x + c / 64 * rows * 64 + c % 64, 64);           \
+            _tile_loadd(6, weights, NV * 64);                              \
+            _tile_dpbsud(t0, 4, 6);                                        \
+            if constexpr (NV == 2) {                                       \
+                _tile_loadd(7, weights + 64, NV * 64);                     \
+                _tile_dpbsud(t1, 4, 7);                                    \
+            }                                                              \
+        }                                                                  \
+        _tile_stored(t0, sums, 64);                                        \
+        if constexpr (NV == 2) _tile_stored(t1, sums + amx_rows * 16, 64); \
+    } while (false)
+
+/// Sums of one flush, by one of two sets of tiles.
+template <int Set, int NV>
+inline void amx_flush(const std::byte* x, std::int64_t rows, const std::byte* w, std::int64_t begin, std::int64_t end, int step_bytes, std::int32_t* sums) {
+    if constexpr (Set == 0)
+        QWEN3VL_AMX_FLUSH(0, 1);
+    else
+        QWEN3VL_AMX_FLUSH(2, 3);
+}
+#undef QWEN3VL_AMX_FLUSH
+
+template <class Arch, class Kind, int NV>
+void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>& x, const std::byte* w, const float* w_scales,
                       const float* w_minima, bool first, float* out, std::int64_t out_stride) {
     constexpr int width = Arch::floats;
-    alignas(64) std::int32_t sums[XT * NV][amx_rows][width];
+    alignas(64) std::int32_t sums[2][NV][amx_rows][width];
     asm volatile("" ::: "memory");  // GCC 12 does not know that tile loads read memory
-    std::int64_t until_scale = block.scale_flushes;
-    const std::int64_t flush_bytes = 4 * block.flush_quads, columns = 4 * block.quads;
-    std::int64_t flush = 0;
-    for (std::int64_t c = 0; c < columns; c += flush_bytes, ++flush) {
-        _tile_zero(0);
-        if constexpr (NV == 2) _tile_zero(1);
-        if constexpr (XT == 2) _tile_zero(2);
-        if constexpr (XT * NV == 4) _tile_zero(3);
-        for (std::int64_t s = c; s < std::min(c + flush_bytes, columns); s += step_bytes) {
-            const std::int64_t at = s / 64 * rows * 64 + s % 64;
-            const std::byte* weights = w + s / 4 * NV * 64;
-            QWEN3VL_AMX_STEP(_tile_dpbsud, XT, NV, x[0].codes + at, x[XT - 1].codes + at, 64, weights, weights + 64, NV * 64);
-        }
-        _tile_stored(0, sums[0], 64);
-        if constexpr (NV == 2) _tile_stored(1, sums[1], 64);
-        if constexpr (XT == 2) _tile_stored(2, sums[NV], 64);
-        if constexpr (XT * NV == 4) _tile_stored(3, sums[3], 64);
+    const std::int64_t flush_bytes = 4 * block.flush_quads, columns = 4 * block.quads, flushes = block.flushes();
+    const auto multiply = [&](std::int64_t f) {
+        const std::int64_t c = f * flush_bytes, end = std::min(c + flush_bytes, columns);
+        if (f % 2)
+            amx_flush<1, NV>(x.codes, rows, w, c, end, step_bytes, sums[1][0][0]);
+        else
+            amx_flush<0, NV>(x.codes, rows, w, c, end, step_bytes, sums[0][0][0]);
+    };
+    multiply(0);
+    for (std::int64_t f = 0; f < flushes; ++f) {
+        if (f + 1 < flushes) multiply(f + 1);  // the tiles work on the next flush while the vectors scale this one
+        const float* scales = w_scales + f / block.scale_flushes * NV * width;
+        const float* minima = w_minima + f / block.scale_flushes * NV * width;
+        vec<Arch> s[NV], m[NV];
+        QWEN3VL_UNROLL
         for (int v = 0; v < NV; ++v) {
-            const vec<Arch> s = Kind::group_scale ? load<Arch>(w_scales + v * width) : vec<Arch>(0.0f);
-            const vec<Arch> m = Kind::minimum ? load<Arch>(w_minima + v * width) : vec<Arch>(0.0f);
-            for (int t = 0; t < XT; ++t)
-                for (std::int64_t r = 0; r < rows; ++r) {
-                    const auto start = x[t].starts[flush * rows + r];
-                    auto exact = isa::load_bytes(Arch{}, reinterpret_cast<const std::byte*>(sums[t * NV + v][r]));
-                    if constexpr (!Kind::minimum) exact = isa::add_int32(Arch{}, exact, isa::set_int(Arch{}, start));
-                    float* at = out + (t * rows + r) * out_stride + v * width;
-                    const vec<Arch> before = first && c == 0 ? vec<Arch>(0.0f) : load<Arch>(at);
-                    store<Arch>(add_flush<Arch, Kind>(before, exact, x[t].scales[flush * rows + r], start, s, m), at);
-                }
+            s[v] = Kind::group_scale ? load<Arch>(scales + v * width) : vec<Arch>(0.0f);
+            m[v] = Kind::minimum ? load<Arch>(minima + v * width) : vec<Arch>(0.0f);
         }
-        if (--until_scale == 0) {
-            until_scale = block.scale_flushes;
-            w_scales += NV * width;
-            w_minima += NV * width;
+        for (std::int64_t r = 0; r < rows; ++r) {
+            const auto start = x.starts[f * rows + r];
+            const float scale = x.scales[f * rows + r];
+            QWEN3VL_UNROLL
+            for (int v = 0; v < NV; ++v) {
+                auto exact = isa::load_bytes(Arch{}, reinterpret_cast<const std::byte*>(sums[f % 2][v][r]));
+                if constexpr (!Kind::minimum) exact = isa::add_int32(Arch{}, exact, isa::set_int(Arch{}, start));
+                float* at = out + r * out_stride + v * width;
+                const vec<Arch> before = first && f == 0 ? vec<Arch>(0.0f) : load<Arch>(at);
+                store<Arch>(add_flush<Arch, Kind>(before, exact, scale, start, s[v], m[v]), at);
+            }
         }
     }
 }

@@ -34,27 +34,26 @@ void with_group_size(int rows, F&& f) {
         case 4: return f(std::integral_constant<int, 4>{});
         default:
             if constexpr (Most > few_rows) {
-                if constexpr (outer_rows<Arch> > 8)
+                if constexpr (outer_rows < Arch >> 8)
                     if (rows == 8) return f(std::integral_constant<int, 8>{});
                 f(std::integral_constant<int, outer_rows<Arch>>{});
             }
     }
 }
 
-/// How far ahead of a few rows' products their tile is asked for; what follows a tile is the next one.
-inline constexpr int prefetch_bytes = 4096;
-
 /// Group sizes that exist for an element type.
 template <class Arch, class Element>
 inline constexpr int most_rows = std::is_same_v<Element, float> ? outer_rows<Arch> : few_rows;
 
-/// Vectors beside MR rows of sums: as many as hide the latency of a multiply-add and leave registers for the operands.
+/// Vectors beside MR rows of sums. More of them would hide the latency of a multiply-add for one or two rows, but those wait for memory, and
+/// asking for one line a step is what overlaps best.
 template <class Arch, int MR>
-inline constexpr int group_vectors = MR > 4 ? outer_vectors : Arch::floats == 16 ? 4 : MR == 1 ? 8 : MR == 2 ? 4 : 2;
+inline constexpr int group_vectors = MR > 2 || Arch::floats == 16 ? outer_vectors : 4;
 
-/// out(row, vector, sum over i < k of x[i * XStep + row * XRow] w[i * w_step + vector's columns]), the sum in ascending order from zero.
+/// out(row, vector, sum over i < k of x[i * XStep + row * XRow] w[i * w_step + vector's columns]), the sum in ascending order from zero. A few rows are
+/// soon done with a tile, which comes from memory: beside their arithmetic they ask for as many elements from `ahead` on.
 template <class Arch, int MR, int NV, std::int64_t XStep, std::int64_t XRow, class Element, class Out>
-inline void outer_sums(const float* x, const Element* w, std::int64_t w_step, std::int64_t k, Out&& out) {
+inline void outer_sums(const float* x, const Element* w, std::int64_t w_step, std::int64_t k, [[maybe_unused]] const Element* ahead, Out&& out) {
     vec<Arch> sum[MR][NV];
     QWEN3VL_UNROLL
     for (int r = 0; r < MR; ++r) {
@@ -62,10 +61,10 @@ inline void outer_sums(const float* x, const Element* w, std::int64_t w_step, st
         for (int v = 0; v < NV; ++v) sum[r][v] = vec<Arch>(0.0f);
     }
     for (std::int64_t i = 0; i < k; ++i, x += XStep, w += w_step) {
-        if constexpr (MR <= few_rows) {  // the tile comes from memory, and is soon used up
+        if constexpr (MR <= few_rows) {
+            constexpr int bytes = NV * Arch::floats * static_cast<int>(sizeof(Element));
             QWEN3VL_UNROLL
-            for (int line = 0; line < NV * Arch::floats * static_cast<int>(sizeof(Element)); line += 64)
-                _mm_prefetch(reinterpret_cast<const char*>(w) + line + prefetch_bytes, _MM_HINT_T0);
+            for (int line = 0; line < bytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(ahead) + i * bytes + line, _MM_HINT_T1);
         }
         vec<Arch> b[NV];
         QWEN3VL_UNROLL
@@ -119,7 +118,7 @@ void key_products(const float* packed, int size, const Element* keys, const bf16
     detail::with_group_size<Arch, detail::most_rows<Arch, Element>>(size, [&](auto rows) {
         constexpr int MR = rows(), NV = detail::group_vectors<Arch, MR>, width = NV * Arch::floats;
         for (std::int64_t j = begin / width * width; j < end; j += width)
-            detail::outer_sums<Arch, MR, NV, MR, 1>(packed, keys + j, Keys, channels, [&](int r, int v, vec<Arch> sum) {
+            detail::outer_sums<Arch, MR, NV, MR, 1>(packed, keys + j, Keys, channels, keys + (Keys + j) * channels, [&](int r, int v, vec<Arch> sum) {
                 const std::int64_t at = j + v * Arch::floats;
                 store<Arch>(scales ? sum * load<Arch>(scales + at) : sum, scores + r * Keys + at);
             });
@@ -133,10 +132,11 @@ void add_values(const float* weights, int size, const Element* values, std::int6
     detail::with_group_size<Arch, detail::most_rows<Arch, Element>>(size, [&](auto rows) {
         constexpr int MR = rows(), NV = detail::group_vectors<Arch, MR>;
         const auto columns = [&]<int N>(std::int64_t c) {
-            detail::outer_sums<Arch, MR, N, 1, Keys>(weights + begin, values + begin * channels + c, channels, end - begin, [&](int r, int v, vec<Arch> sum) {
-                float* at = out + r * channels + c + v * Arch::floats;
-                store<Arch>(fma<Arch>(load<Arch>(at), vec<Arch>(shrink[r]), sum), at);
-            });
+            detail::outer_sums<Arch, MR, N, 1, Keys>(weights + begin, values + begin * channels + c, channels, end - begin, values + (channels + c) * Keys,
+                                                     [&](int r, int v, vec<Arch> sum) {
+                                                         float* at = out + r * channels + c + v * Arch::floats;
+                                                         store<Arch>(fma<Arch>(load<Arch>(at), vec<Arch>(shrink[r]), sum), at);
+                                                     });
         };
         std::int64_t c = 0;
         for (; c + NV * Arch::floats <= channels; c += NV * Arch::floats) columns.template operator()<NV>(c);

@@ -29,6 +29,9 @@ inline void narrow(arch::avx2, __m256 v, bf16* p) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_castsi256_si128(packed));
 }
 
+/// Rounds to nearest even; beyond 65504 becomes infinite.
+inline void narrow(arch::avx2, __m256 v, f16* p) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)); }
+
 inline __m256i load_bytes(arch::avx2, const std::byte* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 inline void store_bytes(arch::avx2, __m256i v, std::byte* p) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 inline __m256i set_int(arch::avx2, std::int32_t v) { return _mm256_set1_epi32(v); }
@@ -60,6 +63,8 @@ inline __m256i add_products8(arch::avx2, __m256i acc, __m256i u, __m256i s) {
     return acc;
 }
 inline __m256 int_to_float(arch::avx2, __m256i v) { return _mm256_cvtepi32_ps(v); }
+/// n + 1 where a > b.
+inline __m256i count_greater(arch::avx2, __m256i n, __m256 a, __m256 b) { return _mm256_sub_epi32(n, _mm256_castps_si256(_mm256_cmp_ps(a, b, _CMP_GT_OQ))); }
 /// Rounds to nearest even.
 inline __m256i float_to_int(arch::avx2, __m256 v) { return _mm256_cvtps_epi32(v); }
 inline __m256i int_bits(arch::avx2, __m256 v) { return _mm256_castps_si256(v); }

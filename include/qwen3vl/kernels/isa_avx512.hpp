@@ -29,6 +29,11 @@ inline void narrow(arch::avx512, __m512 v, bf16* p) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(rounded));
 }
 
+/// Rounds to nearest even; beyond 65504 becomes infinite.
+inline void narrow(arch::avx512, __m512 v, f16* p) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+
 inline __m512i load_bytes(arch::avx512, const std::byte* p) { return _mm512_loadu_si512(p); }
 inline void store_bytes(arch::avx512, __m512i v, std::byte* p) { _mm512_storeu_si512(p, v); }
 inline __m512i set_int(arch::avx512, std::int32_t v) { return _mm512_set1_epi32(v); }
@@ -60,6 +65,10 @@ inline __m512i add_products8(arch::avx512, __m512i acc, __m512i u, __m512i s) {
     return acc;
 }
 inline __m512 int_to_float(arch::avx512, __m512i v) { return _mm512_cvtepi32_ps(v); }
+/// n + 1 where a > b.
+inline __m512i count_greater(arch::avx512, __m512i n, __m512 a, __m512 b) {
+    return _mm512_mask_add_epi32(n, _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), n, _mm512_set1_epi32(1));
+}
 /// Rounds to nearest even.
 inline __m512i float_to_int(arch::avx512, __m512 v) { return _mm512_cvtps_epi32(v); }
 inline __m512i int_bits(arch::avx512, __m512 v) { return _mm512_castps_si512(v); }

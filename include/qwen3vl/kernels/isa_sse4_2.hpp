@@ -30,6 +30,13 @@ inline void narrow(arch::sse4_2, __m128 v, bf16* p) {
     _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packus_epi32(rounded, rounded));
 }
 
+/// Rounds to nearest even; beyond 65504 becomes infinite.
+inline void narrow(arch::sse4_2, __m128 v, f16* p) {
+    alignas(16) float lanes[4];
+    _mm_store_ps(lanes, v);
+    for (int i = 0; i < 4; ++i) p[i] = f16(lanes[i]);
+}
+
 inline __m128i load_bytes(arch::sse4_2, const std::byte* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
 inline void store_bytes(arch::sse4_2, __m128i v, std::byte* p) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
 inline __m128i set_int(arch::sse4_2, std::int32_t v) { return _mm_set1_epi32(v); }
@@ -53,6 +60,8 @@ inline __m128i add_products16(arch::sse4_2, __m128i acc, __m128i a, __m128i b) {
 /// acc + pairs of products of unsigned and signed bytes, all in 16 bits; a pair must fit them.
 inline __m128i add_products8(arch::sse4_2, __m128i acc, __m128i u, __m128i s) { return _mm_add_epi16(acc, _mm_maddubs_epi16(u, s)); }
 inline __m128 int_to_float(arch::sse4_2, __m128i v) { return _mm_cvtepi32_ps(v); }
+/// n + 1 where a > b.
+inline __m128i count_greater(arch::sse4_2, __m128i n, __m128 a, __m128 b) { return _mm_sub_epi32(n, _mm_castps_si128(_mm_cmpgt_ps(a, b))); }
 /// Rounds to nearest even.
 inline __m128i float_to_int(arch::sse4_2, __m128 v) { return _mm_cvtps_epi32(v); }
 inline __m128i int_bits(arch::sse4_2, __m128 v) { return _mm_castps_si128(v); }

@@ -10,8 +10,10 @@
 namespace qwen3vl::inline QWEN3VL_ABI::kernels {
 
 namespace isa {  // so that the names exist where this file's flags allow no target that has them
-void dot_bytes() = delete;
-void dot_pairs() = delete;
+template <class T>
+void dot_bytes(T) = delete;
+template <class T>
+void dot_pairs(T) = delete;
 }  // namespace isa
 
 template <int Floats>
@@ -60,6 +62,10 @@ void store(vec<Arch> v, float* p) {
 }
 template <class Arch>
 void store(vec<Arch> v, bf16* p) {
+    isa::narrow(Arch{}, v, p);
+}
+template <class Arch>
+void store(vec<Arch> v, f16* p) {
     isa::narrow(Arch{}, v, p);
 }
 

@@ -15,7 +15,8 @@ struct uniform {
 };
 template <class Format>
 struct four_bits {
-    using text = TextPolicies<Choice<slot::weights, Format>, Choice<slot::embedding_weights, weights::Int8<>>>;
+    using text = TextPolicies<Choice<slot::weights, Format>, Choice<slot::embedding_weights, weights::Int8<>>,
+                              Choice<slot::kv_cache, kv_cache::Contiguous<kv_cache::Int8>>>;
     using vision = VisionPolicies<Choice<slot::weights, weights::Int8<>>>;
     using type = Policies<Choice<slot::text, text>, Choice<slot::vision, vision>>;
 };
@@ -39,19 +40,19 @@ struct f16 : detail::uniform<weights::F16, kv_cache::Bf16>::type {
     static constexpr bool preserves_capacity = true;
 };
 
-/// 8-bit weights throughout, bf16 cache.
-struct int8 : detail::uniform<weights::Int8<>, kv_cache::Bf16>::type {
+/// 8-bit weights and cache throughout.
+struct int8 : detail::uniform<weights::Int8<>, kv_cache::Int8>::type {
     static constexpr const char* name = "int8";
     static constexpr bool preserves_capacity = true;
 };
 
-/// 4-bit decoder layers; embedding, head and tower in 8 bits; bf16 cache.
-struct int4 : detail::four_bits<weights::Int4<Group{32}>>::type {
+/// 4-bit decoder layers; embedding, head, tower and cache in 8 bits.
+struct int4 : detail::four_bits<weights::Int4<Group{64}>>::type {
     static constexpr const char* name = "int4";
     static constexpr bool preserves_capacity = true;
 };
 
-/// 4-bit NormalFloat decoder layers; embedding, head and tower in 8 bits; bf16 cache.
+/// 4-bit NormalFloat decoder layers; embedding, head, tower and cache in 8 bits.
 struct nf4 : detail::four_bits<weights::NF4<>>::type {
     static constexpr const char* name = "nf4";
     static constexpr bool preserves_capacity = true;

@@ -1,5 +1,7 @@
 #pragma once
 #include <filesystem>
+#include <optional>
+#include <qwen3vl/io/calibration.hpp>
 #include <qwen3vl/io/checkpoint.hpp>
 #include <qwen3vl/io/generation_config_json.hpp>
 #include <qwen3vl/io/gguf_defaults.hpp>
@@ -71,6 +73,19 @@ void log_rounding(const io::Checkpoint& checkpoint, const LogHook& log) {
     });
 }
 
+/// A checkpoint, and the moments of its matrices' columns where they are known.
+struct CalibratedSource {
+    io::Checkpoint& checkpoint;
+    std::optional<io::Calibration> calibration;
+
+    TensorView take(const std::string& name, const Shape& shape) { return checkpoint.take(name, shape); }
+    void release(const TensorView& view) { checkpoint.release(view); }
+    std::uint64_t fingerprint() const { return calibration ? calibration->fingerprint(checkpoint.fingerprint()) : checkpoint.fingerprint(); }
+    std::optional<weights::ColumnMoments> moments(const std::string& name, std::int64_t cols) {
+        return calibration ? calibration->moments(name, cols) : std::nullopt;
+    }
+};
+
 }  // namespace detail
 
 template <class D, class P>
@@ -88,7 +103,10 @@ Model<D, P> Model<D, P>::load(const std::string& path, const LoadOptions& option
             detail::check_layout(assets->video.layout, D::vision, gguf ? gguf->vision()->path() : path + "/video_preprocessor_config.json");
         }
         if (options.log) detail::log_rounding<Model>(*checkpoint, options.log);
-        Model model(*checkpoint, checkpoint, std::move(assets), options);
+        detail::CalibratedSource source{*checkpoint, {}};
+        if (!options.calibration.empty()) source.calibration = io::Calibration::open(options.calibration);
+        Model model(source, checkpoint, std::move(assets), options);
+        if (source.calibration) source.calibration->require_used();
         if (options.log)
             for (const auto& name : checkpoint->unused()) options.log(path + ": tensor '" + name + "' is used by nothing in this model");
         return model;

@@ -1,9 +1,11 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <qwen3vl/core/models.hpp>
 #include <qwen3vl/core/progress.hpp>
 #include <qwen3vl/memory/plan.hpp>
 #include <qwen3vl/model/check.hpp>
+#include <qwen3vl/model/packed_file.hpp>
 #include <qwen3vl/model/parameters.hpp>
 #include <qwen3vl/model/session_plan.hpp>
 #include <string>
@@ -20,7 +22,9 @@ struct LoadOptions {
     ProgressCallback progress = {};  ///< stage "load", in tensors
     LogHook log = {};                ///< told of tensors that nothing uses
     int threads = 0;                 ///< for converting; 0: the execution policy's default
-    std::string mmproj = {};         ///< of a GGUF model: the file with its vision part; empty: the one file mmproj*.gguf beside it
+    std::string packed = {};  ///< a folder for the packed form of the weights (model/packed_file.hpp): read there, and written where it is missing or stale
+    std::string calibration = {};  ///< a file made by examples/calibrate, by which integer formats round weights; empty: to nearest
+    std::string mmproj = {};       ///< of a GGUF model: the file with its vision part; empty: the one file mmproj*.gguf beside it
 };
 
 namespace detail {
@@ -57,6 +61,10 @@ class ModelImpl {
             report(options.progress, "load", done++, total);
             return source.take(name, shape);
         };
+        bool filling = false;  // the packed file is new
+        if constexpr (requires { source.fingerprint(); })
+            if (!options.packed.empty()) filling = open_packed(source.fingerprint(), options, team);
+        std::size_t index = 0;
         visit_parameters<D, Text::Norm::has_bias, Vision::Norm::has_bias>(
             parameters_, Overloaded{[&](const std::string& name, const Shape& shape, std::vector<float>& vector) {
                                         const TensorView view = next(name, shape);
@@ -65,10 +73,24 @@ class ModelImpl {
                                     },
                                     [&](const std::string& name, const Shape& shape, weights::WeightMatrix& matrix, const Part& part) {
                                         const TensorView view = next(name, shape);
+                                        const std::int64_t rows = shape[0], cols = view.elements() / rows;
+                                        std::optional<weights::ColumnMoments> known;
+                                        if constexpr (requires { source.moments(name, cols); }) known = source.moments(name, cols);
+                                        const auto* moments = known ? &*known : nullptr;
                                         with_format(part, [&]<class Format>(type_tag<Format>) {
-                                            matrix = weights::load<Arch, Format>(view, name, shape[0], view.elements() / shape[0], team);
+                                            using Traits = weights::traits<Format>;
+                                            if (!packed_ || Traits::row_major) {
+                                                matrix = weights::load<Arch, Format>(view, name, rows, cols, team, moments);
+                                            } else {
+                                                if (filling) weights::pack<Arch, Format>(view, name, rows, cols, team, packed_->at(index), moments);
+                                                matrix = weights::WeightMatrix(std::as_const(*packed_).at(index), rows, cols);
+                                            }
+                                            if constexpr (requires { source.release(view); })
+                                                if (matrix.data() != view.data) source.release(view);
                                         });
+                                        ++index;
                                     }});
+        if (filling) finish_packed(options, team);
         report(options.progress, "load", total, total);
     }
 
@@ -107,6 +129,40 @@ class ModelImpl {
     }
 
   private:
+    /// Opens the packed file for these weights, or begins a new one; true where it must be filled.
+    template <class Team>
+    bool open_packed(std::uint64_t fingerprint, const LoadOptions& options, Team& team) {
+        std::vector<std::int64_t> sizes;
+        std::uint64_t layout = checksum(std::string(Arch::name) + ' ' + std::to_string(weights::layout_version));
+        for_each_matrix<D>([&](const std::string& name, std::int64_t rows, std::int64_t cols, const Part& part) {
+            with_format(part, [&]<class Format>(type_tag<Format>) {
+                using Traits = weights::traits<Format>;
+                sizes.push_back(Traits::row_major ? 0 : Traits::template bytes<Arch>(rows, cols));
+                layout = checksum(name + ' ' + Format::name, layout);
+            });
+        });
+        const std::string path = PackedFile::path(options.packed, layout);
+        const std::uint64_t key = layout ^ fingerprint;
+        std::string why;
+        packed_ = PackedFile::open(path, key, sizes, team, why);
+        if (!why.empty() && options.log) options.log(why + "; it is made anew");
+        if (packed_) return false;
+        try {
+            packed_ = PackedFile::create(path, key, sizes);
+        } catch (const FileError& e) {
+            if (options.log) options.log(std::string(e.what()) + "; the packed weights are not kept");
+        }
+        return packed_.has_value();
+    }
+    template <class Team>
+    void finish_packed(const LoadOptions& options, Team& team) {
+        try {
+            packed_->finish(team);
+        } catch (const FileError& e) {
+            if (options.log) options.log(std::string(e.what()) + "; the packed weights are not kept");
+        }
+    }
+
     static void add_weights(MemoryPlan& plan, DType checkpoint) {
         MemoryPlan::Part embedding{"weights: embedding and head", 0, true}, decoder{"weights: decoder", 0, true}, tower{"weights: vision tower", 0, true},
             vectors{"norms and biases", 0, false};
@@ -131,6 +187,7 @@ class ModelImpl {
         plan.parts.push_back(vectors);
     }
 
+    std::optional<PackedFile> packed_;
     Parameters parameters_;
     std::shared_ptr<const void> keep_alive_;
     std::shared_ptr<const Assets> assets_;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <qwen3vl/core/layers.hpp>
 #include <qwen3vl/core/parameter.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/memory/arena.hpp>

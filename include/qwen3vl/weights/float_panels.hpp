@@ -5,10 +5,9 @@
 #include <qwen3vl/core/error.hpp>
 #include <qwen3vl/kernels/outer_product.hpp>
 #include <qwen3vl/weights/matrix.hpp>
-#include <qwen3vl/weights/values.hpp>
+#include <qwen3vl/weights/read_panel.hpp>
 #include <string>
 #include <type_traits>
-#include <vector>
 
 /// Float formats in panels: Arch::floats rows side by side, column after column, so that a step of a kernel is one column of x times one vector of w.
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
@@ -55,6 +54,7 @@ template <class Element, DType Stored>
 struct FloatPanels {
     using Columns = FloatColumns<Element>;
 
+    static constexpr bool row_major = false;
     static constexpr bool is_mapped(DType) { return false; }
     template <class Arch>
     static constexpr std::int64_t panel_bytes(std::int64_t cols) {
@@ -73,16 +73,12 @@ struct FloatPanels {
     static void pack(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team, std::byte* out) {
         constexpr std::int64_t width = Arch::floats;
         team.run(ceil_div(rows, width), [&](std::int64_t panel, int) {
-            std::vector<float> values(static_cast<std::size_t>(cols));
             std::byte* to = out + panel * panel_bytes<Arch>(cols);
-            std::memset(to, 0, static_cast<std::size_t>(panel_bytes<Arch>(cols)));
-            for (std::int64_t r = 0; r < std::min(width, rows - panel * width); ++r) {
-                read_values(view, (panel * width + r) * cols, cols, values.data());
-                for (std::int64_t c = 0; c < cols; ++c) {
-                    const auto e = checked<Element>(values[static_cast<std::size_t>(c)], view, name);
-                    std::memcpy(to + address<Arch>(r, c), static_cast<const void*>(&e), sizeof e);
-                }
-            }
+            for_each_piece<Arch>(view, panel * width, rows, cols, [&](std::int64_t c, std::int64_t count, const float* values) {
+                pack_piece<Arch>(values, count, to + address<Arch>(0, c), view, name);
+            });
+            const std::int64_t used = address<Arch>(0, round_up(cols, Columns::columns));
+            std::memset(to + used, 0, static_cast<std::size_t>(panel_bytes<Arch>(cols) - used));
         });
     }
 
@@ -154,6 +150,36 @@ struct FloatPanels {
     template <class Arch>
     static std::int64_t address(std::int64_t row, std::int64_t column) {
         return column / Columns::columns * Columns::template bytes<Arch> + Columns::offset(row, column % Columns::columns, Arch::floats);
+    }
+
+    /// Columns of a panel from values [Arch::floats][read_columns].
+    template <class Arch>
+    static void pack_piece(const float* values, std::int64_t count, std::byte* out, const TensorView& view, const std::string& name) {
+        constexpr int width = Arch::floats;
+        constexpr std::int64_t size = width * read_columns;
+        if constexpr (std::is_same_v<Element, bf16>) {
+            alignas(64) bf16 narrow[size];
+            bool finite = true;  // vectors do not keep a NaN
+            for (std::int64_t i = 0; i < size; i += width) {
+                const auto v = kernels::load<Arch>(values + i);
+                if (i % read_columns < count) finite = finite && kernels::sum_lanes<Arch>(v - v) == 0.0f;
+                kernels::store<Arch>(v, narrow + i);
+            }
+            if (!finite) std::transform(values, values + size, narrow, [](float v) { return bf16(v); });
+            for (std::int64_t r = 0; r < width && count % 2; ++r) narrow[r * read_columns + count] = bf16{};
+            kernels::transpose<width>(reinterpret_cast<const std::byte*>(narrow), read_columns / 2, ceil_div(count, 2), out);
+        } else if constexpr (std::is_same_v<Element, float>) {
+            kernels::transpose<width>(reinterpret_cast<const std::byte*>(values), read_columns, count, out);
+        } else {
+            alignas(64) float columns[size];
+            kernels::transpose<width>(reinterpret_cast<const std::byte*>(values), read_columns, count, reinterpret_cast<std::byte*>(columns));
+            for (std::int64_t c = 0; c < count; ++c) {
+                const auto v = kernels::load<Arch>(columns + c * width);
+                if (xsimd::any(xsimd::abs(v) >= kernels::vec<Arch>(65520.0f)))
+                    for (int r = 0; r < width; ++r) checked<Element>(columns[c * width + r], view, name);
+                kernels::store<Arch>(v, reinterpret_cast<Element*>(out) + c * width);
+            }
+        }
     }
 
     /// Columns [k, k + depth) of a panel to float32 vectors `step` floats apart.

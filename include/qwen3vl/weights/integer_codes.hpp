@@ -17,7 +17,6 @@ struct ByteCodes {
     static void expand(kernels::ivec<Arch> v, kernels::ivec<Arch>* out) {
         out[0] = v;
     }
-    static void put(std::byte* lane, int, int column, int code) { lane[column] = static_cast<std::byte>(code); }
     static int get(const std::byte* lane, int, int column) { return std::to_integer<int>(lane[column]); }
 };
 
@@ -30,7 +29,6 @@ struct NibbleCodes {
         out[0] = kernels::isa::and_bits(Arch{}, v, mask);
         out[1] = kernels::isa::and_bits(Arch{}, kernels::isa::template shift_right16<4>(Arch{}, v), mask);
     }
-    static void put(std::byte* lane, int quad, int column, int code) { lane[column] |= static_cast<std::byte>(code << (4 * quad)); }
     static int get(const std::byte* lane, int quad, int column) { return std::to_integer<int>(lane[column] >> (4 * quad)) & 15; }
 };
 
@@ -78,6 +76,7 @@ struct GroupScale {
 ///   Codes, Kind                    how codes lie; the kernels' arithmetic
 ///   group                          columns to a weight scale, 0: the row
 ///   zero                           the code of 0 where there is no minimum
+///   lowest, highest                the codes' range
 ///   x_unit                         what activations' scales are multiplied by, for codes that are no whole numbers
 ///   fit(w, n)                      scale (and minimum) for a group of n weights
 ///   encode(v, g), decode(code, g)  a weight's code, and what the code stands for
@@ -90,8 +89,13 @@ inline float largest(const float* w, std::int64_t n) {
     for (std::int64_t i = 0; i < n; ++i) m = std::max(m, std::abs(w[i]));
     return m;
 }
-inline int clamp_round(float v, int low, int high) { return std::clamp(static_cast<int>(std::nearbyint(v)), low, high); }
-inline float inverse(float v) { return v != 0.0f ? 1.0f / v : 0.0f; }
+inline int clamp_round(float v, int low, int high) {
+    return static_cast<int>(std::nearbyint(std::clamp(v, static_cast<float>(low), static_cast<float>(high))));
+}
+/// Below this a scale counts as zero: its inverse would not be finite.
+inline constexpr float least_scale = 1e-37f;
+inline float inverse(float v) { return std::abs(v) >= least_scale ? 1.0f / v : 0.0f; }
+constexpr float nf4_midpoint(std::size_t i) { return 0.5f * (nf4_quantiles[i] + nf4_quantiles[i + 1]); }
 }  // namespace detail
 
 template <Group G>
@@ -99,11 +103,11 @@ struct integer_format<Int8<G>> {
     static_assert(G.columns == 0 || G.columns == 32 || G.columns == 64 || G.columns == 128, "qwen3vl: weights::Int8: groups have 32, 64 or 128 columns");
     using Codes = ByteCodes;
     using Kind = kernels::IntegerKind<false, (G.columns > 0), false>;
-    static constexpr int group = G.columns, zero = 128;
+    static constexpr int group = G.columns, zero = 128, lowest = 1, highest = 255;
     static constexpr float x_unit = 1.0f;
     static constexpr Scales scales = Scales::f16;
     static GroupScale fit(const float* w, std::int64_t n) { return {detail::largest(w, n) / 127.0f}; }
-    static int encode(float v, const GroupScale& g) { return zero + detail::clamp_round(v * detail::inverse(g.scale), -127, 127); }
+    static int encode(float v, const GroupScale& g) { return zero + detail::clamp_round(v * detail::inverse(g.scale), lowest - zero, highest - zero); }
     static float decode(int code, const GroupScale& g) { return static_cast<float>(code - zero) * g.scale; }
 };
 
@@ -112,7 +116,7 @@ struct integer_format<Int4<G, C>> {
     static_assert(G.columns == 32 || G.columns == 64 || G.columns == 128, "qwen3vl: weights::Int4: groups have 32, 64 or 128 columns");
     using Codes = NibbleCodes;
     using Kind = kernels::IntegerKind<true, true, C == Centre::minimum>;
-    static constexpr int group = G.columns, zero = C == Centre::zero ? 8 : 0;
+    static constexpr int group = G.columns, zero = C == Centre::zero ? 8 : 0, lowest = 0, highest = 15;
     static constexpr float x_unit = 1.0f;
     static constexpr Scales scales = Scales::f16;
     static GroupScale fit(const float* w, std::int64_t n) {
@@ -122,7 +126,9 @@ struct integer_format<Int4<G, C>> {
         else
             return {(-*low > *high ? *low : *high) / -8.0f};  // the largest magnitude becomes code 0
     }
-    static int encode(float v, const GroupScale& g) { return zero + detail::clamp_round((v - g.minimum) * detail::inverse(g.scale), -zero, 15 - zero); }
+    static int encode(float v, const GroupScale& g) {
+        return zero + detail::clamp_round((v - g.minimum) * detail::inverse(g.scale), lowest - zero, highest - zero);
+    }
     static float decode(int code, const GroupScale& g) { return static_cast<float>(code - zero) * g.scale + g.minimum; }
 };
 
@@ -130,14 +136,14 @@ template <Scales S>
 struct integer_format<NF4<S>> {
     using Codes = Nf4Codes;
     using Kind = kernels::IntegerKind<false, true, false>;
-    static constexpr int group = 64, zero = 128;
+    static constexpr int group = 64, zero = 128, lowest = 1, highest = 255;
     static constexpr float x_unit = 1.0f / 127.0f;
     static constexpr Scales scales = S;
     static GroupScale fit(const float* w, std::int64_t n) { return {detail::largest(w, n)}; }
     static int encode(float v, const GroupScale& g) {
         const float x = v * detail::inverse(g.scale);
         int code = 0;
-        for (std::size_t i = 0; i + 1 < 16; ++i) code += x > 0.5f * (nf4_quantiles[i] + nf4_quantiles[i + 1]);
+        for (std::size_t i = 0; i + 1 < 16; ++i) code += x > detail::nf4_midpoint(i);
         return code;
     }
     static float decode(int code, const GroupScale& g) { return static_cast<float>(nf4_codebook[static_cast<std::size_t>(code)] - zero) * x_unit * g.scale; }

@@ -1,9 +1,9 @@
 #pragma once
 #include <qwen3vl/core/error.hpp>
 #include <qwen3vl/kernels/amx_tiles.hpp>
-#include <qwen3vl/weights/integer_codes.hpp>
+#include <qwen3vl/weights/integer_lanes.hpp>
 #include <qwen3vl/weights/matrix.hpp>
-#include <qwen3vl/weights/values.hpp>
+#include <qwen3vl/weights/read_panel.hpp>
 #include <string>
 #include <vector>
 
@@ -23,6 +23,7 @@ struct IntegerPanels {
     static constexpr std::int64_t activation_group = F::group > 0 ? F::group : 128;           ///< columns that share an activation's scale
     static constexpr bool row_scale = F::group == 0, row_range = F::scales == Scales::bits8;  ///< float32 numbers of a row before its panel's blocks
 
+    static constexpr bool row_major = false;
     static constexpr bool is_mapped(DType) { return false; }
 
     // ---- layout of weights
@@ -57,21 +58,31 @@ struct IntegerPanels {
         return ceil_div(rows, Arch::floats) * panel_bytes<Arch>(cols);
     }
 
-    /// Quantises the tensor `view` of rows * cols numbers to `out`, bytes(rows, cols). Throws LoadError where a number is not finite or too large for a scale.
+    /// Quantises the tensor `view` of rows * cols numbers to `out`, bytes(rows, cols): rounded to nearest; or where the moments of the
+    /// columns are given, so that outputs are as near as they can be: with searched scales (IntegerLanes::search), and each error made up for by the columns
+    /// behind it (ErrorFeedback). Throws LoadError where a number is not finite or too large for a scale, or the moments are none.
     template <class Arch, class Team>
-    static void pack(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team, std::byte* out) {
+    static void pack(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team, std::byte* out,
+                     const ColumnMoments* moments = nullptr) {
         constexpr std::int64_t width = Arch::floats;
-        team.run(ceil_div(rows, width), [&](std::int64_t index, int) {
-            std::vector<float> values(static_cast<std::size_t>(cols));
+        const ErrorFeedback feedback = moments ? error_feedback(*moments, team) : ErrorFeedback{};
+        ThreadBuffers buffers(team.threads(), (moments ? 2 : 1) * cols * width);
+        team.run(ceil_div(rows, width), [&](std::int64_t index, int thread) {
+            float* w = buffers.of(thread);
+            read_panel<Arch>(view, index * width, rows, cols, w);
+            kernels::vec<Arch> largest(0.0f), undefined(0.0f);
+            for (std::int64_t c = 0; c < cols; ++c) {
+                const auto v = kernels::load<Arch>(w + c * width);
+                largest = xsimd::max(largest, xsimd::abs(v));
+                undefined = undefined + (v - v);
+            }
+            if (!(kernels::max_lane<Arch>(largest) <= 65504.0f && kernels::sum_lanes<Arch>(undefined) == 0.0f))
+                throw LoadError(std::string(view.file), name, std::string("finite numbers within 65504 for ") + Format::name,
+                                std::to_string(*std::find_if_not(w, w + cols * width, [](float v) { return std::abs(v) <= 65504.0f; })));
             std::byte* panel = out + index * panel_bytes<Arch>(cols);
             std::memset(panel, 0, static_cast<std::size_t>(panel_bytes<Arch>(cols)));
-            for (std::int64_t r = 0; r < std::min(width, rows - index * width); ++r) {
-                read_values(view, (index * width + r) * cols, cols, values.data());
-                for (const float v : values)
-                    if (!(std::abs(v) <= 65504.0f))
-                        throw LoadError(std::string(view.file), name, std::string("finite numbers within 65504 for ") + Format::name, std::to_string(v));
-                pack_row<Arch>(values.data(), cols, panel, r);
-            }
+            if (moments) std::copy_n(w, cols * width, w + cols * width);
+            pack_panel<Arch>(w, cols, moments ? &feedback : nullptr, panel);
         });
     }
 
@@ -125,7 +136,8 @@ struct IntegerPanels {
             std::int32_t sums[activation_group / flush_columns<Arch>];
             const float scale = quantise<Arch>(values + c, n, codes, sums);
             const std::int64_t end = first + c + n == x.cols ? quads<Arch>(x.cols) - (first + c) / 4 : n / 4;
-            for (std::int64_t q = 0; q < end; ++q) Dot<Arch>::put(q * 4 < n ? codes + 4 * q : zeros, out.codes + quad_at<Arch>((first + c) / 4 + q, lane, h), h * 4);
+            for (std::int64_t q = 0; q < end; ++q)
+                Dot<Arch>::put(q * 4 < n ? codes + 4 * q : zeros, out.codes + quad_at<Arch>((first + c) / 4 + q, lane, h), h * 4);
             for (std::int64_t f = 0; f * flush_columns<Arch> < n; ++f) {
                 const std::int64_t at = ((first + c) / flush_columns<Arch> + f) * h + lane;
                 out.scales[at] = scale * F::x_unit;
@@ -171,17 +183,15 @@ struct IntegerPanels {
                                 }
                         }
                         if constexpr (Arch::tiles)
-                            Tiles<Arch>::for_each(begin, begin + rows, [&](std::int64_t r, std::int64_t height, auto tiles) {
+                            for (std::int64_t r = begin; r < begin + rows; r += kernels::amx_rows) {
+                                const std::int64_t height = Tiles<Arch>::at(r, x.rows).height;
+                                const InputTile<Arch> tile(x, r, height);
                                 registers.set_rows(static_cast<int>(height));
-                                kernels::AmxIntegerRows<Kind> in[tiles()];
-                                for (int t = 0; t < tiles(); ++t) {
-                                    const InputTile<Arch> tile(x, r + 16 * t, height);
-                                    in[t] = {tile.codes + k * height, tile.scales + k / flush_columns<Arch> * height,
-                                             tile.starts + k / flush_columns<Arch> * height};
-                                }
-                                kernels::amx_integer_tile<Arch, Kind, tiles(), NV>(shape<Arch>(depth), amx_step, height, in, codes, scales, minima, k == 0,
-                                                                                   out + (r - begin) * out_stride + p * width, out_stride);
-                            });
+                                kernels::amx_integer_tile<Arch, Kind, NV>(
+                                    shape<Arch>(depth), amx_step, height,
+                                    {tile.codes + k * height, tile.scales + k / flush_columns<Arch> * height, tile.starts + k / flush_columns<Arch> * height},
+                                    codes, scales, minima, k == 0, out + (r - begin) * out_stride + p * width, out_stride);
+                            }
                         else
                             Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
                                 const InputTile<Arch> in(x, r, height());
@@ -271,37 +281,90 @@ struct IntegerPanels {
         }
     }
 
+    /// w [cols][Arch::floats]; with feedback, followed by a copy of it.
     template <class Arch>
-    static void pack_row(const float* w, std::int64_t cols, std::byte* panel, std::int64_t lane) {
-        const auto put = [&](auto v, std::int64_t at) { std::memcpy(panel + at, static_cast<const void*>(&v), sizeof v); };
+    static void pack_panel(float* w, std::int64_t cols, const ErrorFeedback* feedback, std::byte* panel) {
+        using Lanes = IntegerLanes<Arch, Format>;
+        constexpr std::int64_t width = Arch::floats;
+        auto* header = reinterpret_cast<float*>(panel);
+        const auto fit = [&](std::int64_t c, std::int64_t n) {
+            if (!feedback) return Lanes::fit(w + c * width, n);
+            for (std::int64_t i = c * width; i < (c + n) * width; ++i) w[i] = std::clamp(w[i], -65504.0f, 65504.0f);  // what columns before it have carried on
+            return Lanes::search(w + c * width, feedback->variance.data() + c, n, kept_scale<Arch>);
+        };
+        const auto put = [&](std::int64_t c, std::int64_t n, const LaneScale<Arch>& g) {
+            if (feedback) Lanes::carry_errors(w, w + cols * width, cols, c, n, g, *feedback);
+            put_codes<Arch>(w, c, n, g, panel);
+        };
+        const auto scales_at = [&](std::int64_t c) { return panel + group_at<Arch>(cols, c); };
         if constexpr (row_scale) {
-            put(F::fit(w, cols).scale, 4 * lane);
+            const auto g = fit(0, cols);
+            kernels::store<Arch>(g.scale, header);
+            put(0, cols, g);
         } else if constexpr (row_range) {
-            float low = HUGE_VALF, high = 0.0f;
+            std::vector<float> scales;
+            kernels::vec<Arch> low(HUGE_VALF), high(0.0f);
             for_each_group<Arch>(cols, [&](std::int64_t c, std::int64_t n) {
-                const float s = F::fit(w + c, n).scale;
-                low = std::min(low, s);
-                high = std::max(high, s);
+                const auto scale = fit(c, n).scale;
+                low = xsimd::min(low, scale);
+                high = xsimd::max(high, scale);
+                scales.resize(scales.size() + width);
+                kernels::store<Arch>(scale, scales.data() + scales.size() - width);
             });
-            const float step = (high - low) / 255.0f;
-            put(low, 4 * lane);
-            put(step, 4 * (Arch::floats + lane));
+            kernels::store<Arch>(low, header);
+            kernels::store<Arch>((high - low) / kernels::vec<Arch>(255.0f), header + width);
+            const float* scale = scales.data();
             for_each_group<Arch>(cols, [&](std::int64_t c, std::int64_t n) {
-                put(static_cast<std::uint8_t>(detail::clamp_round((F::fit(w + c, n).scale - low) * detail::inverse(step), 0, 255)),
-                    group_at<Arch>(cols, c) + lane);
+                for (std::int64_t r = 0; r < width; ++r, ++scale)
+                    scales_at(c)[r] = static_cast<std::byte>(detail::clamp_round((*scale - header[r]) * detail::inverse(header[width + r]), 0, 255));
+                put(c, n, read_scale<Arch>(panel, scales_at(c)));
             });
         } else {
             for_each_group<Arch>(cols, [&](std::int64_t c, std::int64_t n) {
-                const GroupScale g = F::fit(w + c, n);
-                put(f16(g.scale), group_at<Arch>(cols, c) + 2 * lane);
-                if constexpr (Kind::minimum) put(f16(g.minimum), group_at<Arch>(cols, c) + 2 * (Arch::floats + lane));
+                const auto g = fit(c, n);
+                auto* out = reinterpret_cast<f16*>(scales_at(c));
+                kernels::store<Arch>(g.scale, out);
+                if constexpr (Kind::minimum) kernels::store<Arch>(g.minimum, out + width);
+                put(c, n, read_scale<Arch>(panel, scales_at(c)));
             });
         }
-        for_each_group<Arch>(cols, [&](std::int64_t first, std::int64_t n) {
-            const GroupScale g = get_scale<Arch>(panel, cols, first, lane);  // as it is kept, rounded
-            for (std::int64_t c = first; c < first + n; ++c)
-                Codes::put(panel + lane_at<Arch>(c, lane), static_cast<int>(c % load_columns / 4), static_cast<int>(c % 4), F::encode(w[c], g));
-        });
+    }
+
+    /// A scale as the panel will give it back, as far as that depends on no other group.
+    template <class Arch>
+    static LaneScale<Arch> kept_scale(const LaneScale<Arch>& g) {
+        if constexpr (row_scale || row_range) {
+            return g;
+        } else {
+            alignas(64) f16 halves[2 * Arch::floats];
+            kernels::store<Arch>(g.scale, halves);
+            kernels::store<Arch>(g.minimum, halves + Arch::floats);
+            return {kernels::load<Arch>(halves), kernels::load<Arch>(halves + Arch::floats)};
+        }
+    }
+    template <class Arch>
+    static LaneScale<Arch> read_scale(const std::byte* panel, const std::byte* at) {
+        LaneScale<Arch> g;
+        g.scale = group_scale<Arch>(panel, at, 0, g.minimum);
+        return g;
+    }
+
+    /// The codes of columns [first, first + n), which share their scales.
+    template <class Arch>
+    static void put_codes(const float* w, std::int64_t first, std::int64_t n, const LaneScale<Arch>& g, std::byte* panel) {
+        const typename IntegerLanes<Arch, Format>::Encoder encoder(g);
+        for (std::int64_t c = first; c < first + n; c += load_columns) {
+            auto packed = kernels::isa::set_int(Arch{}, 0);
+            for (std::int64_t quad = Codes::quads; quad-- > 0;) {
+                auto four = kernels::isa::set_int(Arch{}, 0);
+                for (std::int64_t i = c + 4 * quad + 4; i-- > c + 4 * quad;) {
+                    four = kernels::isa::template shift_left32<8>(Arch{}, four);
+                    if (i < first + n) four = kernels::isa::add_int32(Arch{}, four, encoder.codes(kernels::load<Arch>(w + i * Arch::floats)));
+                }
+                packed = kernels::isa::add_int32(Arch{}, kernels::isa::template shift_left32<4>(Arch{}, packed), four);
+            }
+            kernels::isa::store_bytes(Arch{}, packed, panel + lane_at<Arch>(c, 0));
+        }
     }
 
     /// n numbers to signed bytes, zeros up to the activation group's end, and the sums of each flush's; returns the scale.

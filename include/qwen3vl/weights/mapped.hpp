@@ -8,6 +8,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::weights {
 /// Weights row by row as in a checkpoint, which is used where it is mapped; activations are plain float32 rows.
 template <class Element, DType Stored>
 struct MappedRows {
+    static constexpr bool row_major = true;
     static constexpr bool is_mapped(DType d) { return d == Stored; }
     /// Whether a tensor can be used where it lies.
     static bool fits(const TensorView& view) { return view.dtype == Stored && reinterpret_cast<std::uintptr_t>(view.data) % alignof(Element) == 0; }

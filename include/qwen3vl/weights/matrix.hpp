@@ -9,6 +9,9 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
+/// Goes up when the bytes of any packed format change: packed files of another version are made anew.
+inline constexpr int layout_version = 1;
+
 /// A weight matrix in the layout of some format and Arch, which weights::traits of that format reads. Its memory is its own, or somebody else keeps it.
 class WeightMatrix {
   public:
@@ -85,6 +88,6 @@ struct AmxRowTiles {
 
 /// Outputs to a task, and rows of x that pass a task's weights at once: whole panels and whole register tiles of every Arch.
 inline constexpr std::int64_t task_rows = 128;
-inline constexpr std::int64_t pass_rows = 96;
+inline constexpr std::int64_t pass_rows = 192;
 
 }  // namespace qwen3vl::weights

@@ -10,6 +10,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::weights {
 /// What an algorithm may ask of a format, all for an Arch. Specialisations provide
 ///   bytes<Arch>(rows, cols)             of a matrix in the format
 ///   pack<Arch>(view, name, rows, cols, team, out)   a checkpoint's tensor in the format
+///   row_major                     whether the format is row-major, as in a checkpoint: then a packed file does not hold it
 ///   is_mapped(dtype)                    whether tensors of this type are used where they lie; then fits(view) says so of one
 ///   row<Arch>(matrix, r, out)           one row as float32 (embedding look-up)
 ///   input_bytes<Arch>(rows, cols), encode<Arch>(input, r, first, count, values)   activations as the kernels read them
@@ -37,15 +38,27 @@ struct traits<Int4<G, C>> : IntegerPanels<Int4<G, C>> {};
 template <Scales S>
 struct traits<NF4<S>> : IntegerPanels<NF4<S>> {};
 
-/// A checkpoint's tensor as a matrix [rows, cols] in a format: used where it lies, if the format does that, and then `view` must outlive it; otherwise
-/// converted on all threads of the team. Throws LoadError where a number does not fit the format, OutOfMemory.
+/// A checkpoint's tensor in a format to `out`, bytes(rows, cols), on all threads of the team. Where the moments of its columns are given, formats
+/// that round by them do. Throws LoadError where a number does not fit the format.
 template <class Arch, class Format, class Team>
-WeightMatrix load(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team) {
+void pack(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team, std::byte* out,
+          [[maybe_unused]] const ColumnMoments* moments = nullptr) {
+    using T = traits<Format>;
+    if constexpr (requires { T::template pack<Arch>(view, name, rows, cols, team, out, moments); })
+        T::template pack<Arch>(view, name, rows, cols, team, out, moments);
+    else
+        T::template pack<Arch>(view, name, rows, cols, team, out);
+}
+
+/// A checkpoint's tensor as a matrix [rows, cols] in a format: used where it lies, if the format does that, and then `view` must outlive it; otherwise
+/// converted as pack() does. Throws LoadError where a number does not fit the format, OutOfMemory.
+template <class Arch, class Format, class Team>
+WeightMatrix load(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team, const ColumnMoments* moments = nullptr) {
     using T = traits<Format>;
     if constexpr (requires { T::fits(view); })
         if (T::fits(view)) return WeightMatrix(view.data, rows, cols);
     AlignedBytes memory = aligned_bytes(static_cast<std::size_t>(T::template bytes<Arch>(rows, cols)));
-    T::template pack<Arch>(view, name, rows, cols, team, memory.get());
+    pack<Arch, Format>(view, name, rows, cols, team, memory.get(), moments);
     return WeightMatrix(std::move(memory), rows, cols);
 }
 

@@ -1,0 +1,86 @@
+"""The JSON of model_bench, and that of bench/peers/measure beside it; bench/README.md describes both."""
+import json
+import math
+import sys
+
+MAX_BYTES = 64 << 20
+UNITS = ("tokens/s", "s")  # of the first more is better, of the second less
+
+
+class ResultError(Exception):
+    """A file that is no result; the message names the file, the field, what was expected and what was found."""
+
+
+def _field(path, where, row, name, kinds, expected):
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise ResultError(f"{path}: {where}: field '{name}': expected {expected}, found {shown(value)}")
+    return value
+
+
+def shown(value):
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def _positive(path, where, row, name):
+    value = _field(path, where, row, name, (int, float), "a number above 0")
+    try:
+        value = float(value)
+    except OverflowError:
+        value = math.inf
+    if not (math.isfinite(value) and value > 0):
+        raise ResultError(f"{path}: {where}: field '{name}': expected a number above 0, found {row[name]}")
+    return value
+
+
+def read(path):
+    """{"machine", "dims", "rows"}: the file, its rows checked. Throws ResultError."""
+    try:
+        with open(path, "rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as e:
+        raise ResultError(f"{path}: {e.strerror}") from None
+    if len(text) > MAX_BYTES:
+        raise ResultError(f"{path}: more than {MAX_BYTES >> 20} MiB")
+    try:
+        result = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as e:
+        raise ResultError(f"{path}: not valid JSON: {e}") from None
+    if not isinstance(result, dict):
+        raise ResultError(f"{path}: expected an object, found {shown(result)}")
+    rows = []
+    for i, row in enumerate(_field(path, "the file", result, "rows", list, "a list")):
+        where = f"rows[{i}]"
+        if not isinstance(row, dict):
+            raise ResultError(f"{path}: {where}: expected an object, found {shown(row)}")
+        checked = {name: _field(path, where, row, name, str, "a string") for name in ("work", "bundle", "arch", "unit")}
+        if checked["unit"] not in UNITS:
+            raise ResultError(f"{path}: {where}: field 'unit': expected {' or '.join(UNITS)}, found {shown(checked['unit'])}")
+        checked["threads"] = _field(path, where, row, "threads", int, "an integer")
+        checked["value"] = _positive(path, where, row, "value")
+        for name in ("limit", "share"):  # null where no limit is known
+            checked[name] = None if row.get(name) is None else _positive(path, where, row, name)
+        for name in ("peer", "format"):  # of a peer's row
+            if name in row:
+                checked[name] = _field(path, where, row, name, str, "a string")
+        rows.append(checked)
+    text = {name: _field(path, "the file", result, name, str, "a string") for name in ("machine", "dims")}
+    return {**text, "rows": rows}
+
+
+def key(row):
+    """What makes two rows the same measurement."""
+    return (row["work"], row["bundle"], row["arch"], row["threads"])
+
+
+def run(main):
+    """Runs a program's main(), which returns its exit code; 2 and a message for files that are no results."""
+    name = sys.argv[0].rsplit("/", 1)[-1]
+    try:
+        sys.exit(main())
+    except ResultError as e:
+        print(f"{name}: {e}", file=sys.stderr)
+    except OSError as e:
+        print(f"{name}: {e.filename}: {e.strerror}", file=sys.stderr)
+    sys.exit(2)

@@ -1,0 +1,89 @@
+// Measures what a model's matrices are multiplied with, so that integer formats can round their weights by it (LoadOptions::calibration).
+//     calibrate --model MODEL (FOLDER | --text FILE) --out calibration.safetensors [--skip N] [--limit N]
+// FOLDER holds questions (cases.json and images/) in the layout of make_eval.py, beside the shipped model; a text is read in windows. The model runs over
+// them in float32; the file receives weights::ColumnMoments of each matrix under its name.
+// Exit code: 0, 2 a file cannot be used.
+#include <qwen3vl/io/safetensors_writer.hpp>
+#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/qwen3vl.hpp>
+#include <qwen3vl/weights/observed.hpp>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "predictions.hpp"
+
+namespace q = qwen3vl;
+using Candidates = q::list<q::models::Shapes, q::models::SmolLM2_135M, q::models::Qwen3VL_2B, q::models::Qwen3VL_4B, q::models::Qwen3VL_8B>;
+
+namespace {
+
+struct Options {
+    std::string model, mmproj, folder, text, out;
+    predictions::Range range;
+    int window = 512, block = static_cast<int>(q::weights::least_moment_block), threads = 0;
+};
+
+template <class D>
+void calibrate(const Options& o) {
+    using Watched = q::PoliciesWithWeights<q::weights::Observed<q::weights::Mapped<q::weights::Float32>>>;
+    q::weights::Observations::of_program().set_block(o.block);
+    const auto model = q::Model<D, Watched>::load(o.model, {.mmproj = o.mmproj});
+    std::int64_t count = 0;
+    const auto take = [&](std::span<const float>) { ++count; };
+    if (o.text.empty())
+        predictions::over_cases(model, o.folder, o.range, o.threads, take);
+    else
+        predictions::over_text(model, o.text, o.window, o.range, o.threads, take);
+    const auto moments = q::weights::Observations::of_program().moments();
+    std::vector<std::pair<std::string, q::TensorView>> tensors;
+    for (const auto& m : moments)
+        tensors.emplace_back(m.name, q::TensorView{q::DType::f32, {m.cols, m.block}, reinterpret_cast<const std::byte*>(m.values.data()), {}});
+    q::io::write_safetensors(o.out, tensors, {{"format", "pt"}, {"content", "mean products of the inputs of each matrix, in blocks of columns"}});
+    std::printf("%s: the inputs of %zu matrices over %lld predicted tokens\n", o.out.c_str(), tensors.size(), static_cast<long long>(count));
+}
+
+void run(const Options& o) {
+    if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
+    const auto config = q::io::read_config(o.model);
+    bool found = false;
+    std::string reasons;
+    q::for_each_type<Candidates>([&](auto tag) {
+        using D = typename decltype(tag)::type;
+        std::string why;
+        if (!found && q::io::matches<D>(config, &why)) {
+            found = true;
+            calibrate<D>(o);
+        } else {
+            reasons += std::string("\n  ") + D::name + ": " + why;
+        }
+    });
+    if (!found) throw q::ConfigError(o.model + ": the config matches none of this program's Dims:" + reasons);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"Measures what a model's matrices are multiplied with, so that integer formats can round their weights by it."};
+    Options o;
+    app.add_option("FOLDER", o.folder, "questions: cases.json and images/, as make_eval.py writes them");
+    app.add_option("--model", o.model, "checkpoint folder or .gguf file")->required();
+    app.add_option("--mmproj", o.mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");
+    app.add_option("--text", o.text, "a text file, instead of questions");
+    app.add_option("--out,-o", o.out, "the file to write")->required();
+    app.add_option("--skip", o.range.skip, "leave out the first so many questions or windows")->check(CLI::NonNegativeNumber);
+    app.add_option("--limit", o.range.limit, "only so many questions or windows; 0: all")->check(CLI::NonNegativeNumber);
+    app.add_option("--window", o.window, "tokens to a window of the text")->check(CLI::Range(2, 4096))->capture_default_str();
+    app.add_option("--block", o.block, "columns that make up for each other's rounding: a larger block costs memory and rounds better")
+        ->check(CLI::IsMember({128, 256, 512, 1024}))
+        ->capture_default_str();
+    app.add_option("--threads", o.threads, "0: one for each physical core")->check(CLI::NonNegativeNumber);
+    CLI11_PARSE(app, argc, argv);
+    try {
+        run(o);
+        return 0;
+    } catch (const q::Error& e) {
+        std::fprintf(stderr, "calibrate: %s\n", e.what());
+        return 2;
+    }
+}

@@ -1,0 +1,152 @@
+// What a bundle's weights and cache cost in quality: how far its predictions are from those in float32, over the same tokens.
+//     format_quality --model MODEL (FOLDER | --text FILE) [--bundle NAME]... [--calibration FILE] [--json FILE] [--max-kl X] [--min-top1 X]
+// FOLDER holds questions (cases.json and images/) in the layout of make_eval.py, beside the shipped model: the tokens of the reference answers are predicted.
+// A text is read in windows. For each bundle: the mean Kullback-Leibler divergence KL(float32 || bundle) in nats a token, the share of tokens whose
+// likeliest is the same, and the bytes of the weights. Exit code: 0, 1 a bundle is outside of the bounds, 2 a file cannot be used.
+#include <qwen3vl/io/output_file.hpp>
+#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/qwen3vl.hpp>
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+
+#include "predictions.hpp"
+
+namespace q = qwen3vl;
+using Candidates = q::list<q::models::Shapes, q::models::SmolLM2_135M>;
+
+namespace {
+
+struct Options {
+    std::string model, mmproj, folder, text, calibration, json;
+    std::vector<std::string> bundles;
+    predictions::Range range;
+    int window = 512, threads = 0;
+    double max_kl = std::numeric_limits<double>::infinity(), min_top1 = 0;
+};
+
+/// Natural logarithms of the probabilities.
+std::vector<float> log_probabilities(std::span<const float> logits) {
+    const double top = *std::max_element(logits.begin(), logits.end());
+    double sum = 0;
+    for (const float l : logits) sum += std::exp(static_cast<double>(l) - top);
+    std::vector<float> out;
+    for (const float l : logits) out.push_back(static_cast<float>(static_cast<double>(l) - top - std::log(sum)));
+    return out;
+}
+
+std::size_t likeliest(std::span<const float> values) { return static_cast<std::size_t>(std::max_element(values.begin(), values.end()) - values.begin()); }
+
+struct Quality {
+    std::string bundle;
+    std::int64_t tokens = 0, bytes = 0;
+    double kl = 0, top1 = 0;  ///< sums, then means
+
+    void add(std::span<const float> reference, std::span<const float> found) {
+        for (std::size_t i = 0; i < reference.size(); ++i)
+            kl += std::exp(static_cast<double>(reference[i])) * (static_cast<double>(reference[i]) - static_cast<double>(found[i]));
+        top1 += likeliest(reference) == likeliest(found);
+        ++tokens;
+    }
+};
+
+template <class D, class Bundle, class Take>
+std::int64_t predict(const Options& o, const std::string& calibration, const Take& take) {
+    using M = q::Model<D, Bundle>;
+    const auto model = M::load(o.model, {.threads = o.threads, .calibration = calibration, .mmproj = o.mmproj});
+    if (o.text.empty()) {
+        if constexpr (q::VisionLanguageDims<D>)
+            predictions::over_cases(model, o.folder, o.range, o.threads, take);
+        else
+            throw q::ConfigError(std::string(D::name) + " has no vision tower: use --text FILE");
+    } else {
+        predictions::over_text(model, o.text, o.window, o.range, o.threads, take);
+    }
+    std::int64_t bytes = 0;
+    for (const auto& part : M::memory_plan().parts)
+        if (part.name.rfind("weights: ", 0) == 0) bytes += part.bytes;
+    return bytes;
+}
+
+template <class D>
+std::vector<Quality> measure(const Options& o) {
+    std::vector<std::vector<float>> reference;
+    predict<D, q::bundles::float32>(o, "", [&](std::span<const float> logits) { reference.push_back(log_probabilities(logits)); });
+    std::vector<Quality> rows;
+    std::string names;
+    q::for_each_type<q::bundles::all>([&](auto tag) {
+        using Bundle = typename decltype(tag)::type;
+        names += std::string(names.empty() ? "" : ", ") + Bundle::name;
+        if (std::find(o.bundles.begin(), o.bundles.end(), Bundle::name) == o.bundles.end()) return;
+        Quality row;
+        row.bundle = Bundle::name;
+        row.bytes = predict<D, Bundle>(
+            o, o.calibration, [&](std::span<const float> logits) { row.add(reference.at(static_cast<std::size_t>(row.tokens)), log_probabilities(logits)); });
+        row.kl /= static_cast<double>(row.tokens);
+        row.top1 *= 100.0 / static_cast<double>(row.tokens);
+        std::printf("%-10s KL %.3e nats a token  top-1 %6.2f %%  weights %.2f MB  tokens %lld\n", row.bundle.c_str(), row.kl, row.top1,
+                    static_cast<double>(row.bytes) * 1e-6, static_cast<long long>(row.tokens));
+        std::fflush(stdout);
+        rows.push_back(row);
+    });
+    if (rows.size() != o.bundles.size()) throw q::ConfigError("--bundle: expected names among " + names);
+    return rows;
+}
+
+int run(const Options& o) {
+    if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
+    const auto config = q::io::read_config(o.model);
+    std::vector<Quality> rows;
+    std::string reasons;
+    q::for_each_type<Candidates>([&](auto tag) {
+        using D = typename decltype(tag)::type;
+        std::string why;
+        if (rows.empty() && q::io::matches<D>(config, &why))
+            rows = measure<D>(o);
+        else
+            reasons += std::string("\n  ") + D::name + ": " + why;
+    });
+    if (rows.empty()) throw q::ConfigError(o.model + ": the config matches none of this program's Dims:" + reasons);
+    nlohmann::ordered_json json = {{"model", o.model}, {"calibration", o.calibration}, {"rows", nlohmann::ordered_json::array()}};
+    bool good = true;
+    for (const auto& row : rows) {
+        json["rows"].push_back(
+            {{"bundle", row.bundle}, {"kl_nats_per_token", row.kl}, {"top1_percent", row.top1}, {"weight_bytes", row.bytes}, {"tokens", row.tokens}});
+        good = good && row.kl <= o.max_kl && row.top1 >= o.min_top1;
+    }
+    if (!o.json.empty()) {
+        q::io::OutputFile file(o.json);
+        file.write(json.dump(2) + "\n");
+        file.finish();
+    }
+    return good ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"How far the predictions of a model are from those in float32, by bundle."};
+    Options o;
+    q::for_each_type<q::bundles::all>([&](auto tag) { o.bundles.emplace_back(decltype(tag)::type::name); });
+    app.add_option("FOLDER", o.folder, "questions: cases.json and images/, as make_eval.py writes them");
+    app.add_option("--model", o.model, "checkpoint folder or .gguf file")->required();
+    app.add_option("--mmproj", o.mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");
+    app.add_option("--text", o.text, "a text file, instead of questions");
+    app.add_option("--bundle", o.bundles, "may be given several times; by default all")->take_all();
+    app.add_option("--calibration", o.calibration, "a file made by calibrate, for the integer formats");
+    app.add_option("--json", o.json, "write the table to this file");
+    app.add_option("--skip", o.range.skip, "leave out the first so many questions or windows")->check(CLI::NonNegativeNumber);
+    app.add_option("--limit", o.range.limit, "only so many questions or windows; 0: all")->check(CLI::NonNegativeNumber);
+    app.add_option("--window", o.window, "tokens to a window of the text")->check(CLI::Range(2, 4096))->capture_default_str();
+    app.add_option("--max-kl", o.max_kl, "exit with 1 where a bundle's divergence is above this");
+    app.add_option("--min-top1", o.min_top1, "exit with 1 where a bundle's agreement is below this, in percent");
+    app.add_option("--threads", o.threads, "0: one for each physical core")->check(CLI::NonNegativeNumber);
+    CLI11_PARSE(app, argc, argv);
+    try {
+        return run(o);
+    } catch (const q::Error& e) {
+        std::fprintf(stderr, "format_quality: %s\n", e.what());
+        return 2;
+    }
+}

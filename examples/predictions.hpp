@@ -1,0 +1,82 @@
+#pragma once
+#include <functional>
+#include <limits>
+#include <span>
+
+#include "shapes_cases.hpp"
+
+/// What a model predicts over given texts: every token after the one before it, whatever the model itself would have said ("teacher forcing").
+namespace predictions {
+namespace q = qwen3vl;
+
+/// Takes the logits [vocab] before one token of a text.
+using Take = std::function<void(std::span<const float> logits)>;
+
+/// A range of the pieces (questions, or windows of a text) that a program looks at.
+struct Range {
+    int skip = 0, limit = 0;  ///< limit 0: all that are left
+    /// Cuts a list of pieces down to the range. Throws ConfigError where nothing is left.
+    template <class T>
+    void apply(std::vector<T>& pieces) const {
+        pieces.erase(pieces.begin(), pieces.begin() + std::min<std::ptrdiff_t>(skip, std::ssize(pieces)));
+        if (limit > 0 && limit < std::ssize(pieces)) pieces.resize(static_cast<std::size_t>(limit));
+        if (pieces.empty()) throw q::ConfigError("--skip " + std::to_string(skip) + " leaves nothing");
+    }
+};
+
+/// The questions of a folder: the predictions of the tokens of every reference answer, and of the end behind it.
+template <class M>
+void over_cases(const M& model, const std::string& folder, const Range& range, int threads, const Take& take) {
+    auto cases = shapes::read_cases(folder);
+    range.apply(cases);
+    const auto& assets = *model.assets();
+    if (!assets.tokenizer || assets.generation.eos.empty()) throw q::ConfigError(assets.folder + ": expected a tokenizer and an end token");
+    std::vector<int> answer;
+    q::ChatOptions options;
+    options.max_new_tokens = 512;
+    options.context = 4096;
+    options.temperature = 0;
+    options.repetition_penalty = 1;
+    options.presence_penalty = 0;
+    options.threads = threads;
+    options.logits_processor = [&](std::span<const int> so_far, std::span<float> logits) {
+        take(logits);
+        std::fill(logits.begin(), logits.end(), -std::numeric_limits<float>::infinity());
+        logits[static_cast<std::size_t>(so_far.size() < answer.size() ? answer[so_far.size()] : assets.generation.eos[0])] = 0.0f;
+    };
+    q::Chat chat(model, options);
+    for (const auto& c : cases) {
+        answer = assets.tokenizer->encode(c.reference);
+        chat.clear();
+        chat.ask(shapes::content_of(c, folder));
+    }
+}
+
+/// A text file in windows of `window` tokens: the predictions of all tokens but the first of each.
+template <class M>
+void over_text(const M& model, const std::string& file, int window, const Range& range, int threads, const Take& take) {
+    const auto& assets = *model.assets();
+    if (!assets.tokenizer) throw q::ConfigError(assets.folder + ": expected a tokenizer");
+    const auto tokens = assets.tokenizer->encode(q::read_file(file));
+    std::vector<std::vector<int>> windows;
+    for (auto at = tokens.begin(); tokens.end() - at > 1;) {
+        const auto end = at + std::min<std::ptrdiff_t>(window, tokens.end() - at);
+        windows.emplace_back(at, end);
+        at = end;
+    }
+    if (windows.empty()) throw q::ConfigError(file + ": expected a text of two tokens at least, found " + std::to_string(tokens.size()));
+    range.apply(windows);
+    q::Session session(model, {.context = window, .threads = threads});
+    for (const auto& w : windows) {
+        session.reset();
+        std::size_t left = w.size() - 1;  // what follows the last token is not known
+        session.append({w, {}}, {.hook = [&](std::string_view name, int, q::ConstMatrix m) {
+                           if (name == "logits" && left > 0) {
+                               take({m.data, static_cast<std::size_t>(m.cols)});
+                               --left;
+                           }
+                       }});
+    }
+}
+
+}  // namespace predictions

@@ -1,0 +1,117 @@
+#pragma once
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <qwen3vl/core/checked.hpp>
+#include <qwen3vl/core/checksum.hpp>
+#include <qwen3vl/core/file.hpp>
+#include <string>
+#include <vector>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Weight matrices in the layout of their formats and Arch, in a file that the next load maps: no conversion, and memory that processes share. The file
+/// says what it was made of (a key) and carries checksums; what does not agree with either is not used.
+///
+///     header: magic, version, key, bytes of the whole; then a checksum for each piece of the matrices, and one of the header and those; then the matrices
+class PackedFile {
+  public:
+    /// The file in a folder for an Arch and its matrices' formats. A changed checkpoint has the same one, which is then made anew.
+    static std::string path(const std::string& folder, std::uint64_t layout) {
+        char name[64];
+        std::snprintf(name, sizeof name, "/qwen3vl-%016llx.packed", static_cast<unsigned long long>(layout));
+        return folder + name;
+    }
+
+    /// Maps the file and checks it on all threads of the team. Nothing where there is none; `why` then says what is wrong with the one that is there.
+    template <class Team>
+    static std::optional<PackedFile> open(const std::string& path, std::uint64_t key, const std::vector<std::int64_t>& sizes, Team& team, std::string& why) {
+        if (::access(path.c_str(), F_OK) != 0) return {};
+        PackedFile packed(sizes);
+        try {
+            packed.file_ = MappedFile(path);
+        } catch (const FileError& e) {
+            why = e.what();
+            return {};
+        }
+        const auto bytes = packed.file_.bytes();
+        packed.data_ = bytes.data();
+        Header header{};
+        if (bytes.size() >= sizeof header) std::memcpy(static_cast<void*>(&header), bytes.data(), sizeof header);
+        if (bytes.size() != static_cast<std::size_t>(packed.total_) || !(header == packed.header(key)))
+            why = path + ": made for another state of the checkpoint or another version";
+        else if (std::vector<std::uint64_t> sums = packed.checksums(team); std::memcmp(sums.data(), bytes.data() + sizeof header, 8 * sums.size()) != 0)
+            why = path + ": damaged";
+        if (why.empty()) return packed;
+        return {};
+    }
+
+    /// A file of this size for the matrices, to be filled through at() and then finished. Throws FileError where the system gives no room; a file that was
+    /// at `path` stays until finish().
+    static PackedFile create(const std::string& path, std::uint64_t key, const std::vector<std::int64_t>& sizes) {
+        PackedFile packed(sizes);
+        packed.writable_ = WritableFile(path, static_cast<std::size_t>(packed.total_));
+        packed.data_ = packed.writable_.data();
+        packed.key_ = key;
+        return packed;
+    }
+    /// Writes header and checksums and gives the file its name. Throws FileError.
+    template <class Team>
+    void finish(Team& team) {
+        const Header h = header(key_);
+        std::memcpy(writable_.data(), static_cast<const void*>(&h), sizeof h);
+        const auto sums = checksums(team);
+        std::memcpy(writable_.data() + sizeof h, sums.data(), 8 * sums.size());
+        writable_.publish();
+    }
+
+    /// Matrix `index`.
+    const std::byte* at(std::size_t index) const { return data_ + offsets_[index]; }
+    std::byte* at(std::size_t index) { return writable_.data() + offsets_[index]; }
+
+  private:
+    struct Header {
+        char magic[8] = {'q', '3', 'v', 'l', 'p', 'a', 'c', 'k'};
+        std::uint64_t version = 1, key = 0, bytes = 0;
+        bool operator==(const Header&) const = default;
+    };
+    static constexpr std::int64_t piece = std::int64_t{4} << 20;
+
+    explicit PackedFile(const std::vector<std::int64_t>& sizes) {
+        std::int64_t all = 0;
+        for (const auto n : sizes) all += round_up(n, 64);
+        pieces_ = ceil_div(all, piece);
+        total_ = first_ = round_up(static_cast<std::int64_t>(sizeof(Header)) + 8 * (pieces_ + 1), 4096);
+        for (const auto n : sizes) {
+            offsets_.push_back(total_);
+            total_ += round_up(n, 64);
+        }
+    }
+    Header header(std::uint64_t key) const {
+        Header h;
+        h.key = key;
+        h.bytes = static_cast<std::uint64_t>(total_);
+        return h;
+    }
+    /// Of the pieces, and in the end one of header and those.
+    template <class Team>
+    std::vector<std::uint64_t> checksums(Team& team) const {
+        std::vector<std::uint64_t> sums(static_cast<std::size_t>(pieces_) + 1);
+        team.run(pieces_, [&](std::int64_t i, int) {
+            const std::int64_t begin = first_ + i * piece;
+            sums[static_cast<std::size_t>(i)] =
+                checksum(data_ + begin, static_cast<std::size_t>(std::min(piece, total_ - begin)), static_cast<std::uint64_t>(i));
+        });
+        sums.back() = checksum(reinterpret_cast<const std::byte*>(sums.data()), 8 * static_cast<std::size_t>(pieces_), checksum(data_, sizeof(Header)));
+        return sums;
+    }
+
+    std::vector<std::int64_t> offsets_;
+    std::int64_t total_ = 0, first_ = 0, pieces_ = 0;
+    std::uint64_t key_ = 0;
+    MappedFile file_;
+    WritableFile writable_;
+    const std::byte* data_ = nullptr;
+};
+
+}  // namespace qwen3vl
