@@ -11,10 +11,11 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "compiled_bundles.hpp"
 #include "predictions.hpp"
 
 namespace q = qwen3vl;
-using Candidates = q::list<q::models::Shapes, q::models::SmolLM2_135M, q::models::Qwen3VL_2B, q::models::Qwen3VL_4B, q::models::Qwen3VL_8B>;
+using Candidates = CompiledDims<q::models::Shapes, q::models::SmolLM2_135M, q::models::Qwen3VL_2B, q::models::Qwen3VL_4B, q::models::Qwen3VL_8B>;
 
 namespace {
 

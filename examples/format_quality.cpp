@@ -11,10 +11,11 @@
 #include <cmath>
 #include <cstdio>
 
+#include "compiled_bundles.hpp"
 #include "predictions.hpp"
 
 namespace q = qwen3vl;
-using Candidates = q::list<q::models::Shapes, q::models::SmolLM2_135M>;
+using Candidates = CompiledDims<q::models::Shapes, q::models::SmolLM2_135M>;
 
 namespace {
 
@@ -75,7 +76,7 @@ std::vector<Quality> measure(const Options& o) {
     predict<D, q::bundles::float32>(o, "", [&](std::span<const float> logits) { reference.push_back(log_probabilities(logits)); });
     std::vector<Quality> rows;
     std::string names;
-    q::for_each_type<q::bundles::all>([&](auto tag) {
+    q::for_each_type<CompiledBundles>([&](auto tag) {
         using Bundle = typename decltype(tag)::type;
         names += std::string(names.empty() ? "" : ", ") + Bundle::name;
         if (std::find(o.bundles.begin(), o.bundles.end(), Bundle::name) == o.bundles.end()) return;
@@ -128,7 +129,7 @@ int run(const Options& o) {
 int main(int argc, char** argv) {
     CLI::App app{"How far the predictions of a model are from those in float32, by bundle."};
     Options o;
-    q::for_each_type<q::bundles::all>([&](auto tag) { o.bundles.emplace_back(decltype(tag)::type::name); });
+    q::for_each_type<CompiledBundles>([&](auto tag) { o.bundles.emplace_back(decltype(tag)::type::name); });
     app.add_option("FOLDER", o.folder, "questions: cases.json and images/, as make_eval.py writes them");
     app.add_option("--model", o.model, "checkpoint folder or .gguf file")->required();
     app.add_option("--mmproj", o.mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");

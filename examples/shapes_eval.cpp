@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <map>
 
+#include "compiled_bundles.hpp"
 #include "shapes_cases.hpp"
 
 namespace q = qwen3vl;
@@ -86,7 +87,7 @@ double evaluate(const Options& o, const std::vector<Case>& cases) {
 
 std::string bundle_names() {
     std::string names;
-    q::for_each_type<q::bundles::all>([&](auto tag) { names += std::string(names.empty() ? "" : ", ") + decltype(tag)::type::name; });
+    q::for_each_type<CompiledBundles>([&](auto tag) { names += std::string(names.empty() ? "" : ", ") + decltype(tag)::type::name; });
     return names;
 }
 
@@ -95,7 +96,7 @@ int run(const Options& o) {
     if (o.limit > 0 && static_cast<std::size_t>(o.limit) < cases.size()) cases.resize(static_cast<std::size_t>(o.limit));
     bool enough = true;
     std::size_t found = 0;
-    q::for_each_type<q::bundles::all>([&](auto tag) {
+    q::for_each_type<CompiledBundles>([&](auto tag) {
         using Bundle = typename decltype(tag)::type;
         if (std::find(o.bundles.begin(), o.bundles.end(), Bundle::name) == o.bundles.end()) return;
         ++found;

@@ -10,6 +10,13 @@ namespace qwen3vl_test {
 
 using namespace qwen3vl;
 
+/// The bundles that tests of all of them run over; in sanitized builds, which take minutes for each, those that differ most.
+#if defined(QWEN3VL_SANITIZED)
+using TestedBundles = list<bundles::float32, bundles::int4, bundles::window>;
+#else
+using TestedBundles = bundles::all;
+#endif
+
 /// Random text ids below all special ones.
 inline std::vector<int> words(std::size_t n, std::uint64_t seed = 1) { return testing::synthetic_tokens(n, 400, seed); }
 

@@ -54,7 +54,7 @@ std::vector<float> logits_from(TouchedSource& source) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a bundle stays near float32, and equals itself for any chunk", "", testing::tuple_t<bundles::all>) {
+TEMPLATE_LIST_TEST_CASE("a bundle stays near float32, and equals itself for any chunk", "", testing::tuple_t<TestedBundles>) {
     using Bundle = typename TestType::type;
     using M = Model<D, Bundle>;
     const auto exact_model = testing::synthetic_model<Model<D, bundles::float32>>(seed);
@@ -86,7 +86,7 @@ TEST_CASE("the window bundle is the bf16 bundle as long as nothing falls out of 
     CHECK(testing::same_bits(run(window, beyond, 100), run(window, beyond)));
 }
 
-TEMPLATE_LIST_TEST_CASE("preserves_capacity is the truth: every layer runs", "", testing::tuple_t<bundles::all>) {
+TEMPLATE_LIST_TEST_CASE("preserves_capacity is the truth: every layer runs", "", testing::tuple_t<TestedBundles>) {
     using M = Model<D, typename TestType::type>;
     const auto model = testing::synthetic_model<M>(seed);
     Session<M> session(model, {.context = 40, .threads = 1});
@@ -104,7 +104,7 @@ TEMPLATE_LIST_TEST_CASE("preserves_capacity is the truth: every layer runs", "",
     CHECK(M::preserves_capacity == TestType::type::preserves_capacity);
 }
 
-TEMPLATE_LIST_TEST_CASE("preserves_capacity is the truth: every parameter takes part", "", testing::tuple_t<bundles::all>) {
+TEMPLATE_LIST_TEST_CASE("preserves_capacity is the truth: every parameter takes part", "", testing::tuple_t<TestedBundles>) {
     using M = Model<D, typename TestType::type>;
     TouchedSource plain("");
     const auto before = logits_from<M>(plain);
@@ -118,7 +118,7 @@ TEMPLATE_LIST_TEST_CASE("preserves_capacity is the truth: every parameter takes 
     CHECK(all == TestType::type::preserves_capacity);
 }
 
-TEMPLATE_LIST_TEST_CASE("preserves_capacity is the truth: every head takes part", "", testing::tuple_t<bundles::all>) {
+TEMPLATE_LIST_TEST_CASE("preserves_capacity is the truth: every head takes part", "", testing::tuple_t<TestedBundles>) {
     using M = Model<D, typename TestType::type>;
     TouchedSource plain("");
     const auto before = logits_from<M>(plain);

@@ -41,7 +41,7 @@ std::int64_t session_bytes(const MemoryPlan& plan) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a session takes what its plan says", "", testing::tuple_t<bundles::all>) {
+TEMPLATE_LIST_TEST_CASE("a session takes what its plan says", "", testing::tuple_t<TestedBundles>) {
     using Bundle = typename TestType::type;
     using M = Model<D, Policies<Choice<slot::text, typename Bundle::Text>, Choice<slot::vision, typename Bundle::Vision>, Choice<slot::memory, CountingArena>>>;
     const auto model = testing::synthetic_model<M>();
@@ -57,7 +57,7 @@ TEMPLATE_LIST_TEST_CASE("a session takes what its plan says", "", testing::tuple
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("the weights of the plan are the parameters in their format", "", testing::tuple_t<bundles::all>) {
+TEMPLATE_LIST_TEST_CASE("the weights of the plan are the parameters in their format", "", testing::tuple_t<TestedBundles>) {
     using M = Model<D, typename TestType::type>;
     std::int64_t expected = 0, planned = 0;
     for_each_parameter<D>([&](const std::string&, const Shape& shape) {
