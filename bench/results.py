@@ -18,6 +18,13 @@ def _field(path, where, row, name, kinds, expected):
     return value
 
 
+def _text(path, where, row, name):
+    value = _field(path, where, row, name, str, "a string")
+    if not value.isprintable():
+        raise ResultError(f"{path}: {where}: field '{name}': expected printable text, found {shown(value)}")
+    return value
+
+
 def shown(value):
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:60] + "…"
@@ -54,7 +61,7 @@ def read(path):
         where = f"rows[{i}]"
         if not isinstance(row, dict):
             raise ResultError(f"{path}: {where}: expected an object, found {shown(row)}")
-        checked = {name: _field(path, where, row, name, str, "a string") for name in ("work", "bundle", "arch", "unit")}
+        checked = {name: _text(path, where, row, name) for name in ("work", "bundle", "arch", "unit")}
         if checked["unit"] not in UNITS:
             raise ResultError(f"{path}: {where}: field 'unit': expected {' or '.join(UNITS)}, found {shown(checked['unit'])}")
         checked["threads"] = _field(path, where, row, "threads", int, "an integer")
@@ -63,10 +70,9 @@ def read(path):
             checked[name] = None if row.get(name) is None else _positive(path, where, row, name)
         for name in ("peer", "format"):  # of a peer's row
             if name in row:
-                checked[name] = _field(path, where, row, name, str, "a string")
+                checked[name] = _text(path, where, row, name)
         rows.append(checked)
-    text = {name: _field(path, "the file", result, name, str, "a string") for name in ("machine", "dims")}
-    return {**text, "rows": rows}
+    return {"machine": _text(path, "the file", result, "machine"), "dims": _text(path, "the file", result, "dims"), "rows": rows}
 
 
 def key(row):

@@ -7,3 +7,6 @@
 #include <qwen3vl/model/bundles.hpp>
 #include <qwen3vl/model/load.hpp>
 #include <qwen3vl/model/session.hpp>
+#if defined(QWEN3VL_COMPILED_MODELS)  // by the target qwen3vl::models
+#include <qwen3vl/compiled_models.hpp>
+#endif

@@ -45,14 +45,7 @@ template <class M>
 class Chat {
   public:
     /// Throws PromptError where the model was loaded without a tokenizer, and as Session.
-    explicit Chat(const M& model, ChatOptions options = {})
-        : options_(std::move(options)),
-          assets_(assets_of(model)),
-          session_(model, {.context = std::min(options_.context, M::dims::text.max_positions), .chunk = options_.chunk, .threads = options_.threads}),
-          config_(*assets_),
-          cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
-        clear();
-    }
+    explicit Chat(const M& model, ChatOptions options = {});
     explicit Chat(M&&, ChatOptions = {}) = delete;
 
     /// Says something and gets the answer; both become part of the conversation. `callback` gets the text as it comes, and may return false to
@@ -72,12 +65,7 @@ class Chat {
     Reply tool_result(const std::string& result, const TextCallback& callback = {}) { return say(chat::Role::tool, {result}, callback); }
 
     /// Tokens the conversation would have with this said next, the answer not counted. Decodes no pixels; a picture's size may stand for it.
-    std::int64_t token_count(const std::vector<Input>& content) const {
-        auto messages = messages_;
-        auto extents = extents_;
-        messages.push_back(message(chat::Role::user, content, extents));
-        return static_cast<std::int64_t>(tokens_of(messages, extents).size());
-    }
+    std::int64_t token_count(const std::vector<Input>& content) const;
 
     /// What was said so far.
     const std::vector<chat::Message>& messages() const { return messages_; }
@@ -111,17 +99,7 @@ class Chat {
         return chat::encode_chat(*assets_->tokenizer, {messages, options_.tools}, detail::media_sizes(extents), format).ids;
     }
 
-    Reply say(chat::Role role, const std::vector<Input>& content, const TextCallback& callback) {
-        const std::size_t messages = messages_.size(), media = extents_.size();
-        try {
-            return answer(role, content, callback);
-        } catch (...) {
-            messages_.resize(messages);
-            extents_.resize(media);
-            features_.resize(media);
-            throw;
-        }
-    }
+    Reply say(chat::Role role, const std::vector<Input>& content, const TextCallback& callback);
 
     Reply answer(chat::Role role, const std::vector<Input>& content, const TextCallback& callback) {
         using clock = std::chrono::steady_clock;
@@ -233,6 +211,39 @@ class Chat {
     std::vector<int> held_;                                        ///< the session's tokens
     std::vector<std::shared_ptr<const VisualFeatures>> shown_;     ///< the session's pictures
 };
+
+// Defined apart from the class for `extern template`, as in model/session.hpp: all that a conversation computes.
+
+template <class M>
+Chat<M>::Chat(const M& model, ChatOptions options)
+    : options_(std::move(options)),
+      assets_(assets_of(model)),
+      session_(model, {.context = std::min(options_.context, M::dims::text.max_positions), .chunk = options_.chunk, .threads = options_.threads}),
+      config_(*assets_),
+      cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
+    clear();
+}
+
+template <class M>
+std::int64_t Chat<M>::token_count(const std::vector<Input>& content) const {
+    auto messages = messages_;
+    auto extents = extents_;
+    messages.push_back(message(chat::Role::user, content, extents));
+    return static_cast<std::int64_t>(tokens_of(messages, extents).size());
+}
+
+template <class M>
+Reply Chat<M>::say(chat::Role role, const std::vector<Input>& content, const TextCallback& callback) {
+    const std::size_t messages = messages_.size(), media = extents_.size();
+    try {
+        return answer(role, content, callback);
+    } catch (...) {
+        messages_.resize(messages);
+        extents_.resize(media);
+        features_.resize(media);
+        throw;
+    }
+}
 
 /// One answer about one picture.
 template <class M>

@@ -26,24 +26,7 @@ class Session {
 
   public:
     /// Takes all memory that decoding needs. Throws OutOfMemory where it exceeds what the machine has available.
-    explicit Session(const M& model, const SessionOptions& options = {}) : model_(&model), options_(options), team_(detail::team_size<P>(options)) {
-        if (options.context < 1 || options.context > D::text.max_positions)
-            throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(D::text.max_positions) + " tokens, found " +
-                                  std::to_string(options.context));
-        chunk_ = detail::chunk_tokens<D, P>(options);
-        std::int64_t bytes = 0;
-        detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { bytes += P::Memory::footprint(b); });
-        if (const auto free = memory::available(); free && bytes > *free)
-            throw OutOfMemory("a session of " + std::to_string(options.context) + " tokens needs " + std::to_string(bytes >> 20) + " MiB, available are " +
-                              std::to_string(*free >> 20) + " MiB; shorten SessionOptions::context or choose a smaller kv_cache policy");
-        memory_ = typename P::Memory(bytes);
-        std::vector<std::byte*> blocks;
-        detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { blocks.push_back(memory_.take(b)); });
-        place(blocks);
-        frequencies_ = position::frequencies<typename Text::Position>(D::text, D::text.head_dim);
-        next_after_.reserve(static_cast<std::size_t>(options.context) + 1);
-        next_after_.push_back(0);
-    }
+    explicit Session(const M& model, const SessionOptions& options = {});
     /// A session does not keep its model alive: name the model first.
     explicit Session(M&&, const SessionOptions& = {}) = delete;
     Session(const Session&) = delete;
@@ -58,60 +41,14 @@ class Session {
 
     /// A picture or clip through the vision tower. The result belongs to nobody's session and may be used again.
     std::shared_ptr<const VisualFeatures> encode(const Patches& patches, const ProgressCallback& progress = {},
-                                                 const TensorHook& hook = {}) requires VisionLanguageDims<D> {
-        const Grid& g = patches.grid;
-        const int merge = D::vision.merge;
-        if (g.t < 1 || g.h < merge || g.w < merge || g.h % merge || g.w % merge ||
-            static_cast<std::int64_t>(patches.values.size()) != g.patches() * D::vision.patch_values())
-            throw ImageError("patches: a grid of " + std::to_string(g.t) + " x " + std::to_string(g.h) + " x " + std::to_string(g.w) + " with " +
-                             std::to_string(patches.values.size()) + " values; rows and columns must be multiples of " + std::to_string(merge) +
-                             ", and each patch has " + std::to_string(D::vision.patch_values()) + " values");
-        team_.limit(detail::prefill_threads<P>(options_));
-        vision::Encoder<Arch, detail::TowerSlots<P>, Team> encoder(D::vision, model_->parameters().vision, g, team_, hook);
-        VisualFeatures features = encoder.run(patches.values.data(), progress);
-        P::Alignment::align(features);
-        return std::make_shared<const VisualFeatures>(Text::TokenReduction::reduce(std::move(features)));
-    }
+                                                 const TensorHook& hook = {}) requires VisionLanguageDims<D>;
 
     /// Appends a prompt; logits() are then those after its last token. Throws PromptError, ContextOverflow (nothing is appended then), Cancelled.
     /// After Cancelled the session is as before the call; one whose cache cannot rewind is empty.
-    void append(const Prompt& prompt, const AppendOptions& options = {}) {
-        const auto n = static_cast<std::int64_t>(prompt.tokens.size());
-        require_room(n);
-        for (const int token : prompt.tokens) require_token(token);
-        const Layout layout = lay_out_prompt(prompt);
-        const std::int64_t before = length();
-        team_.limit(detail::prefill_threads<P>(options_));
-        if (options.hidden) options.hidden->resize(static_cast<std::size_t>(n * D::text.hidden));
-        try {
-            for (std::int64_t i = 0; i < n; i += chunk_) {
-                report(options.progress, "prefill", i, n);
-                const std::int64_t count = std::min(chunk_, n - i);
-                run_chunk(prompt, layout, i, count, options);
-                for (std::int64_t t = i; t < i + count; ++t) next_after_.push_back(layout.after[static_cast<std::size_t>(t)]);
-            }
-            report(options.progress, "prefill", n, n);
-        } catch (...) {
-            next_after_.resize(can_rewind ? static_cast<std::size_t>(before) + 1 : 1);
-            has_logits_ = false;
-            throw;
-        }
-    }
+    void append(const Prompt& prompt, const AppendOptions& options = {});
 
     /// Appends one token. Makes no heap allocation.
-    void append(int token) {
-        require_room(1);
-        require_token(token);
-        const std::int64_t first = length();
-        team_.limit(detail::decode_threads<P>(options_));
-        const int position = static_cast<int>(next_after_.back());
-        embed(&token, 1);
-        position::angles<typename Text::Position>(D::text, frequencies_, std::array{position, position, position}, buffers_.cosines.row(0),
-                                                  buffers_.sines.row(0));
-        run_layers(1, first, [](int) {});
-        compute_logits(buffers_.x.row(0));
-        next_after_.push_back(position + 1);
-    }
+    void append(int token);
 
     /// Logits [vocab] after the last token. Valid until the next append.
     std::span<const float> logits() const {
@@ -222,9 +159,8 @@ class Session {
         const auto n = static_cast<std::int64_t>(prompt.tokens.size());
         if (options.hook || options.hidden) {
             std::vector<float> normed(static_cast<std::size_t>(count * D::text.hidden));
-            normalise(buffers_.x.first(count), [&](std::int64_t row, const float* values) {
-                std::copy_n(values, D::text.hidden, normed.data() + row * D::text.hidden);
-            });
+            normalise(buffers_.x.first(count),
+                      [&](std::int64_t row, const float* values) { std::copy_n(values, D::text.hidden, normed.data() + row * D::text.hidden); });
             if (options.hook) options.hook("text.norm", 0, {normed.data(), count, D::text.hidden, D::text.hidden});
             if (options.hidden) std::copy(normed.begin(), normed.end(), options.hidden->begin() + begin * D::text.hidden);
         }
@@ -257,9 +193,8 @@ class Session {
     void compute_logits(const float* x) {
         using Format = typename Text::EmbeddingWeights;
         const weights::Input normed{buffers_.input, 1, D::text.hidden};
-        normalise({x, 1, D::text.hidden, D::text.hidden}, [&](std::int64_t, const float* values) {
-            weights::traits<Format>::template encode<Arch>(normed, 0, 0, D::text.hidden, values);
-        });
+        normalise({x, 1, D::text.hidden, D::text.hidden},
+                  [&](std::int64_t, const float* values) { weights::traits<Format>::template encode<Arch>(normed, 0, 0, D::text.hidden, values); });
         weights::linear_store<Arch, Format>(team_, normed, model_->head(), nullptr, Matrix(logits_, 1, D::text.vocab));
         has_logits_ = true;
     }
@@ -279,6 +214,84 @@ class Session {
     std::vector<std::int64_t> next_after_;  ///< [length + 1] position that follows each prefix; `inside` within a picture
     bool has_logits_ = false;
 };
+
+// What holds the kernels is defined here, apart from the class: members defined within it are inline, and inline ones are compiled anew in every file,
+// `extern template` or not.
+
+template <class M>
+Session<M>::Session(const M& model, const SessionOptions& options) : model_(&model), options_(options), team_(detail::team_size<P>(options)) {
+    if (options.context < 1 || options.context > D::text.max_positions)
+        throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(D::text.max_positions) + " tokens, found " +
+                              std::to_string(options.context));
+    chunk_ = detail::chunk_tokens<D, P>(options);
+    std::int64_t bytes = 0;
+    detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { bytes += P::Memory::footprint(b); });
+    if (const auto free = memory::available(); free && bytes > *free)
+        throw OutOfMemory("a session of " + std::to_string(options.context) + " tokens needs " + std::to_string(bytes >> 20) + " MiB, available are " +
+                          std::to_string(*free >> 20) + " MiB; shorten SessionOptions::context or choose a smaller kv_cache policy");
+    memory_ = typename P::Memory(bytes);
+    std::vector<std::byte*> blocks;
+    detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { blocks.push_back(memory_.take(b)); });
+    place(blocks);
+    frequencies_ = position::frequencies<typename Text::Position>(D::text, D::text.head_dim);
+    next_after_.reserve(static_cast<std::size_t>(options.context) + 1);
+    next_after_.push_back(0);
+}
+
+template <class M>
+std::shared_ptr<const VisualFeatures> Session<M>::encode(const Patches& patches, const ProgressCallback& progress,
+                                                         const TensorHook& hook) requires VisionLanguageDims<D> {
+    const Grid& g = patches.grid;
+    const int merge = D::vision.merge;
+    if (g.t < 1 || g.h < merge || g.w < merge || g.h % merge || g.w % merge ||
+        static_cast<std::int64_t>(patches.values.size()) != g.patches() * D::vision.patch_values())
+        throw ImageError("patches: a grid of " + std::to_string(g.t) + " x " + std::to_string(g.h) + " x " + std::to_string(g.w) + " with " +
+                         std::to_string(patches.values.size()) + " values; rows and columns must be multiples of " + std::to_string(merge) +
+                         ", and each patch has " + std::to_string(D::vision.patch_values()) + " values");
+    team_.limit(detail::prefill_threads<P>(options_));
+    vision::Encoder<Arch, detail::TowerSlots<P>, Team> encoder(D::vision, model_->parameters().vision, g, team_, hook);
+    VisualFeatures features = encoder.run(patches.values.data(), progress);
+    P::Alignment::align(features);
+    return std::make_shared<const VisualFeatures>(Text::TokenReduction::reduce(std::move(features)));
+}
+
+template <class M>
+void Session<M>::append(const Prompt& prompt, const AppendOptions& options) {
+    const auto n = static_cast<std::int64_t>(prompt.tokens.size());
+    require_room(n);
+    for (const int token : prompt.tokens) require_token(token);
+    const Layout layout = lay_out_prompt(prompt);
+    const std::int64_t before = length();
+    team_.limit(detail::prefill_threads<P>(options_));
+    if (options.hidden) options.hidden->resize(static_cast<std::size_t>(n * D::text.hidden));
+    try {
+        for (std::int64_t i = 0; i < n; i += chunk_) {
+            report(options.progress, "prefill", i, n);
+            const std::int64_t count = std::min(chunk_, n - i);
+            run_chunk(prompt, layout, i, count, options);
+            for (std::int64_t t = i; t < i + count; ++t) next_after_.push_back(layout.after[static_cast<std::size_t>(t)]);
+        }
+        report(options.progress, "prefill", n, n);
+    } catch (...) {
+        next_after_.resize(can_rewind ? static_cast<std::size_t>(before) + 1 : 1);
+        has_logits_ = false;
+        throw;
+    }
+}
+
+template <class M>
+void Session<M>::append(int token) {
+    require_room(1);
+    require_token(token);
+    const std::int64_t first = length();
+    team_.limit(detail::decode_threads<P>(options_));
+    const int position = static_cast<int>(next_after_.back());
+    embed(&token, 1);
+    position::angles<typename Text::Position>(D::text, frequencies_, std::array{position, position, position}, buffers_.cosines.row(0), buffers_.sines.row(0));
+    run_layers(1, first, [](int) {});
+    compute_logits(buffers_.x.row(0));
+    next_after_.push_back(position + 1);
+}
 
 /// Stands in for the session of a model that was refused: the same members, so that the refusal is the only error.
 template <class M>

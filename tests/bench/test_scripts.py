@@ -1,0 +1,146 @@
+"""test_scripts.py BENCH_DIR: bench/compare and bench/plot as people run them."""
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+import xml.etree.ElementTree as xml
+
+BENCH = sys.argv.pop(1)
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def row(work, bundle, value, unit, limit, **more):
+    share = None if limit is None else value / limit if unit == "tokens/s" else limit / value
+    return {"work": work, "bundle": bundle, "arch": "avx2", "threads": 2, "value": value, "unit": unit, "limit": limit, "share": share,
+            "peak_memory_bytes": 1 << 30, **more}
+
+
+RESULT = {
+    "machine": "A <CPU> & more", "dims": "Qwen3VL_2B", "limits": {"read_GB/s": 50.0},
+    "rows": [row("decode", "bf16", 10.0, "tokens/s", 12.0), row("decode", "int8", 18.0, "tokens/s", 24.0), row("prefill512", "bf16", 60.0, "tokens/s", 68.0),
+             row("image512", "bf16", 3.0, "s", 2.0), row("ttft.preprocess", "bf16", 0.1, "s", None)],
+}
+PEERS = {
+    "machine": "A <CPU> & more", "dims": "Qwen3VL_2B", "peer_version": "x",
+    "rows": [row("decode", "bf16", 9.0, "tokens/s", None, peer="llama.cpp", format="bf16"),
+             row("decode", "int8", 14.0, "tokens/s", None, peer="llama.cpp", format="q8_0"),
+             row("decode", "nf4", 14.0, "tokens/s", None, peer="llama.cpp", format="none of ours")],
+}
+
+
+class Scripts(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def file(self, name, content):
+        path = os.path.join(self.folder, name)
+        with open(path, "wb") as file:
+            file.write(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return path
+
+    def run_script(self, name, *arguments):
+        return subprocess.run([sys.executable, os.path.join(BENCH, name), *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+    def compare(self, old, new):
+        return self.run_script("compare", self.file("old.json", old), self.file("new.json", new))
+
+    def changed(self, index, **fields):
+        result = copy.deepcopy(RESULT)
+        result["rows"][index].update(fields)
+        return result
+
+    def test_the_same_result(self):
+        done = self.compare(RESULT, RESULT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(sum("+0.0%" in line for line in done.stdout.splitlines()), 4)  # the fifth knows no share
+
+    def test_a_share_that_falls(self):
+        share = RESULT["rows"][1]["share"]
+        for factor, code in ((0.91, 0), (0.89, 1), (1.5, 0)):
+            done = self.compare(RESULT, self.changed(1, share=share * factor))
+            self.assertEqual(done.returncode, code, done.stdout)
+            fell = [line for line in done.stdout.splitlines() if line.endswith(" fell")]
+            self.assertEqual([line.split()[:2] for line in fell], [["decode", "int8"]] if code else [])
+
+    def test_the_value_alone_does_not_count(self):  # another machine, the same share
+        self.assertEqual(self.compare(RESULT, self.changed(0, value=1.0, limit=1.2)).returncode, 0)
+
+    def test_the_best_of_repeated_rows(self):
+        repeated = copy.deepcopy(RESULT)
+        repeated["rows"].insert(0, {**RESULT["rows"][0], "share": 0.1})
+        self.assertEqual(self.compare(RESULT, repeated).returncode, 0)
+
+    def test_missing_rows_are_named(self):
+        fewer = copy.deepcopy(RESULT)
+        del fewer["rows"][2]
+        fewer["rows"][1]["threads"] = 4
+        done = self.compare(RESULT, fewer)
+        self.assertEqual(done.returncode, 0)
+        lines = done.stdout.splitlines()
+        self.assertEqual(sum("missing in" in line and "new.json" in line for line in lines), 2)
+        self.assertEqual(sum("missing in" in line and "old.json" in line for line in lines), 1)
+        self.assertTrue(any(line.startswith("prefill512") and "missing" in line for line in lines))
+
+    def test_files_that_are_no_results(self):
+        bad = [(b"{", "not valid JSON"), (b"\xff\xfe", "not valid JSON"), (b"[" * 100000, "not valid JSON"), (b"[]", "expected an object"),
+               ({"machine": "m", "dims": "d"}, "field 'rows'"), ({**RESULT, "rows": [1]}, "rows[0]"), (self.changed(0, value="fast"), "field 'value'"),
+               (self.changed(0, value=-1), "field 'value'"), (self.changed(0, share=float("nan")), "field 'share'"), (self.changed(0, value=True), "field 'value'"),
+               (self.changed(0, threads=1.5), "field 'threads'"), (self.changed(0, unit="m/s"), "field 'unit'"), (self.changed(0, work="a\x01"), "printable"),
+               (self.changed(0, value=10**400), "field 'value'"), ({**RESULT, "dims": "Shapes"}, "field 'dims'"), ({**RESULT, "rows": []}, "in common")]
+        for content, message in bad:
+            done = self.compare(RESULT, content)
+            self.assertEqual(done.returncode, 2, content)
+            self.assertIn("new.json", done.stderr)
+            self.assertIn(message, done.stderr)
+            self.assertNotIn("Traceback", done.stderr)
+        done = self.run_script("compare", "nothere.json", self.file("new.json", RESULT))
+        self.assertEqual((done.returncode, "nothere.json: No such file" in done.stderr), (2, True))
+
+    def plot(self, *results):
+        svg = os.path.join(self.folder, "plot.svg")
+        done = self.run_script("plot", *(self.file(f"{i}.json", r) for i, r in enumerate(results)), "-o", svg)
+        if done.returncode != 0:
+            return done, None
+        with open(svg, "rb") as file:
+            return done, file.read()
+
+    def of_class(self, text, tag, name):
+        return [e for e in xml.fromstring(text).iter(SVG + tag) if e.get("class") == name]
+
+    def test_bars_and_limits(self):
+        done, text = self.plot(RESULT)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        bars = self.of_class(text, "rect", "bar")
+        self.assertEqual(len(bars), 5)
+        self.assertEqual(len(self.of_class(text, "line", "limit")), 4)
+        ratio = float(bars[0].get("width")) / float(bars[1].get("width"))  # decode bf16 and int8, on one scale
+        self.assertAlmostEqual(ratio, 10 / 18, places=2)
+
+    def test_peers_stand_beside_their_rows(self):
+        _, text = self.plot(RESULT, PEERS)
+        self.assertEqual(len(self.of_class(text, "rect", "bar")), 5)
+        self.assertEqual(len(self.of_class(text, "rect", "peer")), 2)  # the third is beside no row of ours
+        self.assertNotIn(b"none of ours", text)
+
+    def test_the_same_file_every_time(self):
+        self.assertEqual(self.plot(RESULT, PEERS)[1], self.plot(RESULT, PEERS)[1])
+
+    def test_nothing_to_draw(self):
+        for results in ([PEERS], [{**RESULT, "rows": []}]):
+            done, _ = self.plot(*results)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("no measurement to draw", done.stderr)
+
+    def test_a_file_that_cannot_be_written(self):
+        done = self.run_script("plot", self.file("a.json", RESULT), "-o", os.path.join(self.folder, "no", "a.svg"))
+        self.assertEqual(done.returncode, 2)
+        self.assertNotIn("Traceback", done.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
