@@ -30,7 +30,7 @@ void reset_peak_memory() { std::ofstream("/proc/self/clear_refs") << "5"; }
 /// A row of the table, with the best of the runs so far.
 struct Row {
     bench::Figure best;
-    double least = 1e30;  ///< seconds that the machine would have needed at least, at its best
+    double least = 1e30;         ///< seconds that the machine would have needed at least, at its best
     double vector_least = 1e30;  ///< the same without AMX tiles
 
     double share() const { return best.parts.empty() ? 0.0 : least / best.seconds; }
@@ -108,8 +108,8 @@ void run(const Options& o) {
     bench::Limits limits(o.threads);
     std::int64_t footprint = 0;
     json rows = json::array();
-    std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %7s %12s\n", bench::machine().c_str(), limits.threads(), "work", "bundle", "value", "limit", "unit",
-                "share", "no AMX", "peak MiB");
+    std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %7s %12s\n", bench::machine().c_str(), limits.threads(), "work", "bundle", "value", "limit",
+                "unit", "share", "no AMX", "peak MiB");
     for (const auto* entry : models) {
         const auto model = entry->load(limits.threads());
         for (const auto& work : o.works) {
