@@ -1,3 +1,4 @@
+qwen3vl_test(gguf_repack test_gguf_repack.cpp)
 qwen3vl_test(test_gguf test_gguf.cpp test_gguf_checkpoint.cpp test_gguf_tokenizer.cpp)
 
 # The programs on the Shapes model as GGUF: the same answers as from safetensors.

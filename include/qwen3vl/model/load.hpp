@@ -65,7 +65,7 @@ void log_rounding(const io::Checkpoint& checkpoint, const LogHook& log) {
         if (!t || !is_block_type(t->dtype)) return;
         M::with_format(part, [&]<class Format>(type_tag<Format>) {
             constexpr std::int64_t rows = 64, cols = 256, exact = rows * cols * static_cast<std::int64_t>(sizeof(float));
-            if (weights::traits<Format>::template bytes<typename M::Arch>(rows, cols) >= exact) return;
+            if (weights::traits<Format>::template bytes<typename M::Arch>(rows, cols) >= exact || weights::holds_blocks<Format>(t->dtype)) return;
             const std::string text =
                 std::string(dtype_name(t->dtype)) + " weights are rounded to the format " + Format::name + "; float32 holds them as they are";
             if (told.insert(text).second) log(checkpoint.folder() + ": " + text);

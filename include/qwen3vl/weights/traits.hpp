@@ -50,6 +50,24 @@ void pack(const TensorView& view, const std::string& name, std::int64_t rows, st
         T::template pack<Arch>(view, name, rows, cols, team, out);
 }
 
+/// Whether a format gives back the weights of GGUF's blocks unchanged: its groups are those blocks, and fit() finds their scales again.
+template <class Format>
+constexpr bool holds_blocks(DType) {
+    return false;
+}
+template <>
+constexpr bool holds_blocks<Int4<Group{32}, Centre::zero>>(DType d) {
+    return d == DType::q4_0;
+}
+template <>
+constexpr bool holds_blocks<Int4<Group{32}, Centre::minimum>>(DType d) {
+    return d == DType::q4_1;
+}
+template <>
+constexpr bool holds_blocks<Int8<Group{32}>>(DType d) {
+    return d == DType::q8_0;
+}
+
 /// A checkpoint's tensor as a matrix [rows, cols] in a format: used where it lies, if the format does that, and then `view` must outlive it; otherwise
 /// converted as pack() does. Throws LoadError where a number does not fit the format, OutOfMemory.
 template <class Arch, class Format, class Team>
