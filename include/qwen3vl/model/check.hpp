@@ -132,7 +132,7 @@ consteval bool check_text() {
     static_assert(concepts::TextPosition<typename P::Position>,
                   "qwen3vl: slot position: the policy does not model concepts::TextPosition; see concepts/concepts.hpp");
     static_assert(formats_are_known<typename P::Weights>, "qwen3vl: slot weights: the policy does not model concepts::WeightFormat; see weights/traits.hpp");
-    static_assert(concepts::WeightFormat<typename P::EmbeddingWeights>,
+    static_assert(!formats_are_known<typename P::Weights> || concepts::WeightFormat<typename P::EmbeddingWeights>,
                   "qwen3vl: slot embedding_weights: the policy does not model concepts::WeightFormat; see weights/traits.hpp");
     static_assert(concepts::Ffn<typename P::Ffn>, "qwen3vl: slot ffn: the policy does not model concepts::Ffn; see concepts/concepts.hpp");
     static_assert(concepts::Depth<typename P::Depth>, "qwen3vl: slot depth: the policy does not model concepts::Depth; see concepts/concepts.hpp");
