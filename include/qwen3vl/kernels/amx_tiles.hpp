@@ -40,35 +40,22 @@ struct AmxIntegerRows {
     const typename Kind::Start* starts;
 };
 
-/// As integer_tile, for a tile of `rows` activations and NV vectors of weights, four columns to a quad. Sums within a flush are the same integers.
-template <class Arch, class Kind, int NV>
+/// As integer_tile, for a tile of `rows` activations and two vectors of weights, four columns to a quad. Sums within a flush are the same integers.
+template <class Arch, class Kind>
 void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>& x, const std::byte* w, const float* w_scales,
                       const float* w_minima, bool first, float* out, std::int64_t out_stride);
 
-/// out [XT * rows, NV * 16] (+)= x · w^T over `columns` columns of bfloat16, a multiple of 32 or padded with zeros: x in tiles [columns / 32][rows][32],
-/// w in panels of 16 rows, pairs of columns side by side. Sums as TDPBF16PS makes them, in ascending order.
-template <class Arch, int XT, int NV>
-void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1, const std::byte* w0, const std::byte* w1, bool first,
-                   float* out, std::int64_t out_stride);
+/// out [XT * rows, 2 * 16] (+)= x · w^T over `columns` columns of bfloat16, a multiple of 32 or padded with zeros: x in tiles [columns / 32][rows][32],
+/// w [columns / 2][32] pairs of columns. Sums as TDPBF16PS makes them, in ascending order.
+template <class Arch, int XT>
+void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1, const std::byte* w, bool first, float* out,
+                   std::int64_t out_stride);
+
+/// The same for one row of x, with the same bits, in vectors: a single row waits for w, which tiles cannot ask for ahead.
+template <class Arch>
+void amx_bf16_row(std::int64_t columns, const std::byte* x, const std::byte* w, float* out);
 
 #if defined(__AMX_TILE__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
-
-/// Runs step() with the weights' and activations' tiles loaded, sums in tiles 0 to 3 (activation tile * 2 + weight tile). XT, NV: how many of each.
-#define QWEN3VL_AMX_STEP(dot, XT, NV, x0, x1, x_stride, w0, w1, w_stride) \
-    do {                                                                  \
-        _tile_loadd(6, w0, w_stride);                                     \
-        _tile_loadd(4, x0, x_stride);                                     \
-        dot(0, 4, 6);                                                     \
-        if constexpr (NV == 2) {                                          \
-            _tile_loadd(7, w1, w_stride);                                 \
-            dot(1, 4, 7);                                                 \
-        }                                                                 \
-        if constexpr (XT == 2) {                                          \
-            _tile_loadd(5, x1, x_stride);                                 \
-            dot(2, 5, 6);                                                 \
-            if constexpr (NV == 2) dot(3, 5, 7);                          \
-        }                                                                 \
-    } while (false)
 
 inline AmxTiles::~AmxTiles() { _tile_release(); }
 inline void AmxTiles::configure() const {
@@ -82,26 +69,24 @@ inline void AmxTiles::configure() const {
 }
 
 /// Sums of one flush through tiles t0 and t1, which must be literals.
-#define QWEN3VL_AMX_FLUSH(t0, t1)                                          \
-    do {                                                                   \
-        _tile_zero(t0);                                                    \
-        if constexpr (NV == 2) _tile_zero(t1);                             \
-        for (std::int64_t c = begin; c < end; c += step_bytes) {           \
-            const std::byte* weights = w + c / 4 * NV * 64;                \
-            _tile_loadd(4, x + c / 64 * rows * 64 + c % 64, 64);           \
-            _tile_loadd(6, weights, NV * 64);                              \
-            _tile_dpbsud(t0, 4, 6);                                        \
-            if constexpr (NV == 2) {                                       \
-                _tile_loadd(7, weights + 64, NV * 64);                     \
-                _tile_dpbsud(t1, 4, 7);                                    \
-            }                                                              \
-        }                                                                  \
-        _tile_stored(t0, sums, 64);                                        \
-        if constexpr (NV == 2) _tile_stored(t1, sums + amx_rows * 16, 64); \
+#define QWEN3VL_AMX_FLUSH(t0, t1)                                \
+    do {                                                         \
+        _tile_zero(t0);                                          \
+        _tile_zero(t1);                                          \
+        for (std::int64_t c = begin; c < end; c += step_bytes) { \
+            const std::byte* weights = w + c / 4 * 128;          \
+            _tile_loadd(4, x + c / 64 * rows * 64 + c % 64, 64); \
+            _tile_loadd(6, weights, 128);                        \
+            _tile_dpbsud(t0, 4, 6);                              \
+            _tile_loadd(7, weights + 64, 128);                   \
+            _tile_dpbsud(t1, 4, 7);                              \
+        }                                                        \
+        _tile_stored(t0, sums, 64);                              \
+        _tile_stored(t1, sums + amx_rows * 16, 64);              \
     } while (false)
 
 /// Sums of one flush, by one of two sets of tiles.
-template <int Set, int NV>
+template <int Set>
 inline void amx_flush(const std::byte* x, std::int64_t rows, const std::byte* w, std::int64_t begin, std::int64_t end, int step_bytes, std::int32_t* sums) {
     if constexpr (Set == 0)
         QWEN3VL_AMX_FLUSH(0, 1);
@@ -110,28 +95,28 @@ inline void amx_flush(const std::byte* x, std::int64_t rows, const std::byte* w,
 }
 #undef QWEN3VL_AMX_FLUSH
 
-template <class Arch, class Kind, int NV>
+template <class Arch, class Kind>
 void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>& x, const std::byte* w, const float* w_scales,
                       const float* w_minima, bool first, float* out, std::int64_t out_stride) {
-    constexpr int width = Arch::floats;
-    alignas(64) std::int32_t sums[2][NV][amx_rows][width];
+    constexpr int width = Arch::floats, vectors = 2;
+    alignas(64) std::int32_t sums[2][vectors][amx_rows][width];
     asm volatile("" ::: "memory");  // GCC 12 does not know that tile loads read memory
     const std::int64_t flush_bytes = 4 * block.flush_quads, columns = 4 * block.quads, flushes = block.flushes();
     const auto multiply = [&](std::int64_t f) {
         const std::int64_t c = f * flush_bytes, end = std::min(c + flush_bytes, columns);
         if (f % 2)
-            amx_flush<1, NV>(x.codes, rows, w, c, end, step_bytes, sums[1][0][0]);
+            amx_flush<1>(x.codes, rows, w, c, end, step_bytes, sums[1][0][0]);
         else
-            amx_flush<0, NV>(x.codes, rows, w, c, end, step_bytes, sums[0][0][0]);
+            amx_flush<0>(x.codes, rows, w, c, end, step_bytes, sums[0][0][0]);
     };
     multiply(0);
     for (std::int64_t f = 0; f < flushes; ++f) {
         if (f + 1 < flushes) multiply(f + 1);  // the tiles work on the next flush while the vectors scale this one
-        const float* scales = w_scales + f / block.scale_flushes * NV * width;
-        const float* minima = w_minima + f / block.scale_flushes * NV * width;
-        vec<Arch> s[NV], m[NV];
+        const float* scales = w_scales + f / block.scale_flushes * vectors * width;
+        const float* minima = w_minima + f / block.scale_flushes * vectors * width;
+        vec<Arch> s[vectors], m[vectors];
         QWEN3VL_UNROLL
-        for (int v = 0; v < NV; ++v) {
+        for (int v = 0; v < vectors; ++v) {
             s[v] = Kind::group_scale ? load<Arch>(scales + v * width) : vec<Arch>(0.0f);
             m[v] = Kind::minimum ? load<Arch>(minima + v * width) : vec<Arch>(0.0f);
         }
@@ -139,7 +124,7 @@ void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t ro
             const auto start = x.starts[f * rows + r];
             const float scale = x.scales[f * rows + r];
             QWEN3VL_UNROLL
-            for (int v = 0; v < NV; ++v) {
+            for (int v = 0; v < vectors; ++v) {
                 auto exact = isa::load_bytes(Arch{}, reinterpret_cast<const std::byte*>(sums[f % 2][v][r]));
                 if constexpr (!Kind::minimum) exact = isa::add_int32(Arch{}, exact, isa::set_int(Arch{}, start));
                 float* at = out + r * out_stride + v * width;
@@ -150,32 +135,76 @@ void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t ro
     }
 }
 
-template <class Arch, int XT, int NV>
-void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1, const std::byte* w0, const std::byte* w1, bool first,
-                   float* out, std::int64_t out_stride) {
+template <class Arch, int XT>
+void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1, const std::byte* w, bool first, float* out,
+                   std::int64_t out_stride) {
     const std::int64_t pitch = out_stride * static_cast<std::int64_t>(sizeof(float));
     float* below = out + rows * out_stride;
     asm volatile("" ::: "memory");  // as above
     if (first) {
         _tile_zero(0);
-        if constexpr (NV == 2) _tile_zero(1);
-        if constexpr (XT == 2) _tile_zero(2);
-        if constexpr (XT * NV == 4) _tile_zero(3);
+        _tile_zero(1);
+        if constexpr (XT == 2) {
+            _tile_zero(2);
+            _tile_zero(3);
+        }
     } else {
         _tile_loadd(0, out, pitch);
-        if constexpr (NV == 2) _tile_loadd(1, out + 16, pitch);
-        if constexpr (XT == 2) _tile_loadd(2, below, pitch);
-        if constexpr (XT * NV == 4) _tile_loadd(3, below + 16, pitch);
+        _tile_loadd(1, out + 16, pitch);
+        if constexpr (XT == 2) {
+            _tile_loadd(2, below, pitch);
+            _tile_loadd(3, below + 16, pitch);
+        }
     }
-    for (std::int64_t c = 0; c < columns; c += 32, w0 += 1024, w1 += 1024, x0 += 64 * rows, x1 += 64 * rows)
-        QWEN3VL_AMX_STEP(_tile_dpbf16ps, XT, NV, x0, x1, 64, w0, w1, 64);
+    for (std::int64_t c = 0; c < columns; c += 32, w += 2048, x0 += 64 * rows, x1 += 64 * rows) {
+        _tile_loadd(6, w, 128);
+        _tile_loadd(4, x0, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, w + 64, 128);
+        _tile_dpbf16ps(1, 4, 7);
+        if constexpr (XT == 2) {
+            _tile_loadd(5, x1, 64);
+            _tile_dpbf16ps(2, 5, 6);
+            _tile_dpbf16ps(3, 5, 7);
+        }
+    }
     _tile_stored(0, out, pitch);
-    if constexpr (NV == 2) _tile_stored(1, out + 16, pitch);
-    if constexpr (XT == 2) _tile_stored(2, below, pitch);
-    if constexpr (XT * NV == 4) _tile_stored(3, below + 16, pitch);
+    _tile_stored(1, out + 16, pitch);
+    if constexpr (XT == 2) {
+        _tile_stored(2, below, pitch);
+        _tile_stored(3, below + 16, pitch);
+    }
 }
 
-#undef QWEN3VL_AMX_STEP
+template <class Arch>
+void amx_bf16_row(std::int64_t columns, const std::byte* x, const std::byte* w, float* out) {
+    // TDPBF16PS takes numbers too small to be normal for zero, whatever the thread's settings
+    const unsigned settings = _mm_getcsr();
+    _mm_setcsr(settings | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
+    const auto upper = isa::set_int(Arch{}, static_cast<std::int32_t>(0xffff0000));
+    vec<Arch> total[2] = {vec<Arch>(0.0f), vec<Arch>(0.0f)};
+    for (std::int64_t c = 0; c < columns; c += 32) {
+        vec<Arch> even[2] = {vec<Arch>(0.0f), vec<Arch>(0.0f)}, odd[2] = {vec<Arch>(0.0f), vec<Arch>(0.0f)};
+        for (int pair = 0; pair < 16; ++pair, w += 128, x += 4) {
+            ask_ahead_of_step<128>(w);
+            const auto both = broadcast4<Arch>(x);
+            const vec<Arch> first(isa::float_bits(Arch{}, isa::template shift_left32<16>(Arch{}, both)));
+            const vec<Arch> second(isa::float_bits(Arch{}, isa::and_bits(Arch{}, both, upper)));
+            QWEN3VL_UNROLL
+            for (int v = 0; v < 2; ++v) {
+                const auto b = isa::load_bytes(Arch{}, w + 64 * v);
+                even[v] = fma<Arch>(first, isa::float_bits(Arch{}, isa::template shift_left32<16>(Arch{}, b)), even[v]);
+                odd[v] = fma<Arch>(second, isa::float_bits(Arch{}, isa::and_bits(Arch{}, b, upper)), odd[v]);
+            }
+        }
+        QWEN3VL_UNROLL
+        for (int v = 0; v < 2; ++v) total[v] = total[v] + (even[v] + odd[v]);
+    }
+    QWEN3VL_UNROLL
+    for (int v = 0; v < 2; ++v) store<Arch>(total[v], out + 16 * v);
+    _mm_setcsr(settings);
+}
+
 #endif
 
 }  // namespace qwen3vl::kernels

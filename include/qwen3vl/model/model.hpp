@@ -64,6 +64,8 @@ class ModelImpl {
         bool filling = false;  // the packed file is new
         if constexpr (requires { source.fingerprint(); })
             if (!options.packed.empty()) filling = open_packed(source.fingerprint(), options, team);
+        // one block for all: huge pages fit it, which decoding is twice as fast on where the machine is a virtual one
+        if (!packed_) memory_ = memory::Arena(packed_bytes());
         std::size_t index = 0;
         visit_parameters<D, Text::Norm::has_bias, Vision::Norm::has_bias>(
             parameters_, Overloaded{[&](const std::string& name, const Shape& shape, std::vector<float>& vector) {
@@ -79,11 +81,14 @@ class ModelImpl {
                                         const auto* moments = known ? &*known : nullptr;
                                         with_format(part, [&]<class Format>(type_tag<Format>) {
                                             using Traits = weights::traits<Format>;
-                                            if (!packed_ || Traits::row_major) {
+                                            if constexpr (Traits::row_major) {
                                                 matrix = weights::load<Arch, Format>(view, name, rows, cols, team, moments);
                                             } else {
-                                                if (filling) weights::pack<Arch, Format>(view, name, rows, cols, team, packed_->at(index), moments);
-                                                matrix = weights::WeightMatrix(std::as_const(*packed_).at(index), rows, cols);
+                                                std::byte* room = nullptr;
+                                                if (!packed_) room = memory_.take(Traits::template bytes<Arch>(rows, cols));
+                                                if (filling) room = packed_->at(index);
+                                                if (room) weights::pack<Arch, Format>(view, name, rows, cols, team, room, moments);
+                                                matrix = weights::WeightMatrix(room ? room : std::as_const(*packed_).at(index), rows, cols);
                                             }
                                             if constexpr (requires { source.release(view); })
                                                 if (matrix.data() != view.data) source.release(view);
@@ -163,6 +168,18 @@ class ModelImpl {
         }
     }
 
+    /// Of all matrices that are not used as a checkpoint holds them.
+    static std::int64_t packed_bytes() {
+        std::int64_t sum = 0;
+        for_each_matrix<D>([&](const std::string&, std::int64_t rows, std::int64_t cols, const Part& part) {
+            with_format(part, [&]<class Format>(type_tag<Format>) {
+                using Traits = weights::traits<Format>;
+                if (!Traits::row_major) sum += memory::Arena::footprint(Traits::template bytes<Arch>(rows, cols));
+            });
+        });
+        return sum;
+    }
+
     static void add_weights(MemoryPlan& plan, DType checkpoint) {
         MemoryPlan::Part embedding{"weights: embedding and head", 0, true}, decoder{"weights: decoder", 0, true}, tower{"weights: vision tower", 0, true},
             vectors{"norms and biases", 0, false};
@@ -188,6 +205,7 @@ class ModelImpl {
     }
 
     std::optional<PackedFile> packed_;
+    memory::Arena memory_;
     Parameters parameters_;
     std::shared_ptr<const void> keep_alive_;
     std::shared_ptr<const Assets> assets_;

@@ -44,39 +44,26 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
         if constexpr (!Arch::dot_bf16) {
             Floats::panel<Arch>(w, first, count, x, begin, rows, out, out_stride);
         } else {
-            constexpr int width = Arch::floats;
-            const std::int64_t panels = ceil_div(count, width), stride = panel_bytes<Arch>(w.cols()), cols = input_cols<Arch>(w.cols());
-            const std::byte* base = w.data() + first / width * stride;
-            if constexpr (Arch::tiles) {
-                kernels::AmxTiles registers(16, 64);
-                for_blocks<2>(cols, panels, [&]<int NV>(std::int64_t k, std::int64_t depth, std::int64_t p, std::integral_constant<int, NV>) {
-                    const std::byte* from = base + p * stride + k * 2 * width;
-                    Tiles<Arch>::for_each(begin, begin + rows, [&](std::int64_t r, std::int64_t height, auto tiles) {
-                        registers.set_rows(static_cast<int>(height));
-                        const std::byte* in = x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height;
-                        kernels::amx_bf16_tile<Arch, tiles(), NV>(depth, height, in, in + 16 * row_bytes<Arch>(x.cols), from, from + (NV - 1) * stride, k == 0,
-                                                                  out + (r - begin) * out_stride + p * width, out_stride);
-                    });
-                });
-            } else if (Tiles<Arch>::at(begin, x.rows).height > 1) {
-                for_blocks<2>(cols, panels, [&]<int NV>(std::int64_t k, std::int64_t depth, std::int64_t p, std::integral_constant<int, NV>) {
-                    Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
-                        kernels::pair_tile<Arch, height(), NV>(depth / 2, x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height(),
-                                                               base + p * stride + k * 2 * width, stride, k == 0, out + (r - begin) * out_stride + p * width,
-                                                               out_stride);
-                    });
-                });
-            } else {
-                for (std::int64_t r = begin; r < begin + rows; ++r)
-                    for_blocks<8>(cols, panels, [&]<int NV>(std::int64_t k, std::int64_t depth, std::int64_t p, std::integral_constant<int, NV>) {
-                        kernels::pair_tile<Arch, 1, NV>(depth / 2, x.data + r * row_bytes<Arch>(x.cols) + k * 2, base + p * stride + k * 2 * width, stride,
-                                                        k == 0, out + (r - begin) * out_stride + p * width, out_stride);
-                    });
-            }
+            const std::int64_t stride = panel_bytes<Arch>(w.cols()), cols = input_cols<Arch>(w.cols());
+            const auto at = [&](std::int64_t p) { return w.data() + (first + p) / panel_rows<Arch> * stride; };
+            const bool tiles = Tiles<Arch>::at(begin, x.rows).height > 1;
+            if constexpr (Arch::tiles)
+                if (!tiles) {
+                    for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
+                        kernels::amx_bf16_row<Arch>(cols, x.data + begin * row_bytes<Arch>(x.cols), at(p), out + p);
+                    return;
+                }
+            auto multiply = product<Arch>(x, begin, rows, out, out_stride);
+            const std::int64_t block = tiles ? block_columns : cols;  // one row reads a panel from end to end
+            for (std::int64_t k = 0; k < cols; k += block)
+                for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
+                    for (std::int64_t c = k; c < std::min(k + block, cols); c += block_columns)
+                        multiply(p, c, std::min(block_columns, cols - c), at(p) + c * 2 * panel_rows<Arch>);
         }
     }
 
   private:
+    static constexpr std::int64_t block_columns = 2 * float_block;
     template <class Arch>
     using Tiles = std::conditional_t<Arch::tiles, AmxRowTiles, RowTiles<kernels::outer_rows<Arch>, kernels::outer_rows<Arch> / 3>>;
     /// Bytes of a row of x that lie together in its tile.
@@ -91,16 +78,25 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
         return 2 * input_cols<Arch>(cols);
     }
 
-    /// f(k, depth, p, std::integral_constant<int, NV>) for every block of columns and, within it, N panels at a time, then single ones.
-    template <int N, class F>
-    static void for_blocks(std::int64_t cols, std::int64_t panels, F&& f) {
-        constexpr std::int64_t block = 2 * float_block;
-        for (std::int64_t k = 0; k < cols; k += block) {
-            const std::int64_t depth = std::min(block, cols - k);
-            std::int64_t p = 0;
-            for (; p + N <= panels; p += N) f(k, depth, p, std::integral_constant<int, N>{});
-            for (; p < panels; ++p) f(k, depth, p, std::integral_constant<int, 1>{});
-        }
+    /// What adds rows [begin, begin + rows) of x times columns [k, k + depth) of the panel of rows [p, p + panel_rows) to out, given its weights there.
+    template <class Arch>
+    static auto product(const Input& x, std::int64_t begin, std::int64_t rows, float* out, std::int64_t out_stride) {
+        if constexpr (Arch::tiles)
+            return [=, registers = kernels::AmxTiles(16, 64)](std::int64_t p, std::int64_t k, std::int64_t depth, const std::byte* w) mutable {
+                Tiles<Arch>::for_each(begin, begin + rows, [&](std::int64_t r, std::int64_t height, auto tiles) {
+                    registers.set_rows(static_cast<int>(height));
+                    const std::byte* in = x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height;
+                    kernels::amx_bf16_tile<Arch, tiles()>(depth, height, in, in + 16 * row_bytes<Arch>(x.cols), w, k == 0, out + (r - begin) * out_stride + p,
+                                                          out_stride);
+                });
+            };
+        else
+            return [=](std::int64_t p, std::int64_t k, std::int64_t depth, const std::byte* w) {
+                Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
+                    kernels::pair_tile<Arch, height(), panel_vectors<Arch>>(depth / 2, x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height(), w, k == 0,
+                                                                            out + (r - begin) * out_stride + p, out_stride);
+                });
+            };
     }
 };
 

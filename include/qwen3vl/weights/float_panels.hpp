@@ -9,7 +9,7 @@
 #include <string>
 #include <type_traits>
 
-/// Float formats in panels: Arch::floats rows side by side, column after column, so that a step of a kernel is one column of x times one vector of w.
+/// Float formats in panels: rows side by side, column after column, so that a step of a kernel is one column of x times vectors of w.
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
 /// A weight as the format keeps it. Throws LoadError where it does not fit.
@@ -21,7 +21,7 @@ Element checked(float v, const TensorView& view, const std::string& name) {
     return Element(v);
 }
 
-/// How a panel's columns lie: `columns` of them in `bytes` bytes, widened by expand() to one float32 vector each.
+/// How columns of a vector of rows lie: `columns` of them in `bytes` bytes, widened by expand() to one float32 vector each.
 template <class Element>
 struct FloatColumns {  // float32 and f16: column after column
     static constexpr int columns = 1;
@@ -31,7 +31,7 @@ struct FloatColumns {  // float32 and f16: column after column
     static void expand(const std::byte* at, kernels::vec<Arch>* out) {
         out[0] = kernels::load<Arch>(reinterpret_cast<const Element*>(at));
     }
-    static constexpr std::int64_t offset(std::int64_t row, std::int64_t /*column*/, int /*floats*/) { return row * static_cast<std::int64_t>(sizeof(Element)); }
+    static constexpr std::int64_t offset(std::int64_t row, std::int64_t /*column*/) { return row * static_cast<std::int64_t>(sizeof(Element)); }
 };
 template <>
 struct FloatColumns<bf16> {  // pairs of columns, the even one in the lower half of each lane: one shift or mask widens a vector
@@ -44,7 +44,7 @@ struct FloatColumns<bf16> {  // pairs of columns, the even one in the lower half
         out[0] = kernels::isa::float_bits(Arch{}, kernels::isa::template shift_left32<16>(Arch{}, pairs));
         out[1] = kernels::isa::float_bits(Arch{}, kernels::isa::and_bits(Arch{}, pairs, kernels::isa::set_int(Arch{}, static_cast<std::int32_t>(0xffff0000))));
     }
-    static constexpr std::int64_t offset(std::int64_t row, std::int64_t column, int /*floats*/) { return row * 4 + column * 2; }
+    static constexpr std::int64_t offset(std::int64_t row, std::int64_t column) { return row * 4 + column * 2; }
 };
 
 /// Columns summed from zero before they join the sum of those before them.
@@ -56,27 +56,29 @@ struct FloatPanels {
 
     static constexpr bool row_major = false;
     static constexpr bool is_mapped(DType) { return false; }
+    /// Bytes of a panel's step: of Columns::columns columns.
+    template <class Arch>
+    static constexpr int step_bytes = panel_vectors<Arch>* Columns::template bytes<Arch>;
     template <class Arch>
     static constexpr std::int64_t panel_bytes(std::int64_t cols) {
-        const std::int64_t n = round_up(ceil_div(padded(cols, Arch::tiles), Columns::columns) * Columns::template bytes<Arch>, 64);
-        return n % 4096 == 0 ? n + 64 : n;  // panels are read side by side: a power of two apart, they would meet in the same sets of the caches
+        return round_up(ceil_div(padded(cols, Arch::tiles), Columns::columns) * step_bytes<Arch>, 64);
     }
     /// Columns with those that AMX tiles of bfloat16 read beyond the end.
     static constexpr std::int64_t padded(std::int64_t cols, bool tiles) { return tiles && std::is_same_v<Element, bf16> ? round_up(cols, 32) : cols; }
     template <class Arch>
     static constexpr std::int64_t bytes(std::int64_t rows, std::int64_t cols) {
-        return ceil_div(rows, Arch::floats) * panel_bytes<Arch>(cols);
+        return ceil_div(rows, panel_rows<Arch>) * panel_bytes<Arch>(cols);
     }
 
     /// The tensor `view` of rows * cols numbers to `out`, bytes(rows, cols). Throws LoadError where a number does not fit the format.
     template <class Arch, class Team>
     static void pack(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team, std::byte* out) {
-        constexpr std::int64_t width = Arch::floats;
-        team.run(ceil_div(rows, width), [&](std::int64_t panel, int) {
+        team.run(ceil_div(rows, panel_rows<Arch>), [&](std::int64_t panel, int) {
             std::byte* to = out + panel * panel_bytes<Arch>(cols);
-            for_each_piece<Arch>(view, panel * width, rows, cols, [&](std::int64_t c, std::int64_t count, const float* values) {
-                pack_piece<Arch>(values, count, to + address<Arch>(0, c), view, name);
-            });
+            for (std::int64_t r = 0; r < panel_rows<Arch>; r += Arch::floats)
+                for_each_piece<Arch>(view, panel * panel_rows<Arch> + r, rows, cols, [&](std::int64_t c, std::int64_t count, const float* values) {
+                    pack_piece<Arch>(values, count, to + address<Arch>(r, c), view, name);
+                });
             const std::int64_t used = address<Arch>(0, round_up(cols, Columns::columns));
             std::memset(to + used, 0, static_cast<std::size_t>(panel_bytes<Arch>(cols) - used));
         });
@@ -84,10 +86,10 @@ struct FloatPanels {
 
     template <class Arch>
     static void row(const WeightMatrix& w, std::int64_t r, float* out) {
-        const std::byte* panel = w.data() + r / Arch::floats * panel_bytes<Arch>(w.cols());
+        const std::byte* panel = w.data() + r / panel_rows<Arch> * panel_bytes<Arch>(w.cols());
         for (std::int64_t c = 0; c < w.cols(); ++c) {
             Element e;
-            std::memcpy(static_cast<void*>(&e), panel + address<Arch>(r % Arch::floats, c), sizeof e);
+            std::memcpy(static_cast<void*>(&e), panel + address<Arch>(r % panel_rows<Arch>, c), sizeof e);
             out[c] = static_cast<float>(e);
         }
     }
@@ -114,31 +116,16 @@ struct FloatPanels {
     template <class Arch>
     static void panel(const WeightMatrix& w, std::int64_t first, std::int64_t count, const Input& x, std::int64_t begin, std::int64_t rows, float* out,
                       std::int64_t out_stride) {
-        constexpr int width = Arch::floats, row_vectors = Arch::floats == 16 ? 8 : 4;
-        const std::int64_t panels = ceil_div(count, width), stride = panel_bytes<Arch>(w.cols()), cols = input_cols(w.cols());
-        const std::byte* base = w.data() + first / width * stride;
+        const std::int64_t stride = panel_bytes<Arch>(w.cols()), cols = input_cols(w.cols());
+        const std::byte* base = w.data() + first / panel_rows<Arch> * stride;
         if (Tiles<Arch>::at(begin, x.rows).height > 1) {
-            alignas(64) float block[float_block * 2 * width];
             for (std::int64_t k = 0; k < cols; k += float_block)
-                for (std::int64_t p = 0; p < panels; p += 2) {
-                    const auto pair = [&]<int NV>() {
-                        const std::int64_t depth = std::min(float_block, cols - k);
-                        for (int v = 0; v < NV; ++v) expand_block<Arch>(base + (p + v) * stride, k, depth, block + v * width, NV * width);
-                        Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
-                            kernels::outer_product<Arch, height(), NV>(tile_data(x, r) + k * height(), height(), block, NV * width, depth, k == 0,
-                                                                       out + (r - begin) * out_stride + p * width, out_stride);
-                        });
-                    };
-                    p + 2 <= panels ? pair.template operator()<2>() : pair.template operator()<1>();
-                }
-            return;
-        }
-        for (std::int64_t r = 0; r < rows; ++r) {
-            std::int64_t p = 0;
-            const float* in = tile_data(x, begin + r);
-            for (; p + row_vectors <= panels; p += row_vectors)
-                stream<Arch, row_vectors>(base + p * stride, stride, in, cols, out + r * out_stride + p * width);
-            for (; p < panels; ++p) stream<Arch, 1>(base + p * stride, stride, in, cols, out + r * out_stride + p * width);
+                for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
+                    multiply_block<Arch>(base + p / panel_rows<Arch> * stride, k, std::min(float_block, cols - k), x, begin, rows, out + p, out_stride);
+        } else {
+            for (std::int64_t r = 0; r < rows; ++r)
+                for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
+                    stream<Arch>(base + p / panel_rows<Arch> * stride, tile_data(x, begin + r), cols, out + r * out_stride + p);
         }
     }
 
@@ -149,10 +136,11 @@ struct FloatPanels {
 
     template <class Arch>
     static std::int64_t address(std::int64_t row, std::int64_t column) {
-        return column / Columns::columns * Columns::template bytes<Arch> + Columns::offset(row, column % Columns::columns, Arch::floats);
+        return column / Columns::columns * step_bytes<Arch> + row / Arch::floats * Columns::template bytes<Arch> +
+               Columns::offset(row % Arch::floats, column % Columns::columns);
     }
 
-    /// Columns of a panel from values [Arch::floats][read_columns].
+    /// Columns of a vector of rows from values [Arch::floats][read_columns].
     template <class Arch>
     static void pack_piece(const float* values, std::int64_t count, std::byte* out, const TensorView& view, const std::string& name) {
         constexpr int width = Arch::floats;
@@ -167,9 +155,9 @@ struct FloatPanels {
             }
             if (!finite) std::transform(values, values + size, narrow, [](float v) { return bf16(v); });
             for (std::int64_t r = 0; r < width && count % 2; ++r) narrow[r * read_columns + count] = bf16{};
-            kernels::transpose<width>(reinterpret_cast<const std::byte*>(narrow), read_columns / 2, ceil_div(count, 2), out);
+            kernels::transpose<width>(reinterpret_cast<const std::byte*>(narrow), read_columns / 2, ceil_div(count, 2), out, panel_rows<Arch>);
         } else if constexpr (std::is_same_v<Element, float>) {
-            kernels::transpose<width>(reinterpret_cast<const std::byte*>(values), read_columns, count, out);
+            kernels::transpose<width>(reinterpret_cast<const std::byte*>(values), read_columns, count, out, panel_rows<Arch>);
         } else {
             alignas(64) float columns[size];
             kernels::transpose<width>(reinterpret_cast<const std::byte*>(values), read_columns, count, reinterpret_cast<std::byte*>(columns));
@@ -177,46 +165,63 @@ struct FloatPanels {
                 const auto v = kernels::load<Arch>(columns + c * width);
                 if (xsimd::any(xsimd::abs(v) >= kernels::vec<Arch>(65520.0f)))
                     for (int r = 0; r < width; ++r) checked<Element>(columns[c * width + r], view, name);
-                kernels::store<Arch>(v, reinterpret_cast<Element*>(out) + c * width);
+                kernels::store<Arch>(v, reinterpret_cast<Element*>(out) + c * panel_rows<Arch>);
             }
         }
     }
 
-    /// Columns [k, k + depth) of a panel to float32 vectors `step` floats apart.
+    /// Columns [k, k + depth) of a panel as float32 [depth][panel_rows]: where they lie, or in `room`.
     template <class Arch>
-    static void expand_block(const std::byte* panel, std::int64_t k, std::int64_t depth, float* out, std::int64_t step) {
-        const std::byte* at = panel + k / Columns::columns * Columns::template bytes<Arch>;
-        for (std::int64_t c = 0; c < depth; c += Columns::columns, at += Columns::template bytes<Arch>) {
-            kernels::vec<Arch> v[Columns::columns];
-            Columns::template expand<Arch>(at, v);
-            for (int i = 0; i < Columns::columns; ++i) kernels::store<Arch>(v[i], out + (c + i) * step);
-        }
+    static const float* expand_block(const std::byte* panel, std::int64_t k, std::int64_t depth, float* room) {
+        const std::byte* at = panel + address<Arch>(0, k);
+        if constexpr (std::is_same_v<Element, float>) return reinterpret_cast<const float*>(at);
+        for (std::int64_t c = 0; c < depth; c += Columns::columns, at += step_bytes<Arch>)
+            for (int v = 0; v < panel_vectors<Arch>; ++v) {
+                kernels::vec<Arch> columns[Columns::columns];
+                Columns::template expand<Arch>(at + v * Columns::template bytes<Arch>, columns);
+                for (int i = 0; i < Columns::columns; ++i) kernels::store<Arch>(columns[i], room + (c + i) * panel_rows<Arch> + v * Arch::floats);
+            }
+        return room;
     }
 
-    /// One row of x times NV panels, read where they lie; sums in the same order as outer_product's.
-    template <class Arch, int NV>
-    static void stream(const std::byte* panels, std::int64_t stride, const float* x, std::int64_t cols, float* out) {
-        constexpr int width = Arch::floats;
-        kernels::vec<Arch> total[NV];
+    /// Rows [begin, begin + rows) of x times columns [k, k + depth) of a panel, added to out.
+    template <class Arch>
+    static void multiply_block(const std::byte* panel, std::int64_t k, std::int64_t depth, const Input& x, std::int64_t begin, std::int64_t rows, float* out,
+                               std::int64_t out_stride) {
+        alignas(64) float room[float_block * panel_rows<Arch>];
+        const float* block = expand_block<Arch>(panel, k, depth, room);
+        Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
+            for (int v = 0; v < panel_vectors<Arch>; v += kernels::outer_vectors)
+                kernels::outer_product<Arch, height(), kernels::outer_vectors>(tile_data(x, r) + k * height(), height(), block + v * Arch::floats,
+                                                                               panel_rows<Arch>, depth, k == 0,
+                                                                               out + (r - begin) * out_stride + v * Arch::floats, out_stride);
+        });
+    }
+
+    /// One row of x times a panel, read where it lies; sums in the same order as outer_product's.
+    template <class Arch>
+    static void stream(const std::byte* at, const float* x, std::int64_t cols, float* out) {
+        constexpr int vectors = panel_vectors<Arch>;
+        kernels::vec<Arch> total[vectors];
         for (std::int64_t k = 0; k < cols; k += float_block) {
-            kernels::vec<Arch> sum[NV];
+            kernels::vec<Arch> sum[vectors];
             QWEN3VL_UNROLL
-            for (int v = 0; v < NV; ++v) sum[v] = kernels::vec<Arch>(0.0f);
-            for (std::int64_t c = k, end = std::min(k + float_block, cols); c < end; c += Columns::columns) {
-                const std::byte* at = panels + c / Columns::columns * Columns::template bytes<Arch>;
+            for (int v = 0; v < vectors; ++v) sum[v] = kernels::vec<Arch>(0.0f);
+            for (std::int64_t c = k, end = std::min(k + float_block, cols); c < end; c += Columns::columns, at += step_bytes<Arch>) {
+                kernels::ask_ahead_of_step<step_bytes<Arch>>(at);
                 QWEN3VL_UNROLL
-                for (int v = 0; v < NV; ++v) {
+                for (int v = 0; v < vectors; ++v) {
                     kernels::vec<Arch> w[Columns::columns];
-                    Columns::template expand<Arch>(at + v * stride, w);
+                    Columns::template expand<Arch>(at + v * Columns::template bytes<Arch>, w);
                     QWEN3VL_UNROLL
                     for (int i = 0; i < Columns::columns; ++i) sum[v] = kernels::fma<Arch>(kernels::vec<Arch>(x[c + i]), w[i], sum[v]);
                 }
             }
             QWEN3VL_UNROLL
-            for (int v = 0; v < NV; ++v) total[v] = k == 0 ? sum[v] : total[v] + sum[v];
+            for (int v = 0; v < vectors; ++v) total[v] = k == 0 ? sum[v] : total[v] + sum[v];
         }
         QWEN3VL_UNROLL
-        for (int v = 0; v < NV; ++v) kernels::store<Arch>(total[v], out + v * width);
+        for (int v = 0; v < vectors; ++v) kernels::store<Arch>(total[v], out + v * Arch::floats);
     }
 };
 

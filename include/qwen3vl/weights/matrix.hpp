@@ -10,7 +10,7 @@
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
 /// Goes up when the bytes of any packed format change: packed files of another version are made anew.
-inline constexpr int layout_version = 1;
+inline constexpr int layout_version = 2;
 
 /// A weight matrix in the layout of some format and Arch, which weights::traits of that format reads. Its memory is its own, or somebody else keeps it.
 class WeightMatrix {
@@ -29,6 +29,13 @@ class WeightMatrix {
     const std::byte* data_ = nullptr;
     std::int64_t rows_ = 0, cols_ = 0;
 };
+
+/// Vectors of rows of weights that lie side by side in a panel, step of columns after step, so that decoding reads a matrix from end to end with
+/// sums enough to hide an instruction's latency: one or two register tiles' width.
+template <class Arch>
+inline constexpr int panel_vectors = Arch::floats == 16 ? 2 : 4;
+template <class Arch>
+inline constexpr std::int64_t panel_rows = std::int64_t{panel_vectors<Arch>} * Arch::floats;
 
 /// Rows of activations in the layout that a format's kernels read: input_bytes(rows, cols) bytes that somebody else owns, filled by encode().
 struct Input {

@@ -36,7 +36,7 @@ template <class Arch, class F>
 void for_each_piece(const TensorView& view, std::int64_t first, std::int64_t rows, std::int64_t cols, F&& f) {
     constexpr std::int64_t width = Arch::floats;
     alignas(64) float values[width * read_columns];
-    const std::int64_t present = std::min(width, rows - first);
+    const std::int64_t present = std::clamp<std::int64_t>(rows - first, 0, width);
     std::fill(values + present * read_columns, values + width * read_columns, 0.0f);
     for (std::int64_t c = 0; c < cols; c += read_columns) {
         const std::int64_t count = std::min(read_columns, cols - c);
