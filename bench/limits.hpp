@@ -8,10 +8,12 @@
 #include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/memory/arena.hpp>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
+#include <vector>
 #include "limit_kernels.hpp"
 
 /// What a machine can do at most, measured beside the work that is compared with it.
@@ -45,6 +47,9 @@ inline std::vector<const char*> chains_for_format(std::string_view format, bool 
     return compiled.empty() ? std::vector{"fma_float32"} : compiled;
 }
 
+/// Memory that some work reads from end to end, piece after piece.
+using Pieces = std::vector<std::span<const std::byte>>;
+
 /// Limits for a number of threads. A question measures what it asks for the first time; again() measures it once more. The best ever seen counts:
 /// neighbours on a shared machine can only make it slower.
 class Limits {
@@ -65,6 +70,30 @@ class Limits {
     double read(std::int64_t footprint) { return streaming(footprint).read; }
     /// The same when what is written counts too, reading alone included.
     double move(std::int64_t footprint) { return streaming(footprint).move; }
+
+    /// Bytes a second when all threads read these very pieces, each thread its part of each, by the best of several patterns: pages of a virtual machine
+    /// are not all alike, and caches may hold a part.
+    double read(const Pieces& pieces) {
+        if (pieces_[pieces.front().data()] == 0) again(pieces);
+        return pieces_[pieces.front().data()];
+    }
+    void again(const Pieces& pieces) {
+        const std::size_t parts = static_cast<std::size_t>(team_.threads());
+        double bytes = 0;
+        for (const auto& p : pieces) bytes += static_cast<double>(p.size() / (parts * 4096) * parts * 4096);
+        double& best = pieces_[pieces.front().data()];
+        for (const auto& pattern : patterns()) {
+            if (pattern.moved > 1) continue;
+            const double time = best_time(1, [&](int thread) {
+                for (const auto& p : pieces) {
+                    const std::size_t part = p.size() / (parts * 4096) * 4096;
+                    auto* first = const_cast<std::byte*>(p.data()) + static_cast<std::size_t>(thread) * part;  // patterns that write are left out
+                    pattern.run(reinterpret_cast<float*>(first), static_cast<std::int64_t>(part / 4));
+                }
+            });
+            best = std::max(best, bytes / time);
+        }
+    }
 
     void again(std::string_view chain) { measure_peak(find(chain), peaks_[find(chain).name]); }
     void again(std::int64_t footprint) { measure_streaming(footprint, streams_[rounded(footprint)]); }
@@ -172,6 +201,7 @@ class Limits {
     double seconds_;
     std::map<std::string_view, Peak> peaks_;
     std::map<std::int64_t, Streaming> streams_;
+    std::map<const std::byte*, double> pieces_;  ///< by the first piece
     q::memory::Arena memory_;
     float* data_ = nullptr;
     std::int64_t size_ = 0;
@@ -184,6 +214,7 @@ struct Part {
     double bytes = 0;                ///< read, or read and written
     std::int64_t footprint = 0;      ///< bytes of memory that the bytes come from
     bool writes = false;             ///< whether `bytes` counts written ones
+    const Pieces* pieces = nullptr;  ///< where the bytes come from, if that is known better
 };
 
 /// Seconds that a part takes at least: it is bound by arithmetic or by memory. `tiles`: whether AMX counts.
@@ -192,7 +223,8 @@ inline double least_seconds(Limits& limits, const Part& p, bool tiles = true) {
     if (p.operations > 0)
         for (const char* chain : chains_for_format(p.format, tiles)) peak = std::max(peak, limits.peak(chain));
     const double arithmetic = p.operations > 0 ? p.operations / peak : 0.0;
-    const double memory = p.bytes > 0 ? p.bytes / (p.writes ? limits.move(p.footprint) : limits.read(p.footprint)) : 0.0;
+    if (p.bytes == 0) return arithmetic;
+    const double memory = p.bytes / (p.pieces ? limits.read(*p.pieces) : p.writes ? limits.move(p.footprint) : limits.read(p.footprint));
     return std::max(arithmetic, memory);
 }
 
@@ -200,7 +232,10 @@ inline double least_seconds(Limits& limits, const Part& p, bool tiles = true) {
 inline void again(Limits& limits, const Part& p) {
     if (p.operations > 0)
         for (const char* chain : chains_for_format(p.format)) limits.again(chain);
-    if (p.bytes > 0) limits.again(p.footprint);
+    if (p.pieces)
+        limits.again(*p.pieces);
+    else if (p.bytes > 0)
+        limits.again(p.footprint);
 }
 
 }  // namespace bench

@@ -41,14 +41,14 @@ struct Row {
 
 void measure_limits(bench::Limits& limits, const bench::Figure& figure) {
     std::set<const char*> chains;
-    std::set<std::int64_t> footprints;
+    std::set<const bench::Pieces*> memory;
     for (const auto& p : figure.parts) {
         if (p.operations > 0)
             for (const char* chain : bench::chains_for_format(p.format)) chains.insert(chain);
-        if (p.footprint > 0) footprints.insert(p.footprint);
+        if (p.bytes > 0) memory.insert(p.pieces);
     }
     for (const char* chain : chains) limits.again(chain);
-    for (const auto footprint : footprints) limits.again(footprint);
+    for (const auto* pieces : memory) limits.again(*pieces);
 }
 
 /// Runs the work and the limits in turns until the time is over, twice at least unless once took a minute.
@@ -59,7 +59,7 @@ std::vector<Row> measure(bench::LoadedModel& model, const std::string& work, ben
     for (int runs = 0; runs == 0 || bench::seconds_since(start) < (runs < 2 ? std::max(seconds, 60.0) : seconds); ++runs) {
         const auto figures = model.run();
         for (std::size_t i = 0; i < figures.size(); ++i) {
-            for (int n = runs == 0 ? 10 : 2; n > 0; --n) measure_limits(limits, figures[i]);
+            for (int n = runs == 0 ? 4 : 2; n > 0; --n) measure_limits(limits, figures[i]);
             if (rows.size() <= i) rows.push_back({figures[i]});
             // work may grow from run to run (decoding), so the best is the one that comes nearest to its own limit
             double least = 0;
@@ -80,9 +80,10 @@ std::vector<Row> measure(bench::LoadedModel& model, const std::string& work, ben
     return rows;
 }
 
-json limits_json(bench::Limits& limits, std::int64_t footprint) {
+/// `read`: bytes a second at which the weights of some model could be read at most.
+json limits_json(bench::Limits& limits, double read) {
     json out = json::object();
-    out["read_GB/s"] = limits.read(footprint) / 1e9;
+    if (read > 0) out["read_GB/s"] = read / 1e9;
     for (const auto& c : bench::chains()) out[std::string(c.name) + "_" + c.unit] = limits.peak(c.name) / 1e9;
     return out;
 }
@@ -106,7 +107,7 @@ void run(const Options& o) {
     q::arch::require_supported<bench::Arch>();
     const auto models = chosen(o);
     bench::Limits limits(o.threads);
-    std::int64_t footprint = 0;
+    double read = 0;
     json rows = json::array();
     std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %7s %12s\n", bench::machine().c_str(), limits.threads(), "work", "bundle", "value", "limit",
                 "unit", "share", "no AMX", "peak MiB");
@@ -117,7 +118,8 @@ void run(const Options& o) {
             const auto measured = measure(*model, work, limits, o.seconds);
             const std::int64_t memory = peak_memory() - limits.bytes();
             for (const auto& row : measured) {
-                for (const auto& p : row.best.parts) footprint = std::max(footprint, p.footprint);
+                for (const auto& p : row.best.parts)
+                    if (p.bytes > 0) read = std::max(read, limits.read(*p.pieces));
                 const bool limited = !row.best.parts.empty();
                 const double value = row.in_unit(row.best.seconds), limit = limited ? row.in_unit(row.least) : 0.0;
                 std::printf("%-16s %-10s %12.4g ", row.best.name.c_str(), entry->bundle, value);
@@ -137,7 +139,7 @@ void run(const Options& o) {
             }
         }
     }
-    const json result = {{"machine", bench::machine()}, {"dims", o.dims}, {"limits", limits_json(limits, footprint)}, {"rows", rows}};
+    const json result = {{"machine", bench::machine()}, {"dims", o.dims}, {"limits", limits_json(limits, read)}, {"rows", rows}};
     for (const auto& [name, value] : result["limits"].items()) std::printf("limit %-24s %10.1f\n", name.c_str(), value.get<double>());
     if (o.json_file.empty()) return;
     std::ofstream file(o.json_file);

@@ -23,6 +23,17 @@ class Runner : public LoadedModel {
         options.threads = threads;
         model_.emplace(*source_, source_, nullptr, options);
         source_->release_unmapped();
+        const auto& p = model_->parameters().text;
+        const auto add = [&](const q::weights::WeightMatrix& w, const q::Part& part) {
+            M::with_format(part, [&]<class Format>(q::type_tag<Format>) {
+                pieces_.emplace_back(w.data(), static_cast<std::size_t>(q::weights::traits<Format>::template bytes<typename M::Arch>(w.rows(), w.cols())));
+            });
+        };
+        for (std::size_t i = 0; i < p.layers.size(); ++i) {
+            const auto& l = p.layers[i];
+            for (const auto* w : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) add(*w, {q::Part::layer, static_cast<int>(i)});
+        }
+        add(model_->head(), {q::Part::embedding, 0});
     }
 
     void prepare(std::string_view work) override {
@@ -31,7 +42,7 @@ class Runner : public LoadedModel {
         if (work == "decode")
             begin_decode(32);
         else if (work == "decode4096")
-            begin_decode(4096 - steps * 4);
+            begin_decode(4096 - 4 * steps);
         else if (work == "prefill512")
             begin_prefill(512);
         else if (work == "prefill4096")
@@ -55,7 +66,7 @@ class Runner : public LoadedModel {
     }
 
   private:
-    static constexpr int steps = 4;  ///< decode steps that are timed together: as long as one measurement of the bandwidth
+    static constexpr int steps = 12;  ///< of decoding in a run, each timed alone: the limit's measurement has as many chances to meet a quiet moment
 
     void open(int context) {
         session_.emplace(*model_,
@@ -96,12 +107,18 @@ class Runner : public LoadedModel {
             session_->reset();
             session_->append(prompt_);
         }
-        const std::int64_t first = session_->length();
-        const auto start = Clock::now();
-        for (int i = 0; i < steps; ++i) session_->append(prompt_.tokens[static_cast<std::size_t>(i)]);
-        Figure f{work_, seconds_since(start), {}, steps};
-        for (int i = 0; i < steps; ++i) add_text(f.parts, first + i, 1);
-        return f;
+        Figure best{work_, 0, {}, 1};
+        std::int64_t at = 0;
+        for (int i = 0; i < steps; ++i) {
+            const auto start = Clock::now();
+            session_->append(prompt_.tokens[static_cast<std::size_t>(i)]);
+            const double seconds = seconds_since(start);
+            if (i > 0 && seconds >= best.seconds) continue;
+            best.seconds = seconds;
+            at = session_->length() - 1;
+        }
+        add_text(best.parts, at, 1);
+        return best;
     }
     Figure prefill() {
         session_->reset();
@@ -142,7 +159,7 @@ class Runner : public LoadedModel {
 
     /// Dense layers over `rows(name, part)` rows each, format by format; 0 rows: the matrix is not used.
     template <class Rows>
-    static void add_dense(std::vector<Part>& parts, Rows&& rows) {
+    void add_dense(std::vector<Part>& parts, Rows&& rows) const {
         const auto begin = parts.size();
         q::for_each_matrix<D>([&](const std::string& name, std::int64_t height, std::int64_t cols, const q::Part& part) {
             const double n = rows(name, part);
@@ -150,27 +167,19 @@ class Runner : public LoadedModel {
             M::with_format(part, [&]<class Format>(q::type_tag<Format>) {
                 const auto of_format = [](const Part& p) { return std::string_view(p.format) == Format::name; };
                 auto p = std::find_if(parts.begin() + static_cast<std::ptrdiff_t>(begin), parts.end(), of_format);
-                if (p == parts.end()) p = parts.insert(p, {.operations = 0, .format = Format::name, .bytes = 0, .footprint = footprint()});
+                if (p == parts.end()) p = parts.insert(p, {.operations = 0, .format = Format::name, .bytes = 0, .pieces = &pieces_});
                 p->operations += 2.0 * n * static_cast<double>(height * cols);
                 p->bytes += static_cast<double>(q::weights::traits<Format>::template bytes<typename M::Arch>(height, cols));
             });
         });
     }
-    /// Where weights come from: a model that fits a cache has a cache's bandwidth. 1 GiB stands for all that do not.
-    static std::int64_t footprint() {
-        std::int64_t all = 0;
-        for (const auto& part : M::memory_plan().parts)
-            if (part.name == "weights: decoder") all = part.bytes;
-        return std::min(all, std::int64_t{1} << 30);
-    }
-
     /// `tokens` tokens after `first` ones through the decoder, and the logits of the last.
     void add_text(std::vector<Part>& parts, std::int64_t first, std::int64_t tokens) const {
         add_dense(parts, [&](const std::string&, const q::Part& part) { return part.kind == q::Part::layer ? static_cast<double>(tokens) : 0.0; });
         add_dense(parts, [&](const std::string& name, const q::Part& part) {  // a tied embedding is the head
             return part.kind == q::Part::embedding && (text.tied || name.starts_with("lm_head")) ? 1.0 : 0.0;
         });
-        Part attention{.operations = 0, .format = "float32", .bytes = 0, .footprint = footprint()};
+        Part attention{.operations = 0, .format = "float32", .bytes = 0, .pieces = &pieces_};
         for (std::size_t i = 0; i < static_cast<std::size_t>(text.layers); ++i)
             q::detail::with_layer_slots<P>(i, [&](auto index) {
                 using Slots = q::detail::LayerSlots<P, index()>;
@@ -210,6 +219,7 @@ class Runner : public LoadedModel {
     q::Patches patches_;
     std::optional<q::Image> picture_;
     q::PreprocessorConfig config_;
+    Pieces pieces_;  ///< the weights that a step of decoding reads
 };
 
 }  // namespace bench
