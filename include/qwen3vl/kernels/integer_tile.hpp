@@ -45,9 +45,9 @@ struct IntegerBlock {
     std::int64_t flushes() const { return (quads + flush_quads - 1) / flush_quads; }
 };
 
-/// out [MR, NV * floats] (+)= x · w^T over one block. x [quads][steps][MR] as IntegerDot::put, scales and starts [flushes][MR]; w [quads][steps][Step] vectors
-/// as IntegerDot::prepare, w_scales and w_minima [groups][Step] vectors, of which the first NV count.
-template <class Arch, class Kind, int MR, int NV, int Step>
+/// out [MR, NV * floats] (+)= x · w^T over one block. x [quads][steps][MR] as IntegerDot::put, scales and starts [flushes][MR]; w [quads][steps][NV] vectors
+/// as IntegerDot::prepare, w_scales and w_minima [groups][NV] vectors.
+template <class Arch, class Kind, int MR, int NV>
 void integer_tile(const IntegerBlock& block, const std::byte* x, const float* scales, const typename Kind::Start* starts, const std::byte* w,
                   const float* w_scales, const float* w_minima, bool first, float* out, std::int64_t out_stride) {
     using Dot = IntegerDot<Arch, Kind::narrow>;
@@ -62,7 +62,7 @@ void integer_tile(const IntegerBlock& block, const std::byte* x, const float* sc
             QWEN3VL_UNROLL
             for (int v = 0; v < NV; ++v) sum[r][v] = start_sum<Arch, Kind>(starts[r]);
         }
-        for (std::int64_t n = std::min(block.flush_quads, block.quads - q) * Dot::steps; n > 0; --n, w += Step * width * 4, x += MR * 4) {
+        for (std::int64_t n = std::min(block.flush_quads, block.quads - q) * Dot::steps; n > 0; --n, w += NV * width * 4, x += MR * 4) {
             ivec<Arch> b[NV];
             QWEN3VL_UNROLL
             for (int v = 0; v < NV; ++v) b[v] = isa::load_bytes(Arch{}, w + v * width * 4);
@@ -87,8 +87,8 @@ void integer_tile(const IntegerBlock& block, const std::byte* x, const float* sc
         starts += MR;
         if (--until_scale == 0) {
             until_scale = block.scale_flushes;
-            w_scales += Step * width;
-            w_minima += Step * width;
+            w_scales += NV * width;
+            w_minima += NV * width;
         }
     }
 }

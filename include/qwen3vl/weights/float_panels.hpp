@@ -170,16 +170,17 @@ struct FloatPanels {
         }
     }
 
-    /// Columns [k, k + depth) of a panel as float32 [depth][panel_rows]: where they lie, or in `room`.
+    /// Columns [k, k + depth) of the register tile's vectors from `vector` on, as float32 [depth][outer_vectors]: where they lie, or in `room`.
     template <class Arch>
-    static const float* expand_block(const std::byte* panel, std::int64_t k, std::int64_t depth, float* room) {
-        const std::byte* at = panel + address<Arch>(0, k);
-        if constexpr (std::is_same_v<Element, float>) return reinterpret_cast<const float*>(at);
+    static const float* expand_block(const std::byte* panel, std::int64_t k, std::int64_t depth, int vector, float* room) {
+        constexpr int vectors = kernels::outer_vectors, bytes = Columns::template bytes<Arch>;
+        const std::byte* at = panel + address<Arch>(0, k) + vector * bytes;
+        if constexpr (std::is_same_v<Element, float> && vectors == panel_vectors<Arch>) return reinterpret_cast<const float*>(at);
         for (std::int64_t c = 0; c < depth; c += Columns::columns, at += step_bytes<Arch>)
-            for (int v = 0; v < panel_vectors<Arch>; ++v) {
+            for (int v = 0; v < vectors; ++v) {
                 kernels::vec<Arch> columns[Columns::columns];
-                Columns::template expand<Arch>(at + v * Columns::template bytes<Arch>, columns);
-                for (int i = 0; i < Columns::columns; ++i) kernels::store<Arch>(columns[i], room + (c + i) * panel_rows<Arch> + v * Arch::floats);
+                Columns::template expand<Arch>(at + v * bytes, columns);
+                for (int i = 0; i < Columns::columns; ++i) kernels::store<Arch>(columns[i], room + ((c + i) * vectors + v) * Arch::floats);
             }
         return room;
     }
@@ -188,14 +189,15 @@ struct FloatPanels {
     template <class Arch>
     static void multiply_block(const std::byte* panel, std::int64_t k, std::int64_t depth, const Input& x, std::int64_t begin, std::int64_t rows, float* out,
                                std::int64_t out_stride) {
-        alignas(64) float room[float_block * panel_rows<Arch>];
-        const float* block = expand_block<Arch>(panel, k, depth, room);
-        Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
-            for (int v = 0; v < panel_vectors<Arch>; v += kernels::outer_vectors)
-                kernels::outer_product<Arch, height(), kernels::outer_vectors>(tile_data(x, r) + k * height(), height(), block + v * Arch::floats,
-                                                                               panel_rows<Arch>, depth, k == 0,
-                                                                               out + (r - begin) * out_stride + v * Arch::floats, out_stride);
-        });
+        constexpr int vectors = kernels::outer_vectors, width = vectors * Arch::floats;
+        alignas(64) float room[float_block * width];
+        for (int v = 0; v < panel_vectors<Arch>; v += vectors, out += width) {
+            const float* block = expand_block<Arch>(panel, k, depth, v, room);
+            Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
+                kernels::outer_product<Arch, height(), vectors>(tile_data(x, r) + k * height(), height(), block, width, depth, k == 0,
+                                                                out + (r - begin) * out_stride, out_stride);
+            });
+        }
     }
 
     /// One row of x times a panel, read where it lies; sums in the same order as outer_product's.

@@ -81,16 +81,17 @@ struct IntegerPanels : IntegerPacking<Format> {
                 for (std::int64_t p = 0; p < count; p += panel_rows<Arch>) stream<Arch>(at(p), {x, begin + r, 1}, cols, out + r * out_stride + p);
             return;
         }
+        constexpr int vectors = kernels::outer_vectors, width = vectors * Arch::floats;
         auto multiply = product<Arch>(x, begin, rows, out, out_stride);
-        alignas(64) std::byte codes[block_columns / 4 * Dot<Arch>::steps * panel_vectors<Arch> * Layout::template vector_bytes<Arch>];
-        alignas(64) float scales[block_columns / activation_group * panel_rows<Arch>], minima[block_columns / activation_group * panel_rows<Arch>];
+        alignas(64) std::byte codes[block_columns / 4 * Dot<Arch>::steps * 4 * width];
+        alignas(64) float scales[block_columns / activation_group * width], minima[block_columns / activation_group * width];
         for (std::int64_t k = 0; k < cols; k += block_columns)
-            for (std::int64_t p = 0; p < count; p += panel_rows<Arch>) {
-                const std::int64_t depth = std::min(block_columns, cols - k);
+            for (std::int64_t p = 0; p < count; p += width) {
+                const std::int64_t depth = std::min(block_columns, cols - k), row = p % panel_rows<Arch>;
                 const std::byte* block = at(p) + Layout::template block_at<Arch>(k);
                 if constexpr (!row_scale)
-                    expand_scales<Arch>(at(p), block + Layout::template code_bytes<Arch>(depth), ceil_div(depth, activation_group), scales, minima);
-                multiply(p, k, shape<Arch>(depth), expand_codes<Arch>(block, depth, codes), scales, minima);
+                    expand_scales<Arch>(at(p), block + Layout::template code_bytes<Arch>(depth), ceil_div(depth, activation_group), row, scales, minima);
+                multiply(p, k, shape<Arch>(depth), expand_codes<Arch>(block + 4 * row, depth, codes), scales, minima);
             }
         if constexpr (row_scale)
             for (std::int64_t p = 0; p < count; p += Arch::floats) {
@@ -140,11 +141,9 @@ struct IntegerPanels : IntegerPacking<Format> {
                 Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
                     const InputTile<Arch> in(x, r, height());
                     const std::int64_t flush = k / flush_columns<Arch> * height();
-                    for (int v = 0; v < panel_vectors<Arch>; v += kernels::outer_vectors)
-                        kernels::integer_tile<Arch, Kind, height(), kernels::outer_vectors, panel_vectors<Arch>>(
-                            block, in.codes + k * height() * Dot<Arch>::steps, in.scales + flush, in.starts + flush,
-                            codes + v * Layout::template vector_bytes<Arch>, scales + v * Arch::floats, minima + v * Arch::floats, k == 0,
-                            out + (r - begin) * out_stride + p + v * Arch::floats, out_stride);
+                    kernels::integer_tile<Arch, Kind, height(), kernels::outer_vectors>(block, in.codes + k * height() * Dot<Arch>::steps, in.scales + flush,
+                                                                                        in.starts + flush, codes, scales, minima, k == 0,
+                                                                                        out + (r - begin) * out_stride + p, out_stride);
                 });
             };
     }
@@ -170,35 +169,36 @@ struct IntegerPanels : IntegerPacking<Format> {
         return largest / 127.0f;
     }
 
-    /// Scales of a block as float32 [groups][panel_rows].
+    /// Scales of a block as float32 [groups][outer_vectors], for the rows from `row` on.
     template <class Arch>
-    static void expand_scales(const std::byte* panel, const std::byte* at, std::int64_t groups, float* scales, [[maybe_unused]] float* minima) {
+    static void expand_scales(const std::byte* panel, const std::byte* at, std::int64_t groups, std::int64_t row, float* scales,
+                              [[maybe_unused]] float* minima) {
         for (std::int64_t g = 0; g < groups; ++g)
-            for (std::int64_t row = 0; row < panel_rows<Arch>; row += Arch::floats) {
+            for (int v = 0; v < kernels::outer_vectors; ++v, scales += Arch::floats, minima += Arch::floats) {
                 kernels::vec<Arch> minimum;
-                const auto scale = Layout::template group_scale<Arch>(panel, at + g * Layout::template group_bytes<Arch>, row, minimum);
-                kernels::store<Arch>(scale, scales + g * panel_rows<Arch> + row);
-                if constexpr (Kind::minimum) kernels::store<Arch>(minimum, minima + g * panel_rows<Arch> + row);
+                kernels::store<Arch>(Layout::template group_scale<Arch>(panel, at + g * Layout::template group_bytes<Arch>, row + v * Arch::floats, minimum),
+                                     scales);
+                if constexpr (Kind::minimum) kernels::store<Arch>(minimum, minima);
             }
     }
 
-    /// A block's codes as IntegerDot::prepare [quads][steps][panel_vectors<Arch>]: where they lie, or in `room`.
+    /// A block's codes from a row on, as IntegerDot::prepare [quads][steps][outer_vectors]: where they lie, or in `room`.
     template <class Arch>
     static const std::byte* expand_codes(const std::byte* at, std::int64_t depth, std::byte* room) {
-        constexpr std::int64_t bytes = Layout::template vector_bytes<Arch>;
-        if constexpr (Codes::quads == 1 && Arch::dot_int8) return at;
+        constexpr std::int64_t vectors = kernels::outer_vectors, bytes = Layout::template vector_bytes<Arch>;
+        if constexpr (Codes::quads == 1 && Arch::dot_int8 && vectors == panel_vectors<Arch>) return at;
         std::byte* out = room;
-        const std::int64_t steps = Layout::template padded<Arch>(depth) / load_columns;
-        for (std::int64_t n = 0; n < steps; ++n, at += panel_vectors<Arch> * bytes, out += Codes::quads * Dot<Arch>::steps * panel_vectors<Arch> * bytes)
-            for (int v = 0; v < panel_vectors<Arch>; ++v) {
+        for (std::int64_t n = Layout::template padded<Arch>(depth) / load_columns; n > 0; --n, at += Layout::template step_bytes<Arch>)
+            for (int v = 0; v < vectors; ++v) {
                 kernels::ivec<Arch> quad[Codes::quads];
                 Codes::template expand<Arch>(kernels::isa::load_bytes(Arch{}, at + v * bytes), quad);
                 for (int i = 0; i < Codes::quads; ++i) {
                     kernels::ivec<Arch> w[Dot<Arch>::steps];
                     Dot<Arch>::prepare(quad[i], w);
                     for (int s = 0; s < Dot<Arch>::steps; ++s)
-                        kernels::isa::store_bytes(Arch{}, w[s], out + ((i * Dot<Arch>::steps + s) * panel_vectors<Arch> + v) * bytes);
+                        kernels::isa::store_bytes(Arch{}, w[s], out + ((i * Dot<Arch>::steps + s) * vectors + v) * bytes);
                 }
+                if (v + 1 == vectors) out += Codes::quads * Dot<Arch>::steps * vectors * bytes;
             }
         return room;
     }
