@@ -80,6 +80,30 @@ def key(row):
     return (row["work"], row["bundle"], row["arch"], row["threads"])
 
 
+def better(row, other):
+    return other is None or (row["value"] > other["value"]) == (row["unit"] == "tokens/s")
+
+
+def panels(files):
+    """[(work, unit, [row])]: works, and in each the measurements, in the files' order; each is followed by its peers."""
+    own, peers = {}, {}
+    for result in files:
+        for row in result["rows"]:
+            into, name = (peers, (*key(row), row["peer"], row.get("format", ""))) if "peer" in row else (own, key(row))
+            if better(row, into.get(name)):
+                into[name] = row
+    by_work = {}
+    for name, row in own.items():
+        rows = by_work.setdefault((row["work"], row["unit"]), [])
+        rows.append(row)
+        rows.extend(peer for k, peer in peers.items() if k[:4] == name and peer["unit"] == row["unit"])
+    return [(work, unit, rows) for (work, unit), rows in by_work.items()]
+
+
+def number(value):
+    return f"{value:.4g}" if value < 1000 else f"{value:.0f}"
+
+
 def run(main):
     """Runs a program's main(), which returns its exit code; 2 and a message for files that are no results."""
     name = sys.argv[0].rsplit("/", 1)[-1]

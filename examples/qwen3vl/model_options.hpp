@@ -12,7 +12,7 @@
 
 /// The options that describe, chat and detect share.
 struct ModelOptions {
-    std::string model, mmproj, bundle, packed;
+    std::string model, mmproj, bundle, packed, calibration;
     std::string system;
     int max_new_tokens = 512, context = 8192, threads = 0;
     double temperature = -1;
@@ -26,6 +26,8 @@ struct ModelOptions {
         add_mmproj(sub, mmproj);
         add_bundle(sub, bundle);
         sub.add_option("--packed", packed, "a folder to keep the weights' packed form in: the next start maps it")->check(CLI::ExistingDirectory);
+        sub.add_option("--calibration", calibration, "a file made by examples/calibrate, by which 8- and 4-bit formats round weights")
+            ->check(CLI::ExistingFile);
         sub.add_option("--system", system, "system message");
         sub.add_option("--max-new-tokens,-n", max_new_tokens, "longest answer")->check(CLI::PositiveNumber)->capture_default_str();
         sub.add_option("--context", context, "tokens of prompt and answers together")->check(CLI::PositiveNumber)->capture_default_str();
@@ -75,6 +77,7 @@ struct ModelOptions {
         o.threads = threads;
         o.mmproj = mmproj;
         o.packed = packed;
+        o.calibration = calibration;
         if (verbose) o.log = [](std::string_view text) { std::fprintf(stderr, "%s\n", std::string(text).c_str()); };
         return o;
     }

@@ -1,4 +1,4 @@
-"""test_scripts.py BENCH_DIR: bench/compare and bench/plot as people run them."""
+"""test_scripts.py BENCH_DIR: bench/compare, bench/plot and bench/table as people run them."""
 import copy
 import json
 import os
@@ -53,6 +53,18 @@ class Scripts(unittest.TestCase):
         result = copy.deepcopy(RESULT)
         result["rows"][index].update(fields)
         return result
+
+    def test_a_table(self):
+        done = self.run_script("table", self.file("result.json", RESULT), self.file("peers.json", PEERS))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()]
+        self.assertEqual(len(cells), 2 + len(RESULT["rows"]))
+        self.assertEqual(cells[2], ["decode", "bf16", "avx2", "2", "10 tokens/s", "12", "83%", "llama.cpp bf16 9"])
+        self.assertEqual(cells[-1], ["ttft.preprocess", "bf16", "avx2", "2", "0.1 s", "", "", ""])
+        for wrong in (PEERS, b"no result"):
+            done = self.run_script("table", self.file("wrong.json", wrong))
+            self.assertEqual(done.returncode, 2, done.stdout)
+            self.assertTrue(done.stderr.startswith("table: "), done.stderr)
 
     def test_the_same_result(self):
         done = self.compare(RESULT, RESULT)

@@ -61,40 +61,8 @@ void check_panels() {
     check_panel<Element>({2, 600, 129});  // more rows of w than a strip
 }
 
-template <class Element>
-void check_weighted_sum(std::int64_t m, std::int64_t n, std::int64_t d) {
-    CAPTURE(m, n, d);
-    testing::Rng rng(static_cast<std::uint64_t>(m * 100 + n));
-    const auto p = rng.floats(static_cast<std::size_t>(m * n));
-    const auto v = converted<Element>(rng.floats(static_cast<std::size_t>(n * d)));
-    const auto before = rng.floats(static_cast<std::size_t>(m * d));
-    auto out = before;
-    kernels::weighted_sum<Arch>(p.data(), n, m, v.data(), d, n, d, out.data(), d);
-    for (std::int64_t i = 0; i < m; ++i)
-        for (std::int64_t c = 0; c < d; ++c) {
-            double expected = before[static_cast<std::size_t>(i * d + c)], magnitude = std::abs(expected);
-            for (std::int64_t j = 0; j < n; ++j) {
-                const double product = static_cast<double>(p[static_cast<std::size_t>(i * n + j)]) *
-                                       static_cast<double>(static_cast<float>(v[static_cast<std::size_t>(j * d + c)]));
-                expected += product;
-                magnitude += std::abs(product);
-            }
-            // one addition for each key, in order, and the rounding of each product where there is no fma
-            REQUIRE(std::abs(out[static_cast<std::size_t>(i * d + c)] - expected) <= static_cast<double>(n + 1) * float_roundoff * magnitude);
-        }
-}
-
 }  // namespace
 
 TEST_CASE("panel multiplies float32 rows") { check_panels<float>(); }
 TEST_CASE("panel multiplies bf16 rows") { check_panels<bf16>(); }
 TEST_CASE("panel multiplies f16 rows") { check_panels<f16>(); }
-
-TEST_CASE("weighted_sum adds rows for every block height and width") {
-    for (std::int64_t m = 1; m <= 9; ++m)
-        for (std::int64_t d : {16, 32, 48, 80, 128}) {  // rows are padded to whole vectors of every instruction set
-            check_weighted_sum<float>(m, 1, d);
-            check_weighted_sum<float>(m, 64, d);
-            check_weighted_sum<bf16>(m, 13, d);
-        }
-}

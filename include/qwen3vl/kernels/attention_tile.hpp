@@ -50,37 +50,16 @@ inline constexpr int most_rows = std::is_same_v<Element, float> ? outer_rows<Arc
 template <class Arch, int MR>
 inline constexpr int group_vectors = MR > 2 || Arch::floats == 16 ? outer_vectors : 4;
 
-/// out(row, vector, sum over i < k of x[i * XStep + row * XRow] w[i * w_step + vector's columns]), the sum in ascending order from zero. A few rows are
-/// soon done with a tile, which comes from memory: beside their arithmetic they ask for as many elements from `ahead` on.
-template <class Arch, int MR, int NV, std::int64_t XStep, std::int64_t XRow, class Element, class Out>
-inline void outer_sums(const float* x, const Element* w, std::int64_t w_step, std::int64_t k, [[maybe_unused]] const Element* ahead, Out&& out) {
-    vec<Arch> sum[MR][NV];
-    QWEN3VL_UNROLL
-    for (int r = 0; r < MR; ++r) {
-        QWEN3VL_UNROLL
-        for (int v = 0; v < NV; ++v) sum[r][v] = vec<Arch>(0.0f);
-    }
-    for (std::int64_t i = 0; i < k; ++i, x += XStep, w += w_step) {
+/// What asks, in step i of a product, for as many elements from `ahead` on as the step reads: a few rows are soon done with a tile, which comes from memory.
+template <class Arch, int MR, int NV, class Element>
+auto ask_for_tile([[maybe_unused]] const Element* ahead) {
+    return [=]([[maybe_unused]] std::int64_t i) {
         if constexpr (MR <= few_rows) {
             constexpr int bytes = NV * Arch::floats * static_cast<int>(sizeof(Element));
             QWEN3VL_UNROLL
             for (int line = 0; line < bytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(ahead) + i * bytes + line, _MM_HINT_T1);
         }
-        vec<Arch> b[NV];
-        QWEN3VL_UNROLL
-        for (int v = 0; v < NV; ++v) b[v] = load<Arch>(w + v * Arch::floats);
-        QWEN3VL_UNROLL
-        for (int r = 0; r < MR; ++r) {
-            const vec<Arch> a(x[r * XRow]);
-            QWEN3VL_UNROLL
-            for (int v = 0; v < NV; ++v) sum[r][v] = fma<Arch>(a, b[v], sum[r][v]);
-        }
-    }
-    QWEN3VL_UNROLL
-    for (int r = 0; r < MR; ++r) {
-        QWEN3VL_UNROLL
-        for (int v = 0; v < NV; ++v) out(r, v, sum[r][v]);
-    }
+    };
 }
 }  // namespace detail
 
@@ -118,10 +97,11 @@ void key_products(const float* packed, int size, const Element* keys, const bf16
     detail::with_group_size<Arch, detail::most_rows<Arch, Element>>(size, [&](auto rows) {
         constexpr int MR = rows(), NV = detail::group_vectors<Arch, MR>, width = NV * Arch::floats;
         for (std::int64_t j = begin / width * width; j < end; j += width)
-            detail::outer_sums<Arch, MR, NV, MR, 1>(packed, keys + j, Keys, channels, keys + (Keys + j) * channels, [&](int r, int v, vec<Arch> sum) {
-                const std::int64_t at = j + v * Arch::floats;
-                store<Arch>(scales ? sum * load<Arch>(scales + at) : sum, scores + r * Keys + at);
-            });
+            outer_sums<Arch, MR, NV, MR, 1>(packed, keys + j, Keys, channels, detail::ask_for_tile<Arch, MR, NV>(keys + (Keys + j) * channels),
+                                            [&](int r, int v, vec<Arch> sum) {
+                                                const std::int64_t at = j + v * Arch::floats;
+                                                store<Arch>(scales ? sum * load<Arch>(scales + at) : sum, scores + r * Keys + at);
+                                            });
     });
 }
 
@@ -132,11 +112,11 @@ void add_values(const float* weights, int size, const Element* values, std::int6
     detail::with_group_size<Arch, detail::most_rows<Arch, Element>>(size, [&](auto rows) {
         constexpr int MR = rows(), NV = detail::group_vectors<Arch, MR>;
         const auto columns = [&]<int N>(std::int64_t c) {
-            detail::outer_sums<Arch, MR, N, 1, Keys>(weights + begin, values + begin * channels + c, channels, end - begin, values + (channels + c) * Keys,
-                                                     [&](int r, int v, vec<Arch> sum) {
-                                                         float* at = out + r * channels + c + v * Arch::floats;
-                                                         store<Arch>(fma<Arch>(load<Arch>(at), vec<Arch>(shrink[r]), sum), at);
-                                                     });
+            outer_sums<Arch, MR, N, 1, Keys>(weights + begin, values + begin * channels + c, channels, end - begin,
+                                             detail::ask_for_tile<Arch, MR, N>(values + (channels + c) * Keys), [&](int r, int v, vec<Arch> sum) {
+                                                 float* at = out + r * channels + c + v * Arch::floats;
+                                                 store<Arch>(fma<Arch>(load<Arch>(at), vec<Arch>(shrink[r]), sum), at);
+                                             });
         };
         std::int64_t c = 0;
         for (; c + NV * Arch::floats <= channels; c += NV * Arch::floats) columns.template operator()<NV>(c);

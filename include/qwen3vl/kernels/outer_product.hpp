@@ -9,25 +9,24 @@ template <class Arch>
 inline constexpr int outer_rows = Arch::floats == 16 ? 12 : 6;
 inline constexpr int outer_vectors = 2;
 
-/// out [MR, NV * floats] (+)= sum over k of x[k][r] w[k][c], where x[k][r] = x[k * x_step + r] and w[k][c] = w[k * w_step + c]. The sum over k
-/// starts from zero in ascending order and is then stored (`first`) or added to out, so its bits depend on neither MR nor NV.
-template <class Arch, int MR, int NV>
-inline void outer_product(const float* x, std::int64_t x_step, const float* w, std::int64_t w_step, std::int64_t k, bool first, float* out,
-                          std::int64_t out_stride) {
-    constexpr int width = Arch::floats;
+/// out(row, vector, sum over i < k of x[i * XStep + row * XRow] w[i * w_step + vector's columns]), the sum in ascending order from zero, so that its bits
+/// depend on neither MR nor NV; step(i) comes first in each step.
+template <class Arch, int MR, int NV, std::int64_t XStep, std::int64_t XRow, class Element, class Step, class Out>
+inline void outer_sums(const float* x, const Element* w, std::int64_t w_step, std::int64_t k, Step step, Out out) {
     vec<Arch> sum[MR][NV];
     QWEN3VL_UNROLL
     for (int r = 0; r < MR; ++r) {
         QWEN3VL_UNROLL
         for (int v = 0; v < NV; ++v) sum[r][v] = vec<Arch>(0.0f);
     }
-    for (std::int64_t i = 0; i < k; ++i, x += x_step, w += w_step) {
+    for (std::int64_t i = 0; i < k; ++i, x += XStep, w += w_step) {
+        step(i);
         vec<Arch> b[NV];
         QWEN3VL_UNROLL
-        for (int v = 0; v < NV; ++v) b[v] = load<Arch>(w + v * width);
+        for (int v = 0; v < NV; ++v) b[v] = load<Arch>(w + v * Arch::floats);
         QWEN3VL_UNROLL
         for (int r = 0; r < MR; ++r) {
-            const vec<Arch> a(x[r]);
+            const vec<Arch> a(x[r * XRow]);
             QWEN3VL_UNROLL
             for (int v = 0; v < NV; ++v) sum[r][v] = fma<Arch>(a, b[v], sum[r][v]);
         }
@@ -35,11 +34,19 @@ inline void outer_product(const float* x, std::int64_t x_step, const float* w, s
     QWEN3VL_UNROLL
     for (int r = 0; r < MR; ++r) {
         QWEN3VL_UNROLL
-        for (int v = 0; v < NV; ++v) {
-            float* at = out + r * out_stride + v * width;
-            store<Arch>(first ? sum[r][v] : sum[r][v] + load<Arch>(at), at);
-        }
+        for (int v = 0; v < NV; ++v) out(r, v, sum[r][v]);
     }
+}
+
+/// out [MR, NV * floats] (+)= x [k, MR]^T w [k, NV * floats]: the sum over k is stored (`first`) or added to out.
+template <class Arch, int MR, int NV>
+inline void outer_product(const float* x, const float* w, std::int64_t k, bool first, float* out, std::int64_t out_stride) {
+    outer_sums<Arch, MR, NV, MR, 1>(
+        x, w, NV * Arch::floats, k, [](std::int64_t) {},
+        [=](int r, int v, vec<Arch> sum) {
+            float* at = out + r * out_stride + v * Arch::floats;
+            store<Arch>(first ? sum : sum + load<Arch>(at), at);
+        });
 }
 
 }  // namespace qwen3vl::kernels

@@ -90,43 +90,4 @@ void panel(const float* x, std::int64_t x_stride, std::int64_t m, const Element*
     }
 }
 
-/// out [m, d] += p [m, n] · v [n, d]: the weighted sum of values in attention, row by row in the order of the keys.
-template <class Arch, class Element>
-void weighted_sum(const float* p, std::int64_t p_stride, std::int64_t m, const Element* v, std::int64_t v_stride, std::int64_t n, std::int64_t d, float* out,
-                  std::int64_t out_stride) {
-    constexpr int width = Arch::floats;
-    const auto block = [&]<int MR, int NV>(std::int64_t i, std::int64_t c) {
-        vec<Arch> sum[MR][NV];
-        QWEN3VL_UNROLL
-        for (int r = 0; r < MR; ++r) {
-            QWEN3VL_UNROLL
-            for (int u = 0; u < NV; ++u) sum[r][u] = load<Arch>(out + (i + r) * out_stride + c + u * width);
-        }
-        for (std::int64_t j = 0; j < n; ++j) {
-            vec<Arch> b[NV];
-            QWEN3VL_UNROLL
-            for (int u = 0; u < NV; ++u) b[u] = load<Arch>(v + j * v_stride + c + u * width);
-            QWEN3VL_UNROLL
-            for (int r = 0; r < MR; ++r) {
-                const vec<Arch> a(p[(i + r) * p_stride + j]);
-                QWEN3VL_UNROLL
-                for (int u = 0; u < NV; ++u) sum[r][u] = fma<Arch>(a, b[u], sum[r][u]);
-            }
-        }
-        QWEN3VL_UNROLL
-        for (int r = 0; r < MR; ++r) {
-            QWEN3VL_UNROLL
-            for (int u = 0; u < NV; ++u) store<Arch>(sum[r][u], out + (i + r) * out_stride + c + u * width);
-        }
-    };
-    std::int64_t i = 0;
-    const auto rows = [&]<int MR>() {
-        std::int64_t c = 0;
-        for (; c + 2 * width <= d; c += 2 * width) block.template operator()<MR, 2>(i, c);
-        for (; c < d; c += width) block.template operator()<MR, 1>(i, c);
-    };
-    for (; i + 4 <= m; i += 4) rows.template operator()<4>();
-    for (; i < m; ++i) rows.template operator()<1>();
-}
-
 }  // namespace qwen3vl::kernels

@@ -194,8 +194,8 @@ struct FloatPanels {
         for (int v = 0; v < panel_vectors<Arch>; v += vectors, out += width) {
             const float* block = expand_block<Arch>(panel, k, depth, v, room);
             Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
-                kernels::outer_product<Arch, height(), vectors>(tile_data(x, r) + k * height(), height(), block, width, depth, k == 0,
-                                                                out + (r - begin) * out_stride, out_stride);
+                kernels::outer_product<Arch, height(), vectors>(tile_data(x, r) + k * height(), block, depth, k == 0, out + (r - begin) * out_stride,
+                                                                out_stride);
             });
         }
     }
