@@ -124,9 +124,6 @@ class Limits {
         return best;
     }
 
-    /// Bytes of memory held for streaming.
-    std::int64_t bytes() const { return size_; }
-
   private:
     struct Peak {
         double best = 0;             ///< operations a second

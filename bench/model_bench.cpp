@@ -116,7 +116,7 @@ void run(const Options& o) {
         for (const auto& work : o.works) {
             reset_peak_memory();
             const auto measured = measure(*model, work, limits, o.seconds);
-            const std::int64_t memory = peak_memory() - limits.bytes();
+            const std::int64_t memory = peak_memory();
             for (const auto& row : measured) {
                 for (const auto& p : row.best.parts)
                     if (p.bytes > 0) read = std::max(read, limits.read(*p.pieces));

@@ -104,6 +104,10 @@ def number(value):
     return f"{value:.4g}" if value < 1000 else f"{value:.0f}"
 
 
+def peer_name(row):
+    return f"{row['peer']} {row.get('format', '')}".strip()
+
+
 def run(main):
     """Runs a program's main(), which returns its exit code; 2 and a message for files that are no results."""
     name = sys.argv[0].rsplit("/", 1)[-1]

@@ -181,20 +181,19 @@ void amx_bf16_row(std::int64_t columns, const std::byte* x, const std::byte* w, 
     // TDPBF16PS takes numbers too small to be normal for zero, whatever the thread's settings
     const unsigned settings = _mm_getcsr();
     _mm_setcsr(settings | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
-    const auto upper = isa::set_int(Arch{}, static_cast<std::int32_t>(0xffff0000));
     vec<Arch> total[2] = {vec<Arch>(0.0f), vec<Arch>(0.0f)};
     for (std::int64_t c = 0; c < columns; c += 32) {
         vec<Arch> even[2] = {vec<Arch>(0.0f), vec<Arch>(0.0f)}, odd[2] = {vec<Arch>(0.0f), vec<Arch>(0.0f)};
         for (int pair = 0; pair < 16; ++pair, w += 128, x += 4) {
             ask_ahead_of_step<128>(w);
-            const auto both = broadcast4<Arch>(x);
-            const vec<Arch> first(isa::float_bits(Arch{}, isa::template shift_left32<16>(Arch{}, both)));
-            const vec<Arch> second(isa::float_bits(Arch{}, isa::and_bits(Arch{}, both, upper)));
+            vec<Arch> a[2];
+            widen_pairs<Arch>(broadcast4<Arch>(x), a);
             QWEN3VL_UNROLL
             for (int v = 0; v < 2; ++v) {
-                const auto b = isa::load_bytes(Arch{}, w + 64 * v);
-                even[v] = fma<Arch>(first, isa::float_bits(Arch{}, isa::template shift_left32<16>(Arch{}, b)), even[v]);
-                odd[v] = fma<Arch>(second, isa::float_bits(Arch{}, isa::and_bits(Arch{}, b, upper)), odd[v]);
+                vec<Arch> b[2];
+                widen_pairs<Arch>(isa::load_bytes(Arch{}, w + 64 * v), b);
+                even[v] = fma<Arch>(a[0], b[0], even[v]);
+                odd[v] = fma<Arch>(a[1], b[1], odd[v]);
             }
         }
         QWEN3VL_UNROLL

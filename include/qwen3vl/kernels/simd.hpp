@@ -56,6 +56,13 @@ vec<Arch> load(const f16* p) {
     return isa::widen(Arch{}, p);
 }
 
+/// Pairs of bf16 in 32-bit lanes: those in the lower halves, then those in the upper ones.
+template <class Arch, class Pairs>
+void widen_pairs(Pairs pairs, vec<Arch>* out) {
+    out[0] = isa::float_bits(Arch{}, isa::template shift_left32<16>(Arch{}, pairs));
+    out[1] = isa::float_bits(Arch{}, isa::and_bits(Arch{}, pairs, isa::set_int(Arch{}, static_cast<std::int32_t>(0xffff0000))));
+}
+
 template <class Arch>
 void store(vec<Arch> v, float* p) {
     v.store_unaligned(p);

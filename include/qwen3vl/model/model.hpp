@@ -64,7 +64,7 @@ class ModelImpl {
         bool filling = false;  // the packed file is new
         if constexpr (requires { source.fingerprint(); })
             if (!options.packed.empty()) filling = open_packed(source.fingerprint(), options, team);
-        // one block for all: huge pages fit it, which decoding is twice as fast on where the machine is a virtual one
+        // one block for all: huge pages fit it, which virtual machines read up to twice as fast
         if (!packed_) memory_ = memory::Arena(packed_bytes());
         std::size_t index = 0;
         visit_parameters<D, Text::Norm::has_bias, Vision::Norm::has_bias>(
@@ -139,12 +139,9 @@ class ModelImpl {
     bool open_packed(std::uint64_t fingerprint, const LoadOptions& options, Team& team) {
         std::vector<std::int64_t> sizes;
         std::uint64_t layout = checksum(std::string(Arch::name) + ' ' + std::to_string(weights::layout_version));
-        for_each_matrix<D>([&](const std::string& name, std::int64_t rows, std::int64_t cols, const Part& part) {
-            with_format(part, [&]<class Format>(type_tag<Format>) {
-                using Traits = weights::traits<Format>;
-                sizes.push_back(Traits::row_major ? 0 : Traits::template bytes<Arch>(rows, cols));
-                layout = checksum(name + ' ' + Format::name, layout);
-            });
+        for_each_packed([&](const std::string& name, const char* format, std::int64_t bytes) {
+            sizes.push_back(bytes);
+            layout = checksum(name + ' ' + format, layout);
         });
         const std::string path = PackedFile::path(options.packed, layout);
         const std::uint64_t key = layout ^ fingerprint;
@@ -168,15 +165,19 @@ class ModelImpl {
         }
     }
 
-    /// Of all matrices that are not used as a checkpoint holds them.
-    static std::int64_t packed_bytes() {
-        std::int64_t sum = 0;
-        for_each_matrix<D>([&](const std::string&, std::int64_t rows, std::int64_t cols, const Part& part) {
+    /// f(name, format, bytes in the layout of its kernels) for every matrix; 0 bytes: the format is row-major and has none of its own.
+    template <class F>
+    static void for_each_packed(F&& f) {
+        for_each_matrix<D>([&](const std::string& name, std::int64_t rows, std::int64_t cols, const Part& part) {
             with_format(part, [&]<class Format>(type_tag<Format>) {
                 using Traits = weights::traits<Format>;
-                if (!Traits::row_major) sum += memory::Arena::footprint(Traits::template bytes<Arch>(rows, cols));
+                f(name, Format::name, Traits::row_major ? 0 : Traits::template bytes<Arch>(rows, cols));
             });
         });
+    }
+    static std::int64_t packed_bytes() {
+        std::int64_t sum = 0;
+        for_each_packed([&](const std::string&, const char*, std::int64_t bytes) { sum += memory::Arena::footprint(bytes); });
         return sum;
     }
 

@@ -34,15 +34,13 @@ struct FloatColumns {  // float32 and f16: column after column
     static constexpr std::int64_t offset(std::int64_t row, std::int64_t /*column*/) { return row * static_cast<std::int64_t>(sizeof(Element)); }
 };
 template <>
-struct FloatColumns<bf16> {  // pairs of columns, the even one in the lower half of each lane: one shift or mask widens a vector
+struct FloatColumns<bf16> {  // pairs of columns, the even one in the lower half of each lane: see widen_pairs
     static constexpr int columns = 2;
     template <class Arch>
     static constexpr int bytes = Arch::floats * 4;
     template <class Arch>
     static void expand(const std::byte* at, kernels::vec<Arch>* out) {
-        const auto pairs = kernels::isa::load_bytes(Arch{}, at);
-        out[0] = kernels::isa::float_bits(Arch{}, kernels::isa::template shift_left32<16>(Arch{}, pairs));
-        out[1] = kernels::isa::float_bits(Arch{}, kernels::isa::and_bits(Arch{}, pairs, kernels::isa::set_int(Arch{}, static_cast<std::int32_t>(0xffff0000))));
+        kernels::widen_pairs<Arch>(kernels::isa::load_bytes(Arch{}, at), out);
     }
     static constexpr std::int64_t offset(std::int64_t row, std::int64_t column) { return row * 4 + column * 2; }
 };

@@ -20,9 +20,7 @@ struct IntegerPanels : IntegerPacking<Format> {
 
     // Activations lie row by row of a register tile, codes, then scales, then starts of all its flushes
     template <class Arch>
-    static constexpr int full_rows = Arch::floats == 16 ? 12 : 6;
-    template <class Arch>
-    using Tiles = std::conditional_t<Arch::tiles, AmxRowTiles, RowTiles<full_rows<Arch>, full_rows<Arch> / 3>>;
+    using Tiles = std::conditional_t<Arch::tiles, AmxRowTiles, RowTiles<kernels::outer_rows<Arch>, kernels::outer_rows<Arch> / 3>>;
     template <class Arch>
     static constexpr std::int64_t flush_columns = Dot<Arch>::flush_columns ? Dot<Arch>::flush_columns : activation_group;
     /// Groups of four columns, those of the padding included.
@@ -122,7 +120,7 @@ struct IntegerPanels : IntegerPacking<Format> {
     static constexpr kernels::IntegerBlock shape(std::int64_t depth) {
         return {round_up(depth, Arch::tiles ? amx_step : load_columns) / 4, flush_columns<Arch> / 4, activation_group / flush_columns<Arch>};
     }
-    /// What adds rows [begin, begin + rows) of x times a block of the panel of rows [p, p + panel_rows), from column k on, to out.
+    /// What adds rows [begin, begin + rows) of x times a block of outer_vectors vectors of weight rows, from row p and column k on, to out.
     template <class Arch>
     static auto product(const Input& x, std::int64_t begin, std::int64_t rows, float* out, std::int64_t out_stride) {
         if constexpr (Arch::tiles)
@@ -187,8 +185,9 @@ struct IntegerPanels : IntegerPacking<Format> {
     static const std::byte* expand_codes(const std::byte* at, std::int64_t depth, std::byte* room) {
         constexpr std::int64_t vectors = kernels::outer_vectors, bytes = Layout::template vector_bytes<Arch>;
         if constexpr (Codes::quads == 1 && Arch::dot_int8 && vectors == panel_vectors<Arch>) return at;
+        constexpr std::int64_t expanded = Codes::quads * Dot<Arch>::steps * vectors * bytes;
         std::byte* out = room;
-        for (std::int64_t n = Layout::template padded<Arch>(depth) / load_columns; n > 0; --n, at += Layout::template step_bytes<Arch>)
+        for (std::int64_t n = Layout::template padded<Arch>(depth) / load_columns; n > 0; --n, at += Layout::template step_bytes<Arch>, out += expanded)
             for (int v = 0; v < vectors; ++v) {
                 kernels::ivec<Arch> quad[Codes::quads];
                 Codes::template expand<Arch>(kernels::isa::load_bytes(Arch{}, at + v * bytes), quad);
@@ -198,7 +197,6 @@ struct IntegerPanels : IntegerPacking<Format> {
                     for (int s = 0; s < Dot<Arch>::steps; ++s)
                         kernels::isa::store_bytes(Arch{}, w[s], out + ((i * Dot<Arch>::steps + s) * vectors + v) * bytes);
                 }
-                if (v + 1 == vectors) out += Codes::quads * Dot<Arch>::steps * vectors * bytes;
             }
         return room;
     }
