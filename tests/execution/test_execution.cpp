@@ -92,6 +92,41 @@ TEMPLATE_LIST_TEST_CASE("a limited team runs every task once, run after run", ""
     }
 }
 
+TEMPLATE_LIST_TEST_CASE("memory that is announced need not exist, and nothing else changes", "", testing::tuple_t<execution::all>) {
+    typename TestType::type::Team team(3);
+    for (int round = 0; round < 300; ++round) {
+        team.announce(round % 5, [&](std::int64_t task) { return reinterpret_cast<const std::byte*>(task * 4096 + round % 2); });
+        std::atomic<int> done{0};
+        team.run(round % 7, [&](std::int64_t, int) { ++done; });
+        if (done != round % 7) FAIL("round " << round);
+    }
+    SUCCEED();
+}
+
+TEST_CASE("each thread begins where the tasks are split evenly, and what it is to read is asked for there") {
+    execution::Threads<>::Team team(3);
+    std::vector<std::int64_t> asked;
+    const auto where = [&](std::int64_t task) {
+        asked.push_back(task);
+        return static_cast<const std::byte*>(nullptr);
+    };
+    team.announce(10, where);
+    CHECK(asked == std::vector<std::int64_t>{0, 3, 6});
+    asked.clear();
+    team.announce(2, where);  // one thread has none to begin with
+    CHECK(asked == std::vector<std::int64_t>{0, 1});
+    std::vector<std::int64_t> first(3, -1);
+    std::atomic<int> ready{0};
+    team.run(9, [&](std::int64_t task, int thread) {
+        auto& mine = first[static_cast<std::size_t>(thread)];
+        if (mine >= 0) return;
+        mine = task;
+        ++ready;
+        while (ready < 3) std::this_thread::yield();  // all have begun
+    });
+    CHECK(first == std::vector<std::int64_t>{0, 3, 6});
+}
+
 TEST_CASE("threads beyond the limit sleep") {
     execution::Threads<>::Team team(4);
     const auto seen = [&](std::int64_t tasks) {

@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <cstddef>
 #include <fstream>
 #include <qwen3vl/core/config.hpp>
 #include <set>
@@ -28,6 +29,9 @@ inline int physical_cores() {
     }
     return std::max<int>(1, static_cast<int>(cores.size()));
 }
+
+/// Asks for the line at p, which need not exist, to be brought into the second-level cache.
+inline void ask_for_line(const std::byte* p) { __builtin_prefetch(p, 0, 2); }
 
 /// Tells the CPU that this is a spin.
 inline void spin_pause() { __builtin_ia32_pause(); }

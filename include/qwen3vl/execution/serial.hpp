@@ -15,6 +15,9 @@ struct Serial {
         int threads() const { return 1; }
         /// There is nothing to limit.
         void limit(int /*n*/) {}
+        /// Nobody waits here.
+        template <class Where>
+        void announce(std::int64_t /*count*/, Where&& /*where*/) {}
         /// f(task, thread) for task 0 … count - 1.
         template <class F>
         void run(std::int64_t count, F&& f) {

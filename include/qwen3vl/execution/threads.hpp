@@ -21,9 +21,10 @@ struct ThreadCount {
 
 namespace execution {
 
-/// A team of std::threads, the caller one of them. Tasks are handed out one by one, so a slow core holds nobody up: the caller takes what a thread that
-/// still sleeps has not begun, and waits for tasks in progress alone. Each result is computed whole by one thread, so their number does not change its
-/// bits. Between pieces of work a thread spins briefly, then sleeps.
+/// A team of std::threads, the caller one of them. Each begins with a share of the tasks in a row, so that it reads memory from end to end, and takes from
+/// the others' ends when its own are done, so that a slow core holds nobody up: the caller takes what a thread that still sleeps has not begun, and waits
+/// for tasks in progress alone. Each result is computed whole by one thread, so their number does not change its bits. Between pieces of work a thread
+/// spins briefly, asking for what is announced to be read next, then sleeps.
 template <ThreadCount Default = ThreadCount{}>
 struct Threads {
     static constexpr const char* name = "Threads";
@@ -34,18 +35,17 @@ struct Threads {
         return threads > 0 ? threads : physical_cores();
     }
 
-    /// Belongs to one Session; run() and limit() are called by one thread at a time.
+    /// Belongs to one Session; run(), announce() and limit() are called by one thread at a time.
     class Team {
       public:
         /// `threads` 0: the policy's default. Throws OutOfMemory where the system gives fewer.
-        explicit Team(int threads) : limit_(team_size(threads)) {
-            const int size = team_size(threads);
+        explicit Team(int threads) : limit_(team_size(threads)), places_(static_cast<std::size_t>(team_size(threads))) {
             try {
-                for (int t = 1; t < size; ++t) workers_.emplace_back([this, t] { work(t); });
+                for (int t = 1; t < static_cast<int>(places_.size()); ++t) workers_.emplace_back([this, t] { work(t); });
             } catch (const std::exception&) {  // bad_alloc, or system_error of the thread
                 const std::string started = std::to_string(this->threads());
                 dismiss();
-                throw OutOfMemory("a team of " + std::to_string(size) + " threads: the system gives " + started + "; lower SessionOptions::threads");
+                throw OutOfMemory("a team of " + std::to_string(places_.size()) + " threads: the system gives " + started + "; lower SessionOptions::threads");
             }
         }
         ~Team() { dismiss(); }
@@ -63,23 +63,33 @@ struct Threads {
             limit_.notify_all();
         }
 
+        /// Memory that a run() to come reads: `where(task)` is what its task begins with. Threads that wait ask for their share's beginning. The memory need
+        /// not exist any more when they do.
+        template <class Where>
+        void announce(std::int64_t count, Where&& where) {
+            const int n = limit_.load(std::memory_order_relaxed);
+            for (int t = 0; t < n; ++t)
+                if (const Tasks share = share_of(count, t, n); share.begin < share.end) place(t).next.store(where(share.begin), std::memory_order_relaxed);
+        }
+
         /// f(task, thread) for task 0 … count - 1, on all threads; returns when all are done. The first exception is thrown on to the caller, and tasks
-        /// that nobody has begun are dropped then. `count` is below 2^32.
+        /// that nobody has begun are dropped then. `count` is below 2^31.
         template <class F>
         void run(std::int64_t count, F&& f) {
-            if (limit_.load(std::memory_order_relaxed) == 1 || count <= 1) {
+            const int n = limit_.load(std::memory_order_relaxed);
+            if (n == 1 || count <= 1) {
                 for (std::int64_t i = 0; i < count; ++i) f(i, 0);
                 return;
             }
             job_ = {[](void* body, std::int64_t task, int thread) { (*static_cast<std::remove_reference_t<F>*>(body))(task, thread); },
-                    static_cast<void*>(std::addressof(f)), count};
+                    static_cast<void*>(std::addressof(f))};
             failed_.store(false, std::memory_order_relaxed);
             done_.store(0, std::memory_order_relaxed);
-            left_.store(count, std::memory_order_release);
+            for (int t = 0; t < n; ++t) place(t).tasks.store(share_of(count, t, n).packed(), std::memory_order_release);
             begin();
             take_tasks(0);
             const auto all = static_cast<std::uint32_t>(count);
-            for (auto done = done_.load(std::memory_order_acquire); done != all; done = done_.load(std::memory_order_acquire)) await(done_, done, patience);
+            for (auto done = done_.load(std::memory_order_acquire); done != all; done = done_.load(std::memory_order_acquire)) await(0, done_, done, patience);
             if (failed_.load(std::memory_order_relaxed)) std::rethrow_exception(std::exchange(error_, nullptr));
         }
 
@@ -87,7 +97,19 @@ struct Threads {
         struct Job {
             void (*call)(void*, std::int64_t, int) = nullptr;
             void* body = nullptr;
-            std::int64_t count = 0;
+        };
+        /// Tasks [begin, end) that nobody has begun.
+        struct Tasks {
+            std::int64_t begin, end;
+            std::uint64_t packed() const { return static_cast<std::uint64_t>(begin) << 32 | static_cast<std::uint64_t>(end); }
+            static Tasks of(std::uint64_t packed) { return {static_cast<std::int64_t>(packed >> 32), static_cast<std::int64_t>(packed & 0xffffffffu)}; }
+        };
+        /// What belongs to one thread.
+        struct alignas(64) Place {
+            std::atomic<std::uint64_t> tasks{0};
+            std::atomic<const std::byte*> next{nullptr};  ///< what it will read
+            const std::byte* asked = nullptr;             ///< how far it has asked for that, and what for: its own
+            const std::byte* asked_of = nullptr;
         };
         using Clock = std::chrono::steady_clock;
         /// How long a worker spins for the next piece of work: longer than the gap between two layers', short beside a pause of the user.
@@ -96,6 +118,12 @@ struct Threads {
         static constexpr Clock::duration patience = std::chrono::milliseconds(1);
         /// After this a spinning thread lets others have its core: where there are more threads than cores, the one waited for may need it.
         static constexpr Clock::duration hold = std::chrono::microseconds(5);
+        /// Bytes that a waiting thread asks for at most: they fit a second-level cache.
+        static constexpr std::int64_t ask_most = 128 << 10;
+
+        /// What a thread begins with of so many tasks.
+        static Tasks share_of(std::int64_t count, int thread, int threads) { return {count * thread / threads, count * (thread + 1) / threads}; }
+        Place& place(int thread) { return places_[static_cast<std::size_t>(thread)]; }
 
         void dismiss() {
             stop_.store(true, std::memory_order_relaxed);
@@ -109,29 +137,50 @@ struct Threads {
             round_.notify_all();
         }
         /// Until the value is no longer `old`.
-        static void await(const std::atomic<std::uint32_t>& value, std::uint32_t old, Clock::duration spin) {
+        void await(int thread, const std::atomic<std::uint32_t>& value, std::uint32_t old, Clock::duration spin) {
             const auto start = Clock::now();
             for (auto waited = Clock::duration(0); waited < spin; waited = Clock::now() - start) {
                 for (int i = 0; i < 8; ++i) {
                     if (value.load(std::memory_order_acquire) != old) return;
-                    spin_pause();
+                    if (!ask(place(thread))) spin_pause();
                 }
                 if (waited > hold) std::this_thread::yield();
             }
             value.wait(old, std::memory_order_acquire);
         }
+        /// Asks for a few lines more of what comes next; false if it has asked for enough.
+        static bool ask(Place& p) {
+            const std::byte* next = p.next.load(std::memory_order_relaxed);
+            if (next != p.asked_of) p.asked = p.asked_of = next;
+            if (!next || p.asked - next >= ask_most) return false;
+            for (int i = 0; i < 4; ++i, p.asked += 64) ask_for_line(p.asked);
+            return true;
+        }
+        /// The next task of a thread: the first of its own, then the last of another's; -1 if there is none.
+        std::int64_t take(int thread) {
+            const auto n = static_cast<int>(places_.size());
+            for (int i = 0; i < n; ++i) {
+                auto& tasks = place((thread + i) % n).tasks;
+                for (auto packed = tasks.load(std::memory_order_relaxed);;) {
+                    Tasks left = Tasks::of(packed);
+                    if (left.begin >= left.end) break;
+                    const std::int64_t task = i == 0 ? left.begin++ : --left.end;
+                    if (tasks.compare_exchange_weak(packed, left.packed(), std::memory_order_acquire, std::memory_order_relaxed)) return task;
+                }
+            }
+            return -1;
+        }
         /// A thread that comes late, from an earlier round even, finds nothing left or takes a task like any other: job_ stays while one is in progress.
         void take_tasks(int thread) {
             std::uint32_t done = 0;
             try {
-                for (auto left = left_.fetch_sub(1, std::memory_order_acquire); left > 0; left = left_.fetch_sub(1, std::memory_order_acquire)) {
+                for (auto task = take(thread); task >= 0; task = take(thread)) {
                     ++done;
-                    job_.call(job_.body, job_.count - left, thread);
+                    job_.call(job_.body, task, thread);
                 }
             } catch (...) {
                 if (!failed_.exchange(true)) error_ = std::current_exception();
-                const auto dropped = left_.exchange(0, std::memory_order_acquire);
-                if (dropped > 0) done += static_cast<std::uint32_t>(dropped);
+                while (take(thread) >= 0) ++done;
             }
             if (done == 0) return;
             done_.fetch_add(done, std::memory_order_acq_rel);
@@ -139,7 +188,7 @@ struct Threads {
         }
         void work(int thread) {
             for (std::uint32_t seen = 0;;) {
-                await(round_, seen, pause);
+                await(thread, round_, seen, pause);
                 seen = round_.load(std::memory_order_acquire);
                 for (int n = limit_.load(std::memory_order_acquire); thread >= n; n = limit_.load(std::memory_order_acquire))
                     limit_.wait(n, std::memory_order_acquire);
@@ -153,9 +202,9 @@ struct Threads {
         alignas(64) std::atomic<std::uint32_t> round_{0};
         std::atomic<int> limit_;
         std::atomic<bool> stop_{false};
-        alignas(64) std::atomic<std::int64_t> left_{0};
         alignas(64) std::atomic<std::uint32_t> done_{0};
         std::atomic<bool> failed_{false};
+        std::vector<Place> places_;
         std::vector<std::thread> workers_;
     };
 };

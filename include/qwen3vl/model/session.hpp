@@ -193,6 +193,7 @@ class Session {
     void compute_logits(const float* x) {
         using Format = typename Text::EmbeddingWeights;
         const weights::Input normed{buffers_.input, 1, D::text.hidden};
+        weights::announce<Arch, Format>(team_, std::array{&model_->head()});
         normalise({x, 1, D::text.hidden, D::text.hidden},
                   [&](std::int64_t, const float* values) { weights::traits<Format>::template encode<Arch>(normed, 0, 0, D::text.hidden, values); });
         weights::linear_store<Arch, Format>(team_, normed, model_->head(), nullptr, Matrix(logits_, 1, D::text.vocab));

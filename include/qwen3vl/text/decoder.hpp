@@ -70,18 +70,21 @@ void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers&
             weights::traits<Format>::template encode<Arch>(normed, row, 0, d.hidden, values);
         });
     };
+    const std::array projections{&w.q, &w.k, &w.v};
+    weights::announce<Arch, Format>(team, projections);
     normalise(w.input_norm);
+    weights::announce<Arch, Format>(team, std::array{&w.o}, weights::free_height<Arch>(tokens, w.o));
     const std::array<std::int64_t, 3> at = {0, d.q_dim(), d.q_dim() + d.kv_dim()};
-    weights::linear<Arch, Format>(team, normed, std::array{&w.q, &w.k, &w.v},
-                                  [&](int which, std::int64_t row, std::int64_t column, std::int64_t count, const float* values) {
-                                      std::copy_n(values, count, qkv.row(row) + at[static_cast<std::size_t>(which)] + column);
-                                  });
+    weights::linear<Arch, Format>(team, normed, projections, [&](int which, std::int64_t row, std::int64_t column, std::int64_t count, const float* values) {
+        std::copy_n(values, count, qkv.row(row) + at[static_cast<std::size_t>(which)] + column);
+    });
     rotate_and_store<Arch, Norm>(team, d, w, b, cache, tokens, first);
     const attention::Heads heads{b.queries,  tokens, d.kv_heads,     d.group(),     kv_cache::padded_channels(d.head_dim),
                                  d.head_dim, first,  first + tokens, attended.data, attended.stride};
     attention::attend<Arch, Attention>(
         team, heads, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); }, b.scratch);
     weights::encode_rows<Arch, Format>(team, attended, mixed);
+    weights::announce<Arch, Format>(team, std::array{&w.gate});
     weights::linear_add<Arch, Format>(team, mixed, w.o, nullptr, x);
     normalise(w.post_norm);
     Ffn::template add<Arch, Format, Activation>(team, w, normed, inner, x);

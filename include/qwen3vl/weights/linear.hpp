@@ -16,18 +16,56 @@ void encode_rows(Team& team, ConstMatrix x, const Input& input) {
     });
 }
 
+/// Tasks over the rows of several matrices: each takes `height` rows of one, less at its end.
+template <std::size_t N>
+class RowTasks {
+  public:
+    struct Task {
+        std::size_t which;
+        std::int64_t first, count;
+    };
+    RowTasks(const std::array<const WeightMatrix*, N>& matrices, std::int64_t height) : matrices_(matrices), height_(height) {
+        for (std::size_t i = 0; i < N; ++i) begin_[i + 1] = begin_[i] + ceil_div(matrices[i]->rows(), height);
+    }
+    std::int64_t count() const { return begin_[N]; }
+    Task operator[](std::int64_t task) const {
+        std::size_t which = 0;
+        while (task >= begin_[which + 1]) ++which;
+        const std::int64_t first = (task - begin_[which]) * height_;
+        return {which, first, std::min(height_, matrices_[which]->rows() - first)};
+    }
+
+  private:
+    std::array<const WeightMatrix*, N> matrices_;
+    std::int64_t height_;
+    std::array<std::int64_t, N + 1> begin_{};
+};
+
+/// Rows of a task where nothing wants more of them together: few where a matrix is soon read, so that threads end at the same time.
+template <class Arch>
+std::int64_t free_height(std::int64_t x_rows, const WeightMatrix& w) {
+    return x_rows == 1 && w.rows() < 64 * task_rows ? panel_rows<Arch> : task_rows;
+}
+
+/// Tells the team that a dense layer over these matrices, in tasks of `height` rows, comes next, so that threads which wait ask for their weights.
+template <class Arch, class Format, class Team, std::size_t N>
+void announce(Team& team, const std::array<const WeightMatrix*, N>& matrices, std::int64_t height = task_rows) {
+    const RowTasks tasks(matrices, height);
+    team.announce(tasks.count(), [&](std::int64_t task) {
+        const auto t = tasks[task];
+        return matrices[t.which]->data() + traits<Format>::template bytes<Arch>(t.first, matrices[t.which]->cols());
+    });
+}
+
 /// epilogue(x · W^T) for each of the matrices, which all have x.cols columns, in tasks over their rows.
 /// `epilogue(which, row, first, count, values)` receives `count` outputs of one row of x, from column `first` of matrix `which` on; `first` is a multiple
 /// of `height`, the rows of a task. A step with one row is bound by the reading of W: all matrices are one run of tasks, so that the threads meet once.
 template <class Arch, class Format, class Team, std::size_t N, class Epilogue>
 void linear(Team& team, const Input& x, const std::array<const WeightMatrix*, N>& matrices, Epilogue&& epilogue, std::int64_t height = task_rows) {
-    std::array<std::int64_t, N + 1> begin{};  // first task of each matrix
-    for (std::size_t i = 0; i < N; ++i) begin[i + 1] = begin[i] + ceil_div(matrices[i]->rows(), height);
-    team.run(begin[N], [&](std::int64_t task, int) {
-        std::size_t which = 0;
-        while (task >= begin[which + 1]) ++which;
+    const RowTasks tasks(matrices, height);
+    team.run(tasks.count(), [&](std::int64_t task, int) {
+        const auto [which, first, count] = tasks[task];
         const WeightMatrix& w = *matrices[which];
-        const std::int64_t first = (task - begin[which]) * height, count = std::min(height, w.rows() - first);
         alignas(64) float out[pass_rows * task_rows];
         for (std::int64_t i = 0; i < x.rows; i += pass_rows) {
             const std::int64_t rows = std::min(pass_rows, x.rows - i);
@@ -54,12 +92,6 @@ void linear_pair(Team& team, const Input& x, const WeightMatrix& a, const Weight
     });
 }
 
-/// Rows of a task where nothing wants more of them together: few where a matrix is soon read, so that threads end at the same time.
-template <class Arch>
-std::int64_t free_height(const Input& x, const WeightMatrix& w) {
-    return x.rows == 1 && w.rows() < 64 * task_rows ? panel_rows<Arch> : task_rows;
-}
-
 /// y = x · W^T + bias; no bias where the pointer is null.
 template <class Arch, class Format, class Team>
 void linear_store(Team& team, const Input& x, const WeightMatrix& w, const float* bias, Matrix y) {
@@ -67,7 +99,7 @@ void linear_store(Team& team, const Input& x, const WeightMatrix& w, const float
         std::copy_n(values, count, y.row(row) + first);
         if (bias) kernels::add_row<Arch>(bias + first, count, y.row(row) + first);
     };
-    linear<Arch, Format>(team, x, std::array{&w}, put, free_height<Arch>(x, w));
+    linear<Arch, Format>(team, x, std::array{&w}, put, free_height<Arch>(x.rows, w));
 }
 
 /// y += x · W^T + bias: a dense layer that ends in a residual connection.
@@ -77,7 +109,7 @@ void linear_add(Team& team, const Input& x, const WeightMatrix& w, const float* 
         kernels::add_row<Arch>(values, count, y.row(row) + first);
         if (bias) kernels::add_row<Arch>(bias + first, count, y.row(row) + first);
     };
-    linear<Arch, Format>(team, x, std::array{&w}, add, free_height<Arch>(x, w));
+    linear<Arch, Format>(team, x, std::array{&w}, add, free_height<Arch>(x.rows, w));
 }
 
 }  // namespace qwen3vl::weights
