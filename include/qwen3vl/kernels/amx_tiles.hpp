@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <qwen3vl/kernels/integer_tile.hpp>
+#include <qwen3vl/kernels/prefetch.hpp>
 
 /// Products in AMX tiles: 16 rows of activations by 16 rows of weights, 64 bytes of columns a step; two by two of them at once.
 /// Defined where this file is compiled for arch::amx; declared everywhere, so that templates can name them.

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <qwen3vl/kernels/integer_dot.hpp>
+#include <qwen3vl/kernels/prefetch.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::kernels {
 

@@ -98,23 +98,6 @@ void store_first(vec<Arch> v, Element* p, std::int64_t n) {
     std::memcpy(static_cast<void*>(p), lanes, static_cast<std::size_t>(n) * sizeof(Element));
 }
 
-/// How far ahead of a stream through memory its lines are asked for, in bytes: processors stop at the end of a page by themselves. The second-level cache
-/// can wait for more lines at once than the first, which takes them over while the arithmetic goes on.
-inline constexpr std::int64_t stream_far = 4096, stream_near = 2048;
-
-/// Asks for the lines that lie stream_far and stream_near behind p; they need not exist.
-inline void ask_ahead(const std::byte* p) {
-    _mm_prefetch(reinterpret_cast<const char*>(p) + stream_far, _MM_HINT_T1);
-    _mm_prefetch(reinterpret_cast<const char*>(p) + stream_near, _MM_HINT_T0);
-}
-
-/// Asks ahead for all lines of the Bytes bytes that a step of a stream reads.
-template <int Bytes>
-void ask_ahead_of_step(const std::byte* p) {
-    QWEN3VL_UNROLL
-    for (int line = 0; line < Bytes; line += 64) ask_ahead(p + line);
-}
-
 /// Sum of the lanes, in an order fixed by Arch.
 template <class Arch>
 float sum_lanes(vec<Arch> v) {

@@ -45,20 +45,23 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
             Floats::panel<Arch>(w, first, count, x, begin, rows, out, out_stride);
         } else {
             const std::int64_t stride = panel_bytes<Arch>(w.cols()), cols = input_cols<Arch>(w.cols());
-            const auto at = [&](std::int64_t p) { return w.data() + (first + p) / panel_rows<Arch> * stride; };
+            const auto at = [&](std::int64_t p, std::int64_t k) { return w.data() + (first + p) / panel_rows<Arch> * stride + k * 2 * panel_rows<Arch>; };
             const bool tiles = Tiles<Arch>::at(begin, x.rows).height > 1;
             if constexpr (Arch::tiles)
                 if (!tiles) {
                     for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
-                        kernels::amx_bf16_row<Arch>(cols, x.data + begin * row_bytes<Arch>(x.cols), at(p), out + p);
+                        kernels::amx_bf16_row<Arch>(cols, x.data + begin * row_bytes<Arch>(x.cols), at(p, 0), out + p);
                     return;
                 }
             auto multiply = product<Arch>(x, begin, rows, out, out_stride);
-            const std::int64_t block = tiles ? block_columns : cols;  // one row reads a panel from end to end
-            for (std::int64_t k = 0; k < cols; k += block)
+            if (!tiles) {  // one row reads a panel from end to end
+                kernels::GradualAsk nothing;
                 for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
-                    for (std::int64_t c = k; c < std::min(k + block, cols); c += block_columns)
-                        multiply(p, c, std::min(block_columns, cols - c), at(p) + c * 2 * panel_rows<Arch>);
+                    for (std::int64_t k = 0; k < cols; k += block_columns) multiply(p, k, std::min(block_columns, cols - k), at(p, k), nothing);
+                return;
+            }
+            for_each_block<Arch>(count, cols, block_columns, ceil_div(rows, kernels::outer_rows<Arch>), at,
+                                 [&](std::int64_t p, std::int64_t k, std::int64_t depth, kernels::GradualAsk& ask) { multiply(p, k, depth, at(p, k), ask); });
         }
     }
 
@@ -78,11 +81,13 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
         return 2 * input_cols<Arch>(cols);
     }
 
-    /// What adds rows [begin, begin + rows) of x times columns [k, k + depth) of the panel of rows [p, p + panel_rows) to out, given its weights there.
+    /// What adds rows [begin, begin + rows) of x times columns [k, k + depth) of the panel of rows [p, p + panel_rows) to out, given its weights there. Asks
+    /// between tiles of vectors; AMX gains nothing by it.
     template <class Arch>
     static auto product(const Input& x, std::int64_t begin, std::int64_t rows, float* out, std::int64_t out_stride) {
         if constexpr (Arch::tiles)
-            return [=, registers = kernels::AmxTiles(16, 64)](std::int64_t p, std::int64_t k, std::int64_t depth, const std::byte* w) mutable {
+            return [=, registers = kernels::AmxTiles(16, 64)](std::int64_t p, std::int64_t k, std::int64_t depth, const std::byte* w,
+                                                              kernels::GradualAsk&) mutable {
                 Tiles<Arch>::for_each(begin, begin + rows, [&](std::int64_t r, std::int64_t height, auto tiles) {
                     registers.set_rows(static_cast<int>(height));
                     const std::byte* in = x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height;
@@ -91,8 +96,9 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
                 });
             };
         else
-            return [=](std::int64_t p, std::int64_t k, std::int64_t depth, const std::byte* w) {
+            return [=](std::int64_t p, std::int64_t k, std::int64_t depth, const std::byte* w, kernels::GradualAsk& ask) {
                 Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
+                    ask();
                     kernels::pair_tile<Arch, height(), panel_vectors<Arch>>(depth / 2, x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height(), w, k == 0,
                                                                             out + (r - begin) * out_stride + p, out_stride);
                 });

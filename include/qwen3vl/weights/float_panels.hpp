@@ -4,7 +4,7 @@
 #include <cstring>
 #include <qwen3vl/core/error.hpp>
 #include <qwen3vl/kernels/outer_product.hpp>
-#include <qwen3vl/weights/matrix.hpp>
+#include <qwen3vl/weights/blocks.hpp>
 #include <qwen3vl/weights/read_panel.hpp>
 #include <string>
 #include <type_traits>
@@ -117,9 +117,12 @@ struct FloatPanels {
         const std::int64_t stride = panel_bytes<Arch>(w.cols()), cols = input_cols(w.cols());
         const std::byte* base = w.data() + first / panel_rows<Arch> * stride;
         if (Tiles<Arch>::at(begin, x.rows).height > 1) {
-            for (std::int64_t k = 0; k < cols; k += float_block)
-                for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
-                    multiply_block<Arch>(base + p / panel_rows<Arch> * stride, k, std::min(float_block, cols - k), x, begin, rows, out + p, out_stride);
+            const auto at = [&](std::int64_t p, std::int64_t k) { return base + p / panel_rows<Arch> * stride + address<Arch>(0, k); };
+            constexpr int halves = panel_vectors<Arch> / kernels::outer_vectors;
+            for_each_block<Arch>(count, cols, float_block, halves * ceil_div(rows, kernels::outer_rows<Arch>), at,
+                                 [&](std::int64_t p, std::int64_t k, std::int64_t depth, kernels::GradualAsk& ask) {
+                                     multiply_block<Arch>(at(p, k), k, depth, x, begin, rows, out + p, out_stride, ask);
+                                 });
         } else {
             for (std::int64_t r = 0; r < rows; ++r)
                 for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
@@ -168,11 +171,11 @@ struct FloatPanels {
         }
     }
 
-    /// Columns [k, k + depth) of the register tile's vectors from `vector` on, as float32 [depth][outer_vectors]: where they lie, or in `room`.
+    /// Columns of a block for the register tile's vectors from `vector` on, as float32 [depth][outer_vectors]: where they lie, or in `room`.
     template <class Arch>
-    static const float* expand_block(const std::byte* panel, std::int64_t k, std::int64_t depth, int vector, float* room) {
+    static const float* expand_block(const std::byte* block, std::int64_t depth, int vector, float* room) {
         constexpr int vectors = kernels::outer_vectors, bytes = Columns::template bytes<Arch>;
-        const std::byte* at = panel + address<Arch>(0, k) + vector * bytes;
+        const std::byte* at = block + vector * bytes;
         if constexpr (std::is_same_v<Element, float> && vectors == panel_vectors<Arch>) return reinterpret_cast<const float*>(at);
         for (std::int64_t c = 0; c < depth; c += Columns::columns, at += step_bytes<Arch>)
             for (int v = 0; v < vectors; ++v) {
@@ -183,17 +186,17 @@ struct FloatPanels {
         return room;
     }
 
-    /// Rows [begin, begin + rows) of x times columns [k, k + depth) of a panel, added to out.
+    /// Rows [begin, begin + rows) of x times a block, columns [k, k + depth) of a panel, added to out.
     template <class Arch>
-    static void multiply_block(const std::byte* panel, std::int64_t k, std::int64_t depth, const Input& x, std::int64_t begin, std::int64_t rows, float* out,
-                               std::int64_t out_stride) {
+    static void multiply_block(const std::byte* block, std::int64_t k, std::int64_t depth, const Input& x, std::int64_t begin, std::int64_t rows, float* out,
+                               std::int64_t out_stride, kernels::GradualAsk& ask) {
         constexpr int vectors = kernels::outer_vectors, width = vectors * Arch::floats;
         alignas(64) float room[float_block * width];
         for (int v = 0; v < panel_vectors<Arch>; v += vectors, out += width) {
-            const float* block = expand_block<Arch>(panel, k, depth, v, room);
+            const float* w = expand_block<Arch>(block, depth, v, room);
             Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
-                kernels::outer_product<Arch, height(), vectors>(tile_data(x, r) + k * height(), block, depth, k == 0, out + (r - begin) * out_stride,
-                                                                out_stride);
+                ask();
+                kernels::outer_product<Arch, height(), vectors>(tile_data(x, r) + k * height(), w, depth, k == 0, out + (r - begin) * out_stride, out_stride);
             });
         }
     }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <qwen3vl/kernels/amx_tiles.hpp>
 #include <qwen3vl/kernels/outer_product.hpp>
+#include <qwen3vl/weights/blocks.hpp>
 #include <qwen3vl/weights/integer_packing.hpp>
 #include <type_traits>
 
@@ -83,14 +84,18 @@ struct IntegerPanels : IntegerPacking<Format> {
         auto multiply = product<Arch>(x, begin, rows, out, out_stride);
         alignas(64) std::byte codes[block_columns / 4 * Dot<Arch>::steps * 4 * width];
         alignas(64) float scales[block_columns / activation_group * width], minima[block_columns / activation_group * width];
-        for (std::int64_t k = 0; k < cols; k += block_columns)
-            for (std::int64_t p = 0; p < count; p += width) {
-                const std::int64_t depth = std::min(block_columns, cols - k), row = p % panel_rows<Arch>;
-                const std::byte* block = at(p) + Layout::template block_at<Arch>(k);
-                if constexpr (!row_scale)
-                    expand_scales<Arch>(at(p), block + Layout::template code_bytes<Arch>(depth), ceil_div(depth, activation_group), row, scales, minima);
-                multiply(p, k, shape<Arch>(depth), expand_codes<Arch>(block + 4 * row, depth, codes), scales, minima);
-            }
+        const auto block_at = [&](std::int64_t p, std::int64_t k) { return at(p) + Layout::template block_at<Arch>(k); };
+        constexpr int halves = panel_vectors<Arch> / vectors;
+        for_each_block<Arch>(count, cols, block_columns, halves * ceil_div(rows, Arch::tiles ? kernels::amx_rows : kernels::outer_rows<Arch>), block_at,
+                             [&](std::int64_t p, std::int64_t k, std::int64_t depth, kernels::GradualAsk& ask) {
+                                 const std::byte* block = block_at(p, k);
+                                 for (std::int64_t row = 0; row < panel_rows<Arch>; row += width) {
+                                     if constexpr (!row_scale)
+                                         expand_scales<Arch>(at(p), block + Layout::template code_bytes<Arch>(depth), ceil_div(depth, activation_group), row,
+                                                             scales, minima);
+                                     multiply(p + row, k, shape<Arch>(depth), expand_codes<Arch>(block + 4 * row, depth, codes), scales, minima, ask);
+                                 }
+                             });
         if constexpr (row_scale)
             for (std::int64_t p = 0; p < count; p += Arch::floats) {
                 const auto scale = kernels::load<Arch>(reinterpret_cast<const float*>(at(p)) + p % panel_rows<Arch>);
@@ -120,13 +125,15 @@ struct IntegerPanels : IntegerPacking<Format> {
     static constexpr kernels::IntegerBlock shape(std::int64_t depth) {
         return {round_up(depth, Arch::tiles ? amx_step : load_columns) / 4, flush_columns<Arch> / 4, activation_group / flush_columns<Arch>};
     }
-    /// What adds rows [begin, begin + rows) of x times a block of outer_vectors vectors of weight rows, from row p and column k on, to out.
+    /// What adds rows [begin, begin + rows) of x times a block of outer_vectors vectors of weight rows, from row p and column k on, to out; asks
+    /// between tiles.
     template <class Arch>
     static auto product(const Input& x, std::int64_t begin, std::int64_t rows, float* out, std::int64_t out_stride) {
         if constexpr (Arch::tiles)
             return [=, registers = kernels::AmxTiles(16, amx_step)](std::int64_t p, std::int64_t k, const kernels::IntegerBlock& block, const std::byte* codes,
-                                                                    const float* scales, const float* minima) mutable {
+                                                                    const float* scales, const float* minima, kernels::GradualAsk& ask) mutable {
                 for (std::int64_t r = begin; r < begin + rows; r += kernels::amx_rows) {
+                    ask();
                     const std::int64_t height = Tiles<Arch>::at(r, x.rows).height, flush = k / flush_columns<Arch> * height;
                     const InputTile<Arch> in(x, r, height);
                     registers.set_rows(static_cast<int>(height));
@@ -135,8 +142,10 @@ struct IntegerPanels : IntegerPacking<Format> {
                 }
             };
         else
-            return [=](std::int64_t p, std::int64_t k, const kernels::IntegerBlock& block, const std::byte* codes, const float* scales, const float* minima) {
+            return [=](std::int64_t p, std::int64_t k, const kernels::IntegerBlock& block, const std::byte* codes, const float* scales, const float* minima,
+                       kernels::GradualAsk& ask) {
                 Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
+                    ask();
                     const InputTile<Arch> in(x, r, height());
                     const std::int64_t flush = k / flush_columns<Arch> * height();
                     kernels::integer_tile<Arch, Kind, height(), kernels::outer_vectors>(block, in.codes + k * height() * Dot<Arch>::steps, in.scales + flush,
