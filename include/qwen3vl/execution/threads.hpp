@@ -81,16 +81,9 @@ struct Threads {
                 for (std::int64_t i = 0; i < count; ++i) f(i, 0);
                 return;
             }
-            job_ = {[](void* body, std::int64_t task, int thread) { (*static_cast<std::remove_reference_t<F>*>(body))(task, thread); },
-                    static_cast<void*>(std::addressof(f))};
-            failed_.store(false, std::memory_order_relaxed);
-            done_.store(0, std::memory_order_relaxed);
-            for (int t = 0; t < n; ++t) place(t).tasks.store(share_of(count, t, n).packed(), std::memory_order_release);
-            begin();
-            take_tasks(0);
-            const auto all = static_cast<std::uint32_t>(count);
-            for (auto done = done_.load(std::memory_order_acquire); done != all; done = done_.load(std::memory_order_acquire)) await(0, done_, done, patience);
-            if (failed_.load(std::memory_order_relaxed)) std::rethrow_exception(std::exchange(error_, nullptr));
+            run_job({[](void* body, std::int64_t task, int thread) { (*static_cast<std::remove_reference_t<F>*>(body))(task, thread); },
+                     static_cast<void*>(std::addressof(f))},
+                    count, n);
         }
 
       private:
@@ -131,6 +124,18 @@ struct Threads {
             limit_.notify_all();
             begin();
             for (auto& w : workers_) w.join();
+        }
+        /// What every run() shares: not inlined, so that programs do not compile it for each.
+        [[gnu::noinline]] void run_job(const Job& job, std::int64_t count, int n) {
+            job_ = job;
+            failed_.store(false, std::memory_order_relaxed);
+            done_.store(0, std::memory_order_relaxed);
+            for (int t = 0; t < n; ++t) place(t).tasks.store(share_of(count, t, n).packed(), std::memory_order_release);
+            begin();
+            take_tasks(0);
+            const auto all = static_cast<std::uint32_t>(count);
+            for (auto done = done_.load(std::memory_order_acquire); done != all; done = done_.load(std::memory_order_acquire)) await(0, done_, done, patience);
+            if (failed_.load(std::memory_order_relaxed)) std::rethrow_exception(std::exchange(error_, nullptr));
         }
         void begin() {
             round_.fetch_add(1, std::memory_order_release);

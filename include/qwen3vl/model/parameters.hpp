@@ -1,6 +1,11 @@
 #pragma once
+#include <functional>
+#include <numeric>
+#include <optional>
 #include <qwen3vl/text/parameters.hpp>
 #include <qwen3vl/vision/parameters.hpp>
+#include <string>
+#include <vector>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
@@ -26,24 +31,39 @@ void visit_parameters(ModelParameters<M, V>& p, F&& f) {
     }
 }
 
-/// f(name, shape) for every tensor that a checkpoint of Dims D holds under the default policies: names and shapes without weights.
-template <Dims D, class F>
-void for_each_parameter(F&& f) {
+/// What a checkpoint holds of a parameter.
+struct ParameterSpec {
+    std::string name;
+    Shape shape;
+    std::optional<Part> part;  ///< where it has a weight format
+
+    std::int64_t rows() const { return shape[0]; }
+    std::int64_t cols() const { return std::accumulate(shape.begin() + 1, shape.end(), std::int64_t{1}, std::multiplies<>()); }
+};
+
+/// Every tensor that a checkpoint of Dims D holds under the default policies, in the order of the forward pass.
+template <Dims D>
+[[gnu::noinline]] std::vector<ParameterSpec> parameter_specs() {
     struct Nothing {};
     ModelParameters<Nothing, Nothing> none;
-    visit_parameters<D, false, true>(none, [&](const std::string& name, const Shape& shape, Nothing&, auto... /*part*/) { f(name, shape); });
+    std::vector<ParameterSpec> specs;
+    visit_parameters<D, false, true>(none, [&](const std::string& name, const Shape& shape, Nothing&, std::optional<Part> part = {}) {
+        specs.push_back({name, shape, part});
+    });
+    return specs;
+}
+
+/// f(name, shape) for each of them.
+template <Dims D, class F>
+void for_each_parameter(F&& f) {
+    for (const auto& p : parameter_specs<D>()) f(p.name, p.shape);
 }
 
 /// f(name, rows, cols, part) for those of them that have a weight format.
 template <Dims D, class F>
 void for_each_matrix(F&& f) {
-    struct Nothing {};
-    ModelParameters<Nothing, Nothing> none;
-    visit_parameters<D, false, true>(none, [&]<class... P>(const std::string& name, const Shape& shape, Nothing&, P... part) {
-        std::int64_t cols = 1;
-        for (std::size_t i = 1; i < shape.size(); ++i) cols *= shape[i];
-        (f(name, shape[0], cols, part), ...);
-    });
+    for (const auto& p : parameter_specs<D>())
+        if (p.part) f(p.name, p.rows(), p.cols(), *p.part);
 }
 
 }  // namespace qwen3vl
