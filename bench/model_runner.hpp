@@ -23,16 +23,15 @@ class Runner : public LoadedModel {
         options.threads = threads;
         model_.emplace(*source_, source_, nullptr, options);
         source_->release_unmapped();
-        const auto& p = model_->parameters().text;
         const auto add = [&](const q::weights::WeightMatrix& w, const q::Part& part) {
             M::with_format(part, [&]<class Format>(q::type_tag<Format>) {
                 pieces_.emplace_back(w.data(), static_cast<std::size_t>(q::weights::traits<Format>::template bytes<typename M::Arch>(w.rows(), w.cols())));
             });
         };
-        for (std::size_t i = 0; i < p.layers.size(); ++i) {
-            const auto& l = p.layers[i];
-            for (const auto* w : {&l.q, &l.k, &l.v, &l.o, &l.gate, &l.up, &l.down}) add(*w, {q::Part::layer, static_cast<int>(i)});
-        }
+        q::text::visit<false>(text, "", model_->parameters().text, [&](const std::string&, const q::Shape&, const auto& parameter, auto... part) {
+            if constexpr (sizeof...(part) == 1)
+                if ((..., part.kind) == q::Part::layer) add(parameter, part...);
+        });
         add(model_->head(), {q::Part::embedding, 0});
     }
 

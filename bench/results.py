@@ -66,7 +66,7 @@ def read(path):
             raise ResultError(f"{path}: {where}: field 'unit': expected {' or '.join(UNITS)}, found {shown(checked['unit'])}")
         checked["threads"] = _field(path, where, row, "threads", int, "an integer")
         checked["value"] = _positive(path, where, row, "value")
-        for name in ("limit", "share"):  # null where no limit is known
+        for name in ("limit", "share", "vector_share"):  # null where no limit is known
             checked[name] = None if row.get(name) is None else _positive(path, where, row, name)
         for name in ("peer", "format"):  # of a peer's row
             if name in row:

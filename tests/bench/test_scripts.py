@@ -61,6 +61,8 @@ class Scripts(unittest.TestCase):
         self.assertEqual(len(cells), 2 + len(RESULT["rows"]))
         self.assertEqual(cells[2], ["decode", "bf16", "avx2", "2", "10 tokens/s", "12", "83%", "llama.cpp bf16 9"])
         self.assertEqual(cells[-1], ["ttft.preprocess", "bf16", "avx2", "2", "0.1 s", "", "", ""])
+        done = self.run_script("table", self.file("tiles.json", self.changed(0, share=0.2, vector_share=1.5)))
+        self.assertIn("| 20%, 150% without AMX |", done.stdout)
         for wrong in (PEERS, b"no result"):
             done = self.run_script("table", self.file("wrong.json", wrong))
             self.assertEqual(done.returncode, 2, done.stdout)

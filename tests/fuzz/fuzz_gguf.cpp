@@ -1,6 +1,5 @@
 // Any bytes as a GGUF model, with or without a vision part: 4 bytes of length, the model, then the vision part. Opened, translated, checked against every
 // shipped Dims, and read to the last number and token, or refused with an error of the library.
-#include <sys/mman.h>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -9,23 +8,9 @@
 #include <qwen3vl/io/gguf_defaults.hpp>
 #include <qwen3vl/io/gguf_tokenizer.hpp>
 #include <qwen3vl/weights/values.hpp>
+#include "memory_file.hpp"
 
 namespace {
-/// A file in memory that holds these bytes.
-class MemoryFile {
-  public:
-    MemoryFile(const std::uint8_t* data, std::size_t size) : fd_(memfd_create("fuzz", MFD_CLOEXEC)) {
-        if (fd_ < 0 || write(fd_, data, size) != static_cast<ssize_t>(size)) std::abort();
-    }
-    MemoryFile(const MemoryFile&) = delete;
-    MemoryFile& operator=(const MemoryFile&) = delete;
-    ~MemoryFile() { close(fd_); }
-    std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
-
-  private:
-    int fd_;
-};
-
 void read_tensors(const qwen3vl::io::GgufFile::Tensors& tensors) {
     using namespace qwen3vl;
     float values[300];

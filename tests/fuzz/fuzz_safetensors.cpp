@@ -1,25 +1,8 @@
 // Any bytes as a safetensors file: opened or refused with a LoadError; every byte of every tensor of an opened one is readable.
-#include <sys/mman.h>
 #include <cstdint>
 #include <cstdlib>
 #include <qwen3vl/io/safetensors.hpp>
-
-namespace {
-/// A file in memory that holds these bytes.
-class MemoryFile {
-  public:
-    MemoryFile(const std::uint8_t* data, std::size_t size) : fd_(memfd_create("fuzz", MFD_CLOEXEC)) {
-        if (fd_ < 0 || write(fd_, data, size) != static_cast<ssize_t>(size)) std::abort();
-    }
-    MemoryFile(const MemoryFile&) = delete;
-    MemoryFile& operator=(const MemoryFile&) = delete;
-    ~MemoryFile() { close(fd_); }
-    std::string path() const { return "/proc/self/fd/" + std::to_string(fd_); }
-
-  private:
-    int fd_;
-};
-}  // namespace
+#include "memory_file.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace qwen3vl;

@@ -194,3 +194,33 @@ TEST_CASE("channels are padded to whole vectors") {
     CHECK(kv_cache::padded_channels(72) == 80);
     CHECK(kv_cache::padded_channels(128) == 128);
 }
+
+TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, zeros behind the last token", "", testing::tuple_t<kv_cache::all>) {
+    using Cache = typename TestType::type;
+    for (const std::int64_t tokens : {0, 1, 64, 100, 700}) {
+        CAPTURE(Cache::name, Cache::codec::name, tokens);
+        Filled<Cache> from({2, 32, 700, 64, 4}), to({2, 32, 900, 64, 4});
+        for (std::int64_t t = 0; t < 700; ++t) to.write(t);
+        for (std::int64_t t = 0; t < tokens; ++t) from.write(t);
+        std::vector<std::byte> bytes;
+        from.layer.for_each_piece(tokens, [&](std::span<std::byte> piece) { bytes.insert(bytes.end(), piece.begin(), piece.end()); });
+        CHECK(static_cast<std::int64_t>(bytes.size()) == Cache::saved_bytes(from.extent, tokens));
+        CHECK(Cache::saved_bytes(to.extent, tokens) == Cache::saved_bytes(from.extent, tokens));
+        std::size_t at = 0;
+        to.layer.for_each_piece(tokens, [&](std::span<std::byte> piece) {
+            std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), piece.size(), piece.begin());
+            at += piece.size();
+        });
+        int differences = 0;
+        for (std::int64_t t = std::max<std::int64_t>(0, tokens - 64); t < tokens; ++t) differences += to.differences(t, tokens);  // the mask's span
+        for (std::int64_t t = 0; t < std::min<std::int64_t>(4, tokens); ++t) differences += to.differences(t, tokens);            // and its sinks
+        CHECK(differences == 0);
+        if (tokens % kv_cache::tile_keys) {
+            const auto tile = to.layer.tile(1, tokens / kv_cache::tile_keys, tokens);
+            float behind = 0;
+            for (std::int64_t i = tile.count; i < kv_cache::tile_keys; ++i)
+                for (std::int64_t c = 0; c < tile.channels; ++c) behind += std::abs(tile.key(i, c)) + std::abs(tile.value(i, c));
+            CHECK(behind == 0);
+        }
+    }
+}

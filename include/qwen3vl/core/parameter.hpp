@@ -22,8 +22,8 @@ struct NormParameters {
 };
 
 /// f(name, shape, parameter) for the one or two parameters of a norm over n channels.
-template <bool HasBias, class V, class F>
-void visit_norm(NormParameters<V>& norm, const std::string& name, std::int64_t n, F& f) {
+template <bool HasBias, class Norm, class F>
+void visit_norm(Norm& norm, const std::string& name, std::int64_t n, F& f) {
     f(name + ".weight", Shape{n}, norm.weight);
     if constexpr (HasBias) f(name + ".bias", Shape{n}, norm.bias);
 }

@@ -12,11 +12,14 @@ struct Contiguous {
     using codec = Codec;
     using element = typename Codec::element;
     static constexpr bool can_rewind = true;
+    static constexpr bool can_save = true;
     static constexpr std::int64_t capacity = 0;  ///< tokens it holds at most; 0: the session's context
 
     static std::int64_t tiles(const Extent& e) { return ceil_div(e.tokens, tile_keys); }
     /// Bytes of one layer.
     static std::int64_t bytes(const Extent& e) { return Tiles<Codec>::bytes(e.kv_heads, tiles(e), e.channels); }
+    /// Bytes that Layer::for_each_piece gives.
+    static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) { return Tiles<Codec>::bytes(e.kv_heads, ceil_div(tokens, tile_keys), e.channels); }
     /// Tokens that may be written before the first of them is read.
     static std::int64_t largest_chunk(const Extent&) { return std::numeric_limits<std::int64_t>::max(); }
 
@@ -32,6 +35,14 @@ struct Contiguous {
         /// The tile that begins at sequence index tile_keys * index, as far as `tokens` tokens are stored.
         Tile<element> tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
             return tiles_.tile(kv_head, index, index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
+        }
+        /// f(bytes) for the memory that holds the first `tokens` tokens, zeros behind them: what a file of the cache keeps. The order does not depend on
+        /// the context, so that another layer of this type can be filled with it.
+        template <class F>
+        void for_each_piece(std::int64_t tokens, F&& f) {
+            const std::int64_t used = ceil_div(tokens, tile_keys);
+            if (tokens % tile_keys) tiles_.clear(used - 1, tokens % tile_keys);
+            tiles_.for_each_piece(0, used, f);
         }
 
       private:

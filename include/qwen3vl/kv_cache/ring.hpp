@@ -20,12 +20,17 @@ struct Ring {
     using codec = Codec;
     using element = typename Codec::element;
     static constexpr bool can_rewind = false;  ///< what was overwritten is gone
+    static constexpr bool can_save = true;
     static constexpr std::int64_t capacity = T.n;
 
     static std::int64_t pinned_tiles(const Extent& e) { return ceil_div(e.sinks, tile_keys); }
     static std::int64_t ring_tiles(const Extent& e) { return ceil_div(T.n - e.sinks, tile_keys); }
     /// Bytes of one layer.
     static std::int64_t bytes(const Extent& e) { return Tiles<Codec>::bytes(e.kv_heads, pinned_tiles(e) + ring_tiles(e), e.channels); }
+    /// Bytes that Layer::for_each_piece gives.
+    static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) {
+        return Tiles<Codec>::bytes(e.kv_heads, std::min(ceil_div(tokens, tile_keys), pinned_tiles(e) + ring_tiles(e)), e.channels);
+    }
     /// The first token of a chunk still needs span - 1 keys before it when the last one has been written.
     static std::int64_t largest_chunk(const Extent& e) { return ring_tiles(e) * tile_keys - e.span + 1; }
 
@@ -41,6 +46,13 @@ struct Ring {
         /// The tile that begins at sequence index tile_keys * index. Keys that later tokens have overwritten lie outside the mask's span.
         Tile<element> tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
             return tiles_.tile(kv_head, place(index), index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
+        }
+        /// f(bytes) for the memory that holds what is left of the first `tokens` tokens, zeros behind them: what a file of the cache keeps.
+        template <class F>
+        void for_each_piece(std::int64_t tokens, F&& f) {
+            const std::int64_t used = ceil_div(tokens, tile_keys);
+            if (tokens % tile_keys) tiles_.clear(place(used - 1), tokens % tile_keys);
+            tiles_.for_each_piece(0, std::min(used, pinned_ + ring_), f);
         }
 
       private:

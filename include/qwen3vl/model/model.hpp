@@ -1,6 +1,7 @@
 #pragma once
 #include <memory>
 #include <optional>
+#include <qwen3vl/core/checksum.hpp>
 #include <qwen3vl/core/models.hpp>
 #include <qwen3vl/core/progress.hpp>
 #include <qwen3vl/memory/plan.hpp>
@@ -109,6 +110,24 @@ class ModelImpl {
             return parameters_.text.embedding;
         else
             return parameters_.text.head;
+    }
+
+    /// Tells this model's weights from another's: of its norms and biases, and of a row of every matrix as its format keeps it.
+    std::uint64_t fingerprint() const {
+        std::uint64_t h = checksum(D::name);
+        std::vector<float> row;
+        const auto add = [&](const std::vector<float>& values) {
+            h = checksum(reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float), h);
+        };
+        visit_parameters<D, Text::Norm::has_bias, Vision::Norm::has_bias>(
+            parameters_, Overloaded{[&](const std::string&, const Shape&, const std::vector<float>& vector) { add(vector); },
+                                    [&](const std::string&, const Shape&, const weights::WeightMatrix& w, const Part& part) {
+                                        row.resize(static_cast<std::size_t>(w.cols()));
+                                        with_format(part,
+                                                    [&]<class Format>(type_tag<Format>) { weights::traits<Format>::template row<Arch>(w, 0, row.data()); });
+                                        add(row);
+                                    }});
+        return h;
     }
 
     /// Bytes of the weights and of a session with these options, part by part, for a checkpoint whose tensors have this dtype. Allocates nothing.
@@ -223,6 +242,7 @@ class RefusedModel {
     explicit RefusedModel(A&&...) {}
     static MemoryPlan memory_plan(const SessionOptions& = {}, DType = DType::bf16) { return {}; }
     const std::shared_ptr<const Assets>& assets() const;
+    std::uint64_t fingerprint() const;
     static constexpr bool preserves_capacity = false;
 };
 

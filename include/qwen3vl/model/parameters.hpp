@@ -5,6 +5,7 @@
 #include <qwen3vl/text/parameters.hpp>
 #include <qwen3vl/vision/parameters.hpp>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -16,19 +17,19 @@ struct ModelParameters {
     vision::Parameters<M, V> vision;
 };
 
-/// f(name, shape, vector) or f(name, shape, matrix, part) for every parameter of a model of Dims D, in the
-/// order of the forward pass; sizes the lists of layers first.
-template <Dims D, bool TextNormBias, bool VisionNormBias, class M, class V, class F>
-void visit_parameters(ModelParameters<M, V>& p, F&& f) {
-    p.text.layers.resize(static_cast<std::size_t>(D::text.layers));
-    if constexpr (VisionLanguageDims<D>) {
-        p.vision.blocks.resize(static_cast<std::size_t>(D::vision.depth));
-        p.vision.deepstack.resize(static_cast<std::size_t>(D::vision.deepstack_count));
-        vision::visit<VisionNormBias>(D::vision, "model.visual.", p.vision, f);
-        text::visit<TextNormBias>(D::text, "model.language_model.", p.text, f);
-    } else {
-        text::visit<TextNormBias>(D::text, "model.", p.text, f);
+/// f(name, shape, vector) or f(name, shape, matrix, part) for every parameter of a model of Dims D, in the order of the forward pass. P is
+/// ModelParameters<…>; where it is not const, the lists of layers are sized first.
+template <Dims D, bool TextNormBias, bool VisionNormBias, class P, class F>
+void visit_parameters(P& p, F&& f) {
+    if constexpr (!std::is_const_v<P>) {
+        p.text.layers.resize(static_cast<std::size_t>(D::text.layers));
+        if constexpr (VisionLanguageDims<D>) {
+            p.vision.blocks.resize(static_cast<std::size_t>(D::vision.depth));
+            p.vision.deepstack.resize(static_cast<std::size_t>(D::vision.deepstack_count));
+        }
     }
+    if constexpr (VisionLanguageDims<D>) vision::visit<VisionNormBias>(D::vision, "model.visual.", p.vision, f);
+    text::visit<TextNormBias>(D::text, VisionLanguageDims<D> ? "model.language_model." : "model.", p.text, f);
 }
 
 /// What a checkpoint holds of a parameter.

@@ -3,6 +3,7 @@
 #include <qwen3vl/memory/available.hpp>
 #include <qwen3vl/model/model.hpp>
 #include <qwen3vl/model/positions.hpp>
+#include <qwen3vl/model/saved_state.hpp>
 #include <span>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -73,6 +74,22 @@ class Session {
         has_logits_ = false;
     }
 
+    /// Whether every layer's cache can be written to a file and read back.
+    static constexpr bool can_save = [] {
+        bool all = true;
+        for (std::size_t i = 0; i < period; ++i)
+            detail::with_layer_slots<P>(i, [&](auto index) { all = all && detail::LayerSlots<P, index()>::KvCache::can_save; });
+        return all;
+    }();
+
+    /// Writes the conversation so far to a file, what pictures left in the cache included. A file that was there stays until the new one is complete.
+    /// Throws FileError.
+    void save(const std::string& path);
+
+    /// Goes on where a session of the same weights, caches and positions was saved, whatever its context and threads: the next logits have the same bits.
+    /// Throws FileError, LoadError where the file is damaged or of another model, ContextOverflow where it does not fit; the session is then as before.
+    void restore(const std::string& path);
+
     /// Empties the session.
     void reset() {
         next_after_.resize(1);
@@ -81,6 +98,33 @@ class Session {
 
   private:
     static constexpr std::int64_t inside = -1;
+
+    /// f(cache type, its extent, the layer's cache) for every layer.
+    template <class F>
+    void for_each_cache(F&& f) {
+        for (std::size_t i = 0; i < static_cast<std::size_t>(D::text.layers); ++i)
+            detail::with_layer_slots<P>(i, [&](auto index) {
+                using S = detail::LayerSlots<P, index()>;
+                f(type_tag<typename S::KvCache>{}, S::extent(D::text, options_.context), std::get<index()>(caches_)[i / period]);
+            });
+    }
+    /// Tells saved states that this session can go on from.
+    std::uint64_t state_key() {
+        std::uint64_t h = checksum(Text::Position::name, model_->fingerprint());
+        for_each_cache([&](auto cache, const kv_cache::Extent& e, auto&) {
+            using Cache = typename decltype(cache)::type;
+            h = checksum(std::string(Cache::name) + ' ' + Cache::codec::name, h);
+            const std::int64_t numbers[] = {Cache::capacity, kv_cache::tile_keys, e.kv_heads, e.channels, e.span, e.sinks};
+            h = checksum(reinterpret_cast<const std::byte*>(numbers), sizeof numbers, h);
+        });
+        return h;
+    }
+    /// Bytes of positions, logits and caches in a file of so many tokens.
+    std::int64_t saved_bytes(std::int64_t tokens, std::int64_t logits) {
+        std::int64_t bytes = (tokens + 1) * static_cast<std::int64_t>(sizeof(std::int64_t)) + logits * static_cast<std::int64_t>(sizeof(float));
+        for_each_cache([&](auto cache, const kv_cache::Extent& e, auto&) { bytes += decltype(cache)::type::saved_bytes(e, tokens); });
+        return bytes;
+    }
 
     void require_room(std::int64_t n) const {
         if (n < 1) throw PromptError("the prompt is empty");
@@ -294,6 +338,45 @@ void Session<M>::append(int token) {
     next_after_.push_back(position + 1);
 }
 
+template <class M>
+void Session<M>::save(const std::string& path) {
+    static_assert(can_save, "qwen3vl: slot kv_cache: a layer's cache cannot be written to a file; choose one whose can_save is true");
+    detail::SavedHeader header;
+    header.key = state_key();
+    header.length = static_cast<std::uint64_t>(length());
+    header.logits = has_logits_ ? D::text.vocab : 0;
+    header.bytes = detail::SavedHeader::file_bytes(saved_bytes(length(), has_logits_ ? D::text.vocab : 0));
+    detail::StateWriter out(path, header);
+    out.write(std::as_bytes(std::span(next_after_)));
+    if (has_logits_) out.write(std::as_bytes(logits()));
+    for_each_cache(
+        [&](auto, const kv_cache::Extent&, auto& cache) { cache.for_each_piece(length(), [&](std::span<const std::byte> piece) { out.write(piece); }); });
+    out.finish();
+}
+
+template <class M>
+void Session<M>::restore(const std::string& path) {
+    static_assert(can_save, "qwen3vl: slot kv_cache: a layer's cache cannot be read from a file; choose one whose can_save is true");
+    detail::StateReader in(path);
+    const auto& header = in.header();
+    if (header.key != state_key()) in.fail("saved by another model, or with another kv_cache or position policy");
+    if (header.length > static_cast<std::uint64_t>(context()))
+        throw ContextOverflow(path + ": the saved session has " + std::to_string(header.length) + " tokens, the context holds " + std::to_string(context()));
+    const auto tokens = static_cast<std::int64_t>(header.length);
+    if ((header.logits != 0 && header.logits != D::text.vocab) ||
+        header.bytes != detail::SavedHeader::file_bytes(saved_bytes(tokens, static_cast<std::int64_t>(header.logits))))
+        in.fail("damaged: its sizes do not fit each other");
+    std::vector<std::int64_t> next_after(static_cast<std::size_t>(tokens) + 1);
+    in.read(std::as_writable_bytes(std::span(next_after)));
+    for (std::size_t i = 0; i < next_after.size(); ++i)  // a picture takes fewer positions than tokens, never more
+        if (const std::int64_t p = next_after[i]; p < inside || p > static_cast<std::int64_t>(i) || (p == inside && (i == 0 || i + 1 == next_after.size())))
+            in.fail("damaged: position " + std::to_string(p) + " after " + std::to_string(i) + " tokens");
+    next_after_.assign(next_after.begin(), next_after.end());
+    has_logits_ = header.logits != 0;
+    if (has_logits_) in.read(std::as_writable_bytes(std::span(logits_, static_cast<std::size_t>(D::text.vocab))));
+    for_each_cache([&](auto, const kv_cache::Extent&, auto& cache) { cache.for_each_piece(tokens, [&](std::span<std::byte> piece) { in.read(piece); }); });
+}
+
 /// Stands in for the session of a model that was refused: the same members, so that the refusal is the only error.
 template <class M>
 requires M::refused class Session<M> {
@@ -309,6 +392,9 @@ requires M::refused class Session<M> {
     void append(int);
     std::span<const float> logits() const;
     void rewind(std::int64_t);
+    static constexpr bool can_save = true;
+    void save(const std::string&);
+    void restore(const std::string&);
     void reset();
 };
 

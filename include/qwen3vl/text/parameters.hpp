@@ -22,9 +22,9 @@ struct Parameters {
 };
 
 /// f(name, shape, vector) or f(name, shape, matrix, part) for every parameter of the decoder, in the order of the forward pass. `root` is "model." or, in a
-/// vision-language checkpoint, "model.language_model."; the head's name stands outside it.
-template <bool NormBias, class M, class V, class F>
-void visit(const TextDims& d, const std::string& root, Parameters<M, V>& p, F&& f) {
+/// vision-language checkpoint, "model.language_model."; the head's name stands outside it. P is Parameters<…>, const or not.
+template <bool NormBias, class P, class F>
+void visit(const TextDims& d, const std::string& root, P& p, F&& f) {
     const std::int64_t h = d.hidden;
     f(root + "embed_tokens.weight", Shape{d.vocab, h}, p.embedding, Part{Part::embedding});
     for (std::size_t i = 0; i < p.layers.size(); ++i) {

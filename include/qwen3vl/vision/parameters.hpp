@@ -30,15 +30,16 @@ struct Parameters {
     std::vector<MergerParameters<M, V>> deepstack;
 };
 
-/// f(name, shape, vector) or f(name, shape, matrix, part) for every parameter of the tower, in the order of the forward pass.
-template <bool NormBias, class M, class V, class F>
-void visit(const VisionDims& d, const std::string& root, Parameters<M, V>& p, F&& f) {
+/// f(name, shape, vector) or f(name, shape, matrix, part) for every parameter of the tower, in the order of the forward pass. P is
+/// Parameters<…>, const or not.
+template <bool NormBias, class P, class F>
+void visit(const VisionDims& d, const std::string& root, P& p, F&& f) {
     const std::int64_t h = d.hidden;
-    const auto dense = [&](const std::string& name, std::int64_t out, std::int64_t in, M& w, V& bias) {
+    const auto dense = [&](const std::string& name, std::int64_t out, std::int64_t in, auto& w, auto& bias) {
         f(name + ".weight", Shape{out, in}, w, Part{Part::vision});
         f(name + ".bias", Shape{out}, bias);
     };
-    const auto merger = [&](const std::string& name, std::int64_t norm_channels, MergerParameters<M, V>& m) {
+    const auto merger = [&](const std::string& name, std::int64_t norm_channels, auto& m) {
         visit_norm<NormBias>(m.norm, name + "norm", norm_channels, f);
         dense(name + "linear_fc1", d.merged(), d.merged(), m.fc1, m.fc1_bias);
         dense(name + "linear_fc2", d.out, d.merged(), m.fc2, m.fc2_bias);

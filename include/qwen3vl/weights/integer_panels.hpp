@@ -63,8 +63,8 @@ struct IntegerPanels : IntegerPacking<Format> {
                 out.scales[at] = scale * F::x_unit;
                 if constexpr (Kind::minimum)
                     out.starts[at] = scale * static_cast<float>(sums[f]);
-                else
-                    out.starts[at] = -F::zero * sums[f];
+                else  // unsigned: what is no number gives sums of any size
+                    out.starts[at] = static_cast<std::int32_t>(static_cast<std::uint32_t>(-F::zero) * static_cast<std::uint32_t>(sums[f]));
             }
         }
     }

@@ -22,11 +22,12 @@ class TemporaryFolder {
         std::filesystem::remove_all(path_, ignored);
     }
     const std::string& path() const { return path_; }
-    /// Writes a file of the folder and returns its path.
+    /// The path of a file of the folder.
+    std::string file(const std::string& name) const { return path_ + "/" + name; }
+    /// Writes it and returns its path.
     std::string write(const std::string& name, std::string_view content) const {
-        const std::string file = path_ + "/" + name;
-        qwen3vl::io::write_text_file(file, content);
-        return file;
+        qwen3vl::io::write_text_file(file(name), content);
+        return file(name);
     }
 
   private:
