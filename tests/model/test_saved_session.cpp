@@ -50,7 +50,7 @@ TEMPLATE_LIST_TEST_CASE("a restored session goes on with the same bits", "", tes
     const M model = testing::synthetic_model<M>();
     const TemporaryFolder folder;
     for (const std::size_t tokens : {30u, 63u, 64u, 65u, 200u}) {
-        CAPTURE(tokens);
+        CAPTURE(Bundle::name, tokens);
         Session<M> first(model, {.context = 300, .threads = 1});
         const auto prompt = talk(first, tokens);
         first.append(prompt);
