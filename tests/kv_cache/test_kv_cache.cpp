@@ -215,7 +215,8 @@ TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, z
         for (std::int64_t t = std::max<std::int64_t>(0, tokens - 64); t < tokens; ++t) differences += to.differences(t, tokens);  // the mask's span
         for (std::int64_t t = 0; t < std::min<std::int64_t>(4, tokens); ++t) differences += to.differences(t, tokens);            // and its sinks
         CHECK(differences == 0);
-        if (tokens % kv_cache::tile_keys) {
+        // a ring that has gone round holds older keys there, which a mask may still show
+        if (tokens % kv_cache::tile_keys && (Cache::capacity == 0 || tokens <= Cache::capacity)) {
             const auto tile = to.layer.tile(1, tokens / kv_cache::tile_keys, tokens);
             float behind = 0;
             for (std::int64_t i = tile.count; i < kv_cache::tile_keys; ++i)

@@ -40,7 +40,13 @@ struct small_ring
                                       kv_cache::Ring<Tokens{128}, kv_cache::Int8>>>> {
     static constexpr const char* name = "small_ring";
 };
-using SavedBundles = concat_t<TestedBundles, list<small_ring>>;
+/// One as long as its window: behind the newest key lie older ones that are still seen.
+struct tight_ring
+    : Policies<Choice<slot::text, TextPolicies<>::with_attention<attention::Flash<mask::SlidingWindow<Window{.tokens = 124, .sinks = 4}>>>::with_kv_cache<
+                                      kv_cache::Ring<Tokens{128}, kv_cache::Float32>>>> {
+    static constexpr const char* name = "tight_ring";
+};
+using SavedBundles = concat_t<TestedBundles, list<small_ring, tight_ring>>;
 
 }  // namespace
 
@@ -57,7 +63,10 @@ TEMPLATE_LIST_TEST_CASE("a restored session goes on with the same bits", "", tes
         const auto logits = logits_of(first);
         first.save(folder.file("state"));
         const std::int64_t length = first.length(), delta = first.rope_delta();
-        const auto expected = go_on(first);
+        Session<M> unsaved(model, {.context = 300, .threads = 1});
+        unsaved.append(prompt);
+        const auto expected = go_on(unsaved);
+        CHECK(testing::same_bits(go_on(first), expected));
 
         Session<M> second(model, {.context = 500, .chunk = 7, .threads = 2});  // another context, and something in it
         second.append({words(90, 5), {}});

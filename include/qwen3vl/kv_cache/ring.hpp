@@ -47,11 +47,12 @@ struct Ring {
         Tile<element> tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
             return tiles_.tile(kv_head, place(index), index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
         }
-        /// f(bytes) for the memory that holds what is left of the first `tokens` tokens, zeros behind them: what a file of the cache keeps.
+        /// f(bytes) for the memory that holds what is left of the first `tokens` tokens: what a file of the cache keeps. Behind them lie zeros, or, once
+        /// the ring has gone round, keys that the mask may still show.
         template <class F>
         void for_each_piece(std::int64_t tokens, F&& f) {
             const std::int64_t used = ceil_div(tokens, tile_keys);
-            if (tokens % tile_keys) tiles_.clear(place(used - 1), tokens % tile_keys);
+            if (tokens % tile_keys && used <= pinned_ + ring_) tiles_.clear(used - 1, tokens % tile_keys);
             tiles_.for_each_piece(0, std::min(used, pinned_ + ring_), f);
         }
 
