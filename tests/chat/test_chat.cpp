@@ -190,7 +190,8 @@ TEST_CASE("tool calls are taken out of an answer, or left as they are") {
     CHECK(calls.size() == 2);
     for (const char* broken :
          {"<tool_call>", "<tool_call>{}</tool_call>", "<tool_call>[1]</tool_call>", "x <tool_call>{\"name\": 1, \"arguments\": {}}</tool_call>",
-          "<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call> and more"}) {
+          "<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call> and more", "<tool_call>{\"name\":\"a\",\"arguments\":\"{}\"}</tool_call>",
+          "<tool_call>[{\"name\":\"a\",\"arguments\":{}}]</tool_call>", "<tool_call>{\"name\":\"a\",\"name\":\"b\",\"arguments\":{}}</tool_call>"}) {
         calls.clear();
         CHECK(q::chat::take_tool_calls(broken, calls) == broken);
         CHECK(calls.empty());

@@ -226,6 +226,10 @@ TEST_CASE("JSON is spelled as Python spells it") {
     CHECK(to_template_json("\"\\u00e9\\u4eac \\\" \\\\ \\/ \\n\\t\\u0001\x7F\"") == "\"\xC3\xA9\xE4\xBA\xAC \\\" \\\\ / \\n\\t\\u0001\x7F\"");
     CHECK(to_template_json("[1.0, 0.1, 100, -3, 1e15, 1e16, 12345678901234567.0, 0.0001, 0.00001, 1.5e-7, -0.0, 1e22, 1.7976931348623157e308, 5e-324]") ==
           "[1.0, 0.1, 100, -3, 1000000000000000.0, 1e+16, 1.2345678901234568e+16, 0.0001, 1e-05, 1.5e-07, -0.0, 1e+22, 1.7976931348623157e+308, 5e-324]");
+    CHECK(to_template_json("[123456789012345678901234567890, -18446744073709551616, 18446744073709551615, []]") ==
+          "[123456789012345678901234567890, -18446744073709551616, 18446744073709551615, []]");
+    CHECK(to_template_json(R"([{"a":1},[2,[]],{"b":{"c":[{}, ""]}}])") == R"([{"a": 1}, [2, []], {"b": {"c": [{}, ""]}}])");
+    CHECK_THROWS_AS(to_template_json(R"({"a": {"b": 1, "c": 2, "b": 3}})"), PromptError);
     CHECK_THROWS_AS(to_template_json("{'a': 1}"), PromptError);
     CHECK_THROWS_AS(to_template_json("[1e999]"), PromptError);
     CHECK_THROWS_AS(to_template_json(std::string(100, '[') + std::string(100, ']')), PromptError);

@@ -14,6 +14,30 @@ struct ChatRequest {
     FormatOptions options;
 };
 
+/// Parses JSON and keeps the order of its keys. `what` is named in errors. Throws PromptError where it is malformed, nested deeper than 64, or has an object
+/// with more than 1024 keys (ordered objects are searched key by key).
+inline nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& what) {
+    using json = nlohmann::ordered_json;
+    constexpr std::size_t deepest = 64, most_keys = 1024;
+    std::vector<std::size_t> keys;  // of the objects that are open
+    const auto check = [&](int, json::parse_event_t event, json&) {
+        if (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start) {
+            if (keys.size() == deepest) throw PromptError(what + ": nested deeper than " + std::to_string(deepest));
+            keys.push_back(0);
+        } else if (event == json::parse_event_t::object_end || event == json::parse_event_t::array_end) {
+            keys.pop_back();
+        } else if (event == json::parse_event_t::key && ++keys.back() > most_keys) {
+            throw PromptError(what + ": an object with more than " + std::to_string(most_keys) + " keys");
+        }
+        return true;
+    };
+    try {
+        return json::parse(text.begin(), text.end(), check);
+    } catch (const json::exception& e) {
+        throw PromptError(what + ": not valid JSON: " + e.what());
+    }
+}
+
 /// Reads conversations from JSON in the format that the released template is given: messages with `role`, `content` (a string, or a list of
 /// `{"type": "text", "text": …}`, `{"type": "image"}`, `{"type": "video"}`) and `tool_calls`; beside them `tools`, `add_vision_id`, `add_generation_prompt`.
 /// The picture itself, where a part names one, is not read.
@@ -27,7 +51,7 @@ class MessageReader {
         out.conversation.messages = messages(member(value, "messages", "conversation"));
         if (has(value, "tools")) {
             if (!value["tools"].is_array()) refuse("tools", "an array", value["tools"]);
-            for (const json& tool : value["tools"]) out.conversation.tools.push_back(TemplateJson::print(tool));
+            for (const json& tool : value["tools"]) out.conversation.tools.push_back(to_template_json(tool.dump()));
         }
         out.options.add_generation_prompt = flag(value, "add_generation_prompt", out.options.add_generation_prompt);
         out.options.add_vision_id = flag(value, "add_vision_id", out.options.add_vision_id);
@@ -114,7 +138,7 @@ class MessageReader {
         const json& function = nested ? value["function"] : value;
         const std::string where = nested ? path + ".function" : path;
         const json& arguments = member(function, "arguments", where);
-        return {string(function, "name", where), arguments.is_string() ? arguments.get<std::string>() : TemplateJson::print(arguments)};
+        return {string(function, "name", where), arguments.is_string() ? arguments.get<std::string>() : to_template_json(arguments.dump())};
     }
 };
 

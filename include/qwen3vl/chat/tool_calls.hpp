@@ -16,11 +16,10 @@ inline std::string take_tool_calls(const std::string& answer, std::vector<ToolCa
         const std::size_t end = answer.find(close, at);
         if (answer.compare(at, open.size(), open) != 0 || end == std::string::npos) return answer;
         try {
-            const auto json = parse_ordered_json(std::string_view(answer).substr(at + open.size(), end - at - open.size()), "tool call");
-            if (!json.is_object()) return answer;
-            const auto name = json.find("name"), arguments = json.find("arguments");
-            if (name == json.end() || !name->is_string() || arguments == json.end() || !arguments->is_object()) return answer;
-            found.push_back({name->get<std::string>(), TemplateJson::print(*arguments)});
+            const TemplateJson json(std::string_view(answer).substr(at + open.size(), end - at - open.size()), "tool call");
+            const auto name = json.string_member("name"), arguments = json.object_member("arguments");
+            if (!name || !arguments) return answer;
+            found.push_back({*name, *arguments});
         } catch (const PromptError&) {
             return answer;
         }

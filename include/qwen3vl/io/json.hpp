@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <qwen3vl/core/error.hpp>
-#include <set>
+#include <qwen3vl/io/json_events.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,25 +17,10 @@ namespace qwen3vl::inline QWEN3VL_ABI::io {
 /// The value of a JSON text. Throws ConfigError where the text is no valid JSON, names a key of an object twice, nests deeper than 64, or is larger than
 /// `limit` bytes; the memory it takes stays within some twenty times the text.
 inline nlohmann::json parse_json(std::string_view text, const std::string& file, std::size_t limit = std::size_t{16} << 20) {
-    constexpr int max_depth = 64;
     if (text.size() > limit) throw ConfigError(file + ": " + std::to_string(text.size()) + " bytes of JSON, at most " + std::to_string(limit) + " are read");
-    std::vector<std::set<std::string>> keys;  // of the objects that are open, outermost first
-    const auto check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
-        using Event = nlohmann::json::parse_event_t;
-        if (depth > max_depth) throw ConfigError(file + ": JSON nested deeper than " + std::to_string(max_depth));
-        if (event == Event::object_start) keys.emplace_back();
-        if (event == Event::object_end) keys.pop_back();
-        if (event == Event::key) {
-            const auto& key = value.get_ref<const std::string&>();
-            if (!keys.back().insert(key).second) throw ConfigError(file, key.substr(0, 80), "each key once in an object", "it twice");
-        }
-        return true;
-    };
-    try {
-        return nlohmann::json::parse(text, check);
-    } catch (const nlohmann::json::exception& e) {
-        throw ConfigError(file + ": not valid JSON: " + std::string(e.what()).substr(0, 200));
-    }
+    JsonTree tree(file);
+    read_json(text, tree);
+    return std::move(tree.root());
 }
 
 /// Where the value of a field really stands, by the field's path: for JSON that was made from another file.

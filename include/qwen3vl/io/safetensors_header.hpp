@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/core/error.hpp>
 #include <qwen3vl/core/tensor.hpp>
+#include <qwen3vl/io/json_events.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,7 +40,7 @@ struct SafetensorsHeader {
 namespace detail {
 
 /// Reads the header's JSON event by event, so that memory grows with the tensors found and never with what else the text holds.
-class SafetensorsSax : public nlohmann::json_sax<nlohmann::json> {
+class SafetensorsSax : public JsonEvents {
   public:
     SafetensorsSax(SafetensorsHeader& header, const std::string& file) : header_(header), file_(file) {}
 
@@ -192,7 +192,7 @@ inline SafetensorsHeader parse_safetensors_header(std::span<const std::byte> byt
     SafetensorsHeader header;
     header.data_begin = prefix + static_cast<std::size_t>(length);
     detail::SafetensorsSax sax(header, file);
-    nlohmann::json::sax_parse(text, &sax);
+    read_json(text, sax);
     return header;
 }
 
