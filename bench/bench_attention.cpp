@@ -14,8 +14,7 @@ using Team = q::execution::Threads<>::Team;
 template <class Mask>
 double visible_pairs(std::int64_t first, std::int64_t tokens, std::int64_t keys) {
     std::int64_t n = 0;
-    for (std::int64_t i = first; i < first + tokens; ++i)
-        for (const auto& range : Mask::ranges(i, i, keys)) n += std::max<std::int64_t>(0, range.end - range.begin);
+    for (std::int64_t i = first; i < first + tokens; ++i) Mask::for_each_range(i, i, {0, keys}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
     return static_cast<double>(n);
 }
 
@@ -42,8 +41,8 @@ struct Work {
         using Mask = typename Attention::mask;
         const double pairs = visible_pairs<Mask>(heads.first, heads.tokens, heads.keys), rows = static_cast<double>(heads.kv_heads * heads.group);
         double keys = 0;  // that some query sees
-        for (const auto& range : Mask::ranges(heads.first, heads.first + heads.tokens - 1, heads.keys))
-            keys += static_cast<double>(std::max<std::int64_t>(0, range.end - range.begin));
+        Mask::for_each_range(heads.first, heads.first + heads.tokens - 1, {0, heads.keys},
+                             [&](q::mask::KeyRange range) { keys += static_cast<double>(range.end - range.begin); });
         const double bytes = keys * static_cast<double>(heads.kv_heads) * key_bytes;
         bench::measure(state, team.threads(),
                        {.operations = 4 * pairs * rows * static_cast<double>(heads.channels), .bytes = bytes, .footprint = static_cast<std::int64_t>(bytes)},

@@ -17,8 +17,8 @@ void add_tiles(std::int64_t keys) {
             for (std::int64_t t = 0; t < tokens; t += q::attention::block_tokens(group)) {
                 const std::int64_t n = std::min(q::attention::block_tokens(group), tokens - t);
                 const q::attention::QueryBlock block{nullptr, n * group, 0, group, keys - tokens + t, keys};
-                q::attention::for_each_tile<Mask>(
-                    block, [](std::int64_t index) { return index; },
+                q::attention::for_each_tile(
+                    block, Mask{}, [](std::int64_t index) { return index; },
                     [&](std::int64_t index) {
                         benchmark::DoNotOptimize(index);
                         ++found;
@@ -41,7 +41,7 @@ void add_hide() {
         bench::measure(state, 1, {.bytes = static_cast<double>(blocks * rows * keys * 4), .footprint = rows * keys * 4, .writes = true}, blocks * rows * keys,
                        [&] {
                            for (std::int64_t i = 0; i < blocks; ++i) {
-                               q::attention::hide<Mask>(block, 1024 - keys / 2, keys, scores.data(), keys);
+                               q::attention::hide(block, Mask{}, 1024 - keys / 2, keys, scores.data(), keys);
                                benchmark::ClobberMemory();
                            }
                        });

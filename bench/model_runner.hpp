@@ -184,9 +184,9 @@ class Runner : public LoadedModel {
                 using Slots = q::detail::LayerSlots<P, index()>;
                 using Mask = typename Slots::Attention::mask;
                 attention.operations += 4.0 * text.q_dim() * static_cast<double>(visible<Mask>(first, tokens, first + tokens));
-                for (const auto& range : Mask::ranges(first, first + tokens - 1, first + tokens))
-                    if (range.begin < range.end)
-                        attention.bytes += 2.0 * text.kv_dim() * sizeof(typename Slots::KvCache::element) * static_cast<double>(range.end - range.begin);
+                Mask::for_each_range(first, first + tokens - 1, {0, first + tokens}, [&](q::mask::KeyRange range) {
+                    attention.bytes += 2.0 * text.kv_dim() * sizeof(typename Slots::KvCache::element) * static_cast<double>(range.end - range.begin);
+                });
             });
         parts.push_back(attention);
     }
@@ -205,7 +205,7 @@ class Runner : public LoadedModel {
     static std::int64_t visible(std::int64_t first, std::int64_t tokens, std::int64_t keys) {
         std::int64_t n = 0;
         for (std::int64_t i = first; i < first + tokens; ++i)
-            for (const auto& range : Mask::ranges(i, i, keys)) n += std::max<std::int64_t>(0, range.end - range.begin);
+            Mask::for_each_range(i, i, {0, keys}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
         return n;
     }
 

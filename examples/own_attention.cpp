@@ -18,13 +18,13 @@ struct Distance {
 
     /// out [rows, channels] for the block's queries; tiles(i) gives keys and values 64 i, 64 i + 1, ... of the head.
     template <class Arch, class Tiles>
-    static void attend(const q::attention::QueryBlock& block, const Tiles& tiles, float* out, float* total) {
+    static void attend(const q::attention::QueryBlock& block, const Mask& visible, const Tiles& tiles, float* out, float* total) {
         std::fill_n(out, block.rows * block.channels, 0.0f);
         std::fill_n(total, block.rows, 0.0f);
-        q::attention::for_each_tile<Mask>(block, tiles, [&](const auto& tile) {
+        q::attention::for_each_tile(block, visible, tiles, [&](const auto& tile) {
             for (std::int64_t r = 0; r < block.rows; ++r)
                 for (std::int64_t k = 0; k < tile.count; ++k) {
-                    if (!Mask::visible(block.position(r), tile.first + k)) continue;
+                    if (!visible.visible(block.position(r), tile.first + k)) continue;
                     const float* query = block.queries + r * block.channels;
                     float distance = 0;
                     for (std::int64_t c = 0; c < block.channels; ++c) {

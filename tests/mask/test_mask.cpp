@@ -17,7 +17,19 @@ bool sees(type_tag<mask::SlidingWindow<W>>, std::int64_t query, std::int64_t key
     return in_window || is_sink;
 }
 
-using Masks = concat_t<mask::all, list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 5, .sinks = 9}>>>;
+template <BlockPattern P>
+bool sees(type_tag<mask::BlockSparse<P>>, std::int64_t query, std::int64_t key) {
+    if (key > query) return false;
+    const std::int64_t query_block = query / P.block, key_block = key / P.block;
+    const bool is_local = query_block - key_block < P.local, is_global = key_block < P.global;
+    return is_local || is_global || (P.stride > 0 && key_block % P.stride == P.stride - 1);
+}
+
+using Masks = concat_t<mask::all, list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 5, .sinks = 9}>,
+                                       mask::BlockSparse<BlockPattern{.block = 8, .local = 1, .global = 0, .stride = 3}>,
+                                       mask::BlockSparse<BlockPattern{.block = 7, .local = 2, .global = 2}>,
+                                       mask::BlockSparse<BlockPattern{.block = 10, .local = 1, .global = 4, .stride = 2}>,
+                                       mask::BlockSparse<BlockPattern{.block = 5, .local = 3, .global = 0, .stride = 1}>>>;
 
 }  // namespace
 
@@ -42,13 +54,24 @@ TEMPLATE_LIST_TEST_CASE("a mask's ranges hold every visible key, ascending and a
     for (std::int64_t first = 0; first < keys; first += 3)
         for (std::int64_t last = first; last < keys && last < first + 50; last += 7) {
             const std::int64_t stored = Mask::causal ? last + 1 : keys;
-            std::int64_t end = 0;
-            std::vector<bool> covered(static_cast<std::size_t>(keys));
-            for (const auto& r : Mask::ranges(first, last, stored)) {
-                if (r.begin >= r.end) continue;
-                disordered += r.begin < end || r.end > stored;
-                end = r.end;
-                for (std::int64_t k = r.begin; k < r.end; ++k) covered[static_cast<std::size_t>(k)] = true;
+            const auto covered_within = [&](std::int64_t begin, std::int64_t end) {
+                std::vector<bool> covered(static_cast<std::size_t>(keys));
+                std::int64_t next = begin;
+                Mask::for_each_range(first, last, {begin, end}, [&](mask::KeyRange r) {
+                    disordered += r.begin < next || r.begin >= r.end || r.end > end;
+                    next = r.end;
+                    for (std::int64_t k = r.begin; k < r.end; ++k) covered[static_cast<std::size_t>(k)] = true;
+                });
+                return covered;
+            };
+            const auto covered = covered_within(0, stored);
+            for (std::int64_t begin = 0; begin < stored; begin += 17) {  // a part of the keys has its part of the ranges
+                const std::int64_t end = std::min(begin + 23, stored);
+                const auto part = covered_within(begin, end);
+                for (std::int64_t k = 0; k < stored; ++k) {
+                    const auto i = static_cast<std::size_t>(k);
+                    missed += part[i] != (covered[i] && k >= begin && k < end);
+                }
             }
             for (std::int64_t k = 0; k < stored; ++k) {
                 bool seen = false;

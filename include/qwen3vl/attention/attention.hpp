@@ -1,4 +1,5 @@
 #pragma once
+#include <qwen3vl/attention/chunked.hpp>
 #include <qwen3vl/attention/dense.hpp>
 #include <qwen3vl/attention/flash.hpp>
 #include <qwen3vl/core/list.hpp>
@@ -6,5 +7,5 @@
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 /// Every attention algorithm under one mask: feeds the conformance tests and the bench. A new algorithm adds itself here.
 template <class Mask>
-using all = list<Dense<Mask>, Flash<Mask>>;
+using all = list<Dense<Mask>, Flash<Mask>, Chunked<Mask>>;
 }  // namespace qwen3vl::attention

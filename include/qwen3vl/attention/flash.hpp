@@ -22,29 +22,27 @@ struct Flash {
 
     /// out [rows, channels] = softmax(queries · keys^T, masked) · values; `tiles(i)` gives tile i of the head.
     template <class Arch, class Tiles>
-    static void attend(const QueryBlock& q, const Tiles& tiles, float* out, float* scratch) {
+    static void attend(const QueryBlock& q, const mask& visible, const Tiles& tiles, float* out, float* scratch) {
         const Workspace w(q.rows, q.channels);
         const RowGroups<Arch> groups(q, log2_e, scratch + w.packed);
         const Partial whole{out, scratch + w.whole, scratch + w.whole + q.rows};
         whole.clear(q.rows, q.channels);
-        const Segments<Mask> segments(q, segment_keys);
-        for (std::int64_t i = 0; i < segments.count(); ++i) merge<Arch>(q.rows, q.channels, attend_keys(groups, tiles, segments[i], scratch, w), whole);
+        Segments(q, visible, segment_keys).for_each([&](qwen3vl::mask::KeyRange keys) {
+            merge<Arch>(q.rows, q.channels, attend_keys(groups, visible, tiles, keys, scratch, w), whole);
+        });
         finish<Arch>(q.rows, q.channels, whole);
     }
 
     /// The block over one segment of keys alone, into `part`.
     template <class Arch, class Tiles>
-    static void attend_segment(const QueryBlock& q, const Tiles& tiles, qwen3vl::mask::KeyRange keys, const Partial& part, float* scratch) {
+    static void attend_segment(const QueryBlock& q, const mask& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, const Partial& part,
+                               float* scratch) {
         const Workspace w(q.rows, q.channels);
-        const Partial found = attend_keys(RowGroups<Arch>(q, log2_e, scratch + w.packed), tiles, keys, scratch, w);
-        std::copy_n(found.out, q.rows * q.channels, part.out);
-        std::copy_n(found.top, q.rows, part.top);
-        std::copy_n(found.total, q.rows, part.total);
+        const Partial found = attend_keys(RowGroups<Arch>(q, log2_e, scratch + w.packed), visible, tiles, keys, scratch, w);
+        copy(q.rows, q.channels, found, part);
     }
 
   private:
-    static constexpr float log2_e = 1.44269504f;  ///< scores count in base 2
-
     /// Where the parts of a block's scratch begin.
     struct Workspace {
         std::int64_t size = 0;
@@ -66,7 +64,8 @@ struct Flash {
 
     /// The block over the keys of one segment; the result lies in scratch.
     template <class Arch, class Tiles>
-    static Partial attend_keys(const RowGroups<Arch>& groups, const Tiles& tiles, qwen3vl::mask::KeyRange keys, float* scratch, const Workspace& w) {
+    static Partial attend_keys(const RowGroups<Arch>& groups, const mask& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, float* scratch,
+                               const Workspace& w) {
         const QueryBlock& q = groups.block();
         const Partial part{scratch + w.out, scratch + w.top, scratch + w.total};
         float *sums = scratch + w.sums, *scores = scratch + w.scores, *shrink = scratch + w.shrink;
@@ -76,16 +75,16 @@ struct Flash {
         std::fill_n(sums, padded * Arch::floats, 0.0f);
         const auto meet = [&](const auto& tile) {
             groups.for_each([&](const QueryBlock& rows, const float* packed, int size, std::int64_t at) {
-                const auto seen = visible_keys<Mask>(rows, tile.first, tile.count);
+                const auto seen = visible_keys(rows, visible, tile.first, tile.count);
                 if (seen.begin >= seen.end) return;
-                score<Arch, Mask>(rows, packed, size, tile, seen, scores);
+                score<Arch>(rows, visible, packed, size, tile, seen, scores);
                 kernels::softmax_step<Arch, kv_cache::tile_keys>(scores, size, seen.begin, seen.end, tile.value_scales, part.top + at, shrink,
                                                                  sums + at * Arch::floats);
                 kernels::add_values<Arch, kv_cache::tile_keys>(scores, size, tile.values, q.channels, seen.begin, seen.end, shrink, part.out + at * q.channels);
             });
         };
-        for_each_tile<Mask>(
-            q, tiles, [&](const auto& tile) { with_tile_for<Arch>(q.rows, tile, scratch + w.wide, meet); }, keys);
+        for_each_tile(
+            q, visible, tiles, [&](const auto& tile) { with_tile_for<Arch>(q.rows, tile, scratch + w.wide, meet); }, keys);
         for (std::int64_t r = 0; r < q.rows; ++r) part.total[r] = kernels::sum_lanes<Arch>(kernels::load<Arch>(sums + r * Arch::floats));
         return part;
     }

@@ -52,7 +52,8 @@ inline std::int64_t partial_floats(std::int64_t group, std::int64_t channels) { 
 
 /// One token: a task for each key/value head and segment of keys; then the segments of a head are joined in ascending order.
 template <class Arch, class Attention, class Team, class Tile>
-void attend_split(Team& team, const Heads& h, const Tile& tile, const Segments<typename Attention::mask>& segments, float* scratch) {
+void attend_split(Team& team, const Heads& h, const typename Attention::mask& visible, const Tile& tile, const Segments<typename Attention::mask>& segments,
+                  float* scratch) {
     const std::int64_t each = thread_floats<Attention>(h.group, h.channels, h.keys), part = partial_floats(h.group, h.channels);
     float* parts = scratch + team.threads() * each;
     const auto partial = [&](std::int64_t head, std::int64_t segment) {
@@ -61,7 +62,8 @@ void attend_split(Team& team, const Heads& h, const Tile& tile, const Segments<t
     team.run(h.kv_heads * segments.count(), [&](std::int64_t task, int thread) {
         const std::int64_t head = task / segments.count(), segment = task % segments.count();
         Attention::template attend_segment<Arch>(
-            h.block(head, 0, 1), [&](std::int64_t index) { return tile(head, index); }, segments[segment], partial(head, segment), scratch + thread * each);
+            h.block(head, 0, 1), visible, [&](std::int64_t index) { return tile(head, index); }, segments[segment], partial(head, segment),
+            scratch + thread * each);
     });
     for (std::int64_t head = 0; head < h.kv_heads; ++head) {
         const Partial whole{scratch, scratch + h.group * h.channels, scratch + h.group * (h.channels + 1)};
@@ -85,10 +87,11 @@ std::int64_t scratch_floats(int threads, std::int64_t kv_heads, std::int64_t gro
 /// the keys. `scratch` holds scratch_floats() for the team's threads.
 template <class Arch, class Attention, class Team, class Tile>
 void attend(Team& team, const Heads& h, const Tile& tile, float* scratch) {
+    constexpr typename Attention::mask visible{};
     if constexpr (detail::Splits<Attention>)
         if (h.tokens == 1)
-            if (const Segments<typename Attention::mask> segments(h.block(0, 0, 1), Attention::segment_keys); segments.count() > 1)
-                return detail::attend_split<Arch, Attention>(team, h, tile, segments, scratch);
+            if (const Segments segments(h.block(0, 0, 1), visible, Attention::segment_keys); segments.count() > 1)
+                return detail::attend_split<Arch, Attention>(team, h, visible, tile, segments, scratch);
     const std::int64_t step = block_tokens(h, team.threads()), blocks = ceil_div(h.tokens, step);
     const std::int64_t each = detail::thread_floats<Attention>(h.group, h.channels, h.keys);
     team.run(h.kv_heads * blocks, [&](std::int64_t task, int thread) {
@@ -96,7 +99,7 @@ void attend(Team& team, const Heads& h, const Tile& tile, float* scratch) {
         const QueryBlock q = h.block(head, token, std::min(step, h.tokens - token));
         float* out = scratch + thread * each;
         Attention::template attend<Arch>(
-            q, [&](std::int64_t index) { return tile(head, index); }, out, out + detail::result_floats(h.group, h.channels));
+            q, visible, [&](std::int64_t index) { return tile(head, index); }, out, out + detail::result_floats(h.group, h.channels));
         h.place(head, token, q.rows, out);
     });
 }

@@ -6,8 +6,11 @@
 #include <qwen3vl/kernels/exponential.hpp>
 #include <qwen3vl/kernels/rows.hpp>
 
-/// Attention over part of the keys, and how parts are joined (Dao et al., 2023, "Flash-Decoding"; Milakov & Gimelshein, 2018).
+/// Attention over part of the keys, and how parts are joined; scores count in base 2 (Dao et al., 2023, "Flash-Decoding"; Milakov & Gimelshein, 2018).
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
+
+/// Queries are multiplied by it, so that exponentials are powers of 2.
+inline constexpr float log2_e = 1.44269504f;
 
 /// Sums of a block's rows over some keys, not yet divided: out = sum of 2^(score - top) value, total = sum of 2^(score - top).
 struct Partial {
@@ -25,6 +28,13 @@ struct Partial {
         std::fill_n(total, rows, 0.0f);
     }
 };
+
+/// Copies a block's sums.
+inline void copy(std::int64_t rows, std::int64_t channels, const Partial& from, const Partial& to) {
+    std::copy_n(from.out, rows * channels, to.out);
+    std::copy_n(from.top, rows, to.top);
+    std::copy_n(from.total, rows, to.total);
+}
 
 /// Joins the sums over later keys to those so far. One function for every caller, so that the compiler contracts its arithmetic in one way.
 template <class Arch>
@@ -53,29 +63,31 @@ void finish(std::int64_t rows, std::int64_t channels, const Partial& so_far) {
 template <class Mask>
 class Segments {
   public:
-    Segments(const QueryBlock& q, std::int64_t length) : length_(length) {
-        std::int64_t next = 0;
-        for (const auto& range : Mask::ranges(q.first, q.last(), q.keys)) {
-            if (range.begin >= range.end) continue;
-            const std::int64_t begin = std::max(next, range.begin / length), end = std::max(begin, ceil_div(range.end, length));
-            runs_[static_cast<std::size_t>(used_++)] = {begin, end};
-            count_ += end - begin;
-            next = end;
-        }
+    Segments(const QueryBlock& q, const Mask& visible, std::int64_t length) : q_(q), visible_(visible), length_(length) {
+        for_each([&](mask::KeyRange) { ++count_; });
     }
     std::int64_t count() const { return count_; }
+    /// f(keys) for each.
+    template <class F>
+    void for_each(F&& f) const {
+        std::int64_t next = 0;
+        visible_.for_each_range(q_.first, q_.last(), {0, q_.keys}, [&](mask::KeyRange range) {
+            const std::int64_t end = ceil_div(range.end, length_);
+            for (next = std::max(next, range.begin / length_); next < end; ++next) f(mask::KeyRange{next * length_, (next + 1) * length_});
+        });
+    }
     /// Keys of segment `i` of count().
     mask::KeyRange operator[](std::int64_t i) const {
-        int run = 0;
-        for (; i >= runs_[static_cast<std::size_t>(run)].end - runs_[static_cast<std::size_t>(run)].begin; ++run)
-            i -= runs_[static_cast<std::size_t>(run)].end - runs_[static_cast<std::size_t>(run)].begin;
-        const std::int64_t segment = runs_[static_cast<std::size_t>(run)].begin + i;
-        return {segment * length_, (segment + 1) * length_};
+        mask::KeyRange found;
+        for_each([&](mask::KeyRange keys) {
+            if (i-- == 0) found = keys;
+        });
+        return found;
     }
 
   private:
-    decltype(Mask::ranges(0, 0, 0)) runs_{};
-    int used_ = 0;
+    QueryBlock q_;
+    const Mask& visible_;
     std::int64_t length_, count_ = 0;
 };
 

@@ -33,40 +33,37 @@ inline constexpr mask::KeyRange all_keys{0, std::numeric_limits<std::int64_t>::m
 
 /// Calls f(tile) for every tile that holds a visible key of the block, in ascending order, each once; of the keys `within` alone, which are whole tiles.
 template <class Mask, class Tiles, class F>
-void for_each_tile(const QueryBlock& q, const Tiles& tiles, F&& f, mask::KeyRange within = all_keys) {
+void for_each_tile(const QueryBlock& q, const Mask& visible, const Tiles& tiles, F&& f, mask::KeyRange within = all_keys) {
     std::int64_t next = 0;
-    for (const auto& range : Mask::ranges(q.first, q.last(), q.keys)) {
-        const std::int64_t from = std::max(range.begin, within.begin), to = std::min(range.end, within.end);
-        if (from >= to) continue;
-        const std::int64_t end = ceil_div(to, kv_cache::tile_keys);
-        for (std::int64_t t = std::max(next, from / kv_cache::tile_keys); t < end; ++t) f(tiles(t));
+    visible.for_each_range(q.first, q.last(), {within.begin, std::min(within.end, q.keys)}, [&](mask::KeyRange range) {
+        const std::int64_t end = ceil_div(range.end, kv_cache::tile_keys);
+        for (std::int64_t t = std::max(next, range.begin / kv_cache::tile_keys); t < end; ++t) f(tiles(t));
         next = std::max(next, end);
-    }
+    });
 }
 
 /// The smallest range of a tile's keys, counted from its first, that holds all that some query of the block sees.
 template <class Mask>
-mask::KeyRange visible_keys(const QueryBlock& q, std::int64_t first_key, std::int64_t count) {
+mask::KeyRange visible_keys(const QueryBlock& q, const Mask& visible, std::int64_t first_key, std::int64_t count) {
     mask::KeyRange seen{count, 0};
-    for (const auto& range : Mask::ranges(q.first, q.last(), q.keys)) {
-        const std::int64_t from = std::max<std::int64_t>(range.begin - first_key, 0), to = std::min(range.end - first_key, count);
-        if (from < to) seen = {std::min(seen.begin, from), std::max(seen.end, to)};
-    }
+    visible.for_each_range(q.first, q.last(), {first_key, first_key + count}, [&](mask::KeyRange range) {
+        seen = {std::min(seen.begin, range.begin - first_key), std::max(seen.end, range.end - first_key)};
+    });
     return seen;
 }
 
 /// Puts -infinity where the mask hides a key: scores [rows, count] of keys in a row.
 template <class Mask>
-void hide(const QueryBlock& q, std::int64_t first_key, std::int64_t count, float* scores, std::int64_t stride) {
+void hide(const QueryBlock& q, const Mask& visible, std::int64_t first_key, std::int64_t count, float* scores, std::int64_t stride) {
     constexpr std::int64_t step = 16;  // keys that are asked about together: at a causal edge most of a tile is seen by all
     const std::int64_t last = q.last();
     for (std::int64_t from = 0; from < count; from += step) {
         const std::int64_t to = std::min(from + step, count);
-        if (Mask::whole(q.first, last, first_key + from, first_key + to - 1)) continue;
+        if (visible.whole(q.first, last, first_key + from, first_key + to - 1)) continue;
         for (std::int64_t r = 0; r < q.rows; ++r) {
             const std::int64_t query = q.position(r);
             for (std::int64_t k = from; k < to; ++k)
-                if (!Mask::visible(query, first_key + k)) scores[r * stride + k] = -std::numeric_limits<float>::infinity();
+                if (!visible.visible(query, first_key + k)) scores[r * stride + k] = -std::numeric_limits<float>::infinity();
         }
     }
 }

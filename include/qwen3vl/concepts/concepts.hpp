@@ -13,18 +13,17 @@ concept Named = requires {
     { P::name } -> std::convertible_to<const char*>;
 };
 
-/// Visible keys of a query, by sequence index. `span` 0: a query may need all keys before it.
+/// Visible keys of a query, by sequence index. `span` 0: a query may need all keys before it. Also: for_each_range(first_query, last_query, within, f).
 template <class M>
 concept Mask = Named<M> && requires(std::int64_t i) {
     { M::causal } -> std::convertible_to<bool>;
     { M::span } -> std::convertible_to<std::int64_t>;
     { M::sinks } -> std::convertible_to<std::int64_t>;
-    M::ranges(i, i, i).size();
     { M::whole(i, i, i, i) } -> std::same_as<bool>;
     { M::visible(i, i) } -> std::same_as<bool>;
 };
 
-/// Also: template <class Arch, class Tiles> static void attend(const QueryBlock&, const Tiles&, float* out, float* scratch).
+/// Also: template <class Arch, class Tiles> static void attend(const QueryBlock&, const mask&, const Tiles&, float* out, float* scratch).
 template <class A>
 concept Attention = Named<A> && requires {
     typename A::mask;
@@ -54,11 +53,14 @@ concept Activation = Named<A> && requires {
     { A::gated } -> std::convertible_to<bool>;
 };
 
+/// Also: template <class Arch> static void cos_sin(n, cosines, sines). position::TextRotary has it and the last two.
 template <class P>
 concept TextPosition = Named<P> && requires(const TextDims& d) {
     { P::multimodal } -> std::convertible_to<bool>;
     { P::axis(d, 0) } -> std::same_as<int>;
     { P::frequency(d, 0) } -> std::same_as<float>;
+    { P::attention_factor() } -> std::same_as<float>;
+    { P::max_positions(d) } -> std::same_as<std::int64_t>;
 };
 
 template <class P>

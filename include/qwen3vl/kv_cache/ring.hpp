@@ -1,15 +1,9 @@
 #pragma once
 #include <algorithm>
+#include <qwen3vl/core/tokens.hpp>
 #include <qwen3vl/kv_cache/tiles.hpp>
 
-namespace qwen3vl::inline QWEN3VL_ABI {
-
-/// A number of tokens, as a template argument.
-struct Tokens {
-    int n = 0;
-};
-
-namespace kv_cache {
+namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
 /// The latest tokens only, in a ring of whole tiles; the mask's sinks stay in tiles of their own. Memory does not grow with the context.
 /// Only for masks with a span. Keys are kept after rotation, at the positions they were rotated by.
@@ -63,5 +57,4 @@ struct Ring {
     };
 };
 
-}  // namespace kv_cache
-}  // namespace qwen3vl
+}  // namespace qwen3vl::kv_cache

@@ -1,5 +1,4 @@
 #pragma once
-#include <algorithm>
 #include <qwen3vl/mask/ranges.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
@@ -10,7 +9,10 @@ struct Causal {
     static constexpr bool causal = true;
     static constexpr std::int64_t span = 0;
     static constexpr std::int64_t sinks = 0;
-    static KeyRanges<1> ranges(std::int64_t /*first_query*/, std::int64_t last_query, std::int64_t keys) { return {{{0, std::min(keys, last_query + 1)}}}; }
+    template <class F>
+    static void for_each_range(std::int64_t /*first_query*/, std::int64_t last_query, KeyRange within, F&& f) {
+        give({0, last_query + 1}, within, f);
+    }
     static bool whole(std::int64_t first_query, std::int64_t, std::int64_t, std::int64_t last_key) { return last_key <= first_query; }
     static bool visible(std::int64_t query, std::int64_t key) { return key <= query; }
 };

@@ -1,10 +1,11 @@
 #pragma once
 #include <qwen3vl/core/list.hpp>
+#include <qwen3vl/mask/block_sparse.hpp>
 #include <qwen3vl/mask/causal.hpp>
 #include <qwen3vl/mask/full.hpp>
 #include <qwen3vl/mask/sliding_window.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 /// Every mask: feeds the conformance tests and the bench.
-using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>>;
+using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>, BlockSparse<BlockPattern{.local = 4, .global = 1, .stride = 8}>>;
 }  // namespace qwen3vl::mask

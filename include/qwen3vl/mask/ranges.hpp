@@ -1,5 +1,5 @@
 #pragma once
-#include <array>
+#include <algorithm>
 #include <cstdint>
 #include <qwen3vl/core/config.hpp>
 
@@ -10,8 +10,11 @@ struct KeyRange {
     std::int64_t begin = 0, end = 0;
 };
 
-/// The keys some query of a block may see, in ascending order, without overlap; empty ranges count for nothing.
-template <int N>
-using KeyRanges = std::array<KeyRange, static_cast<std::size_t>(N)>;
+/// Calls f with the part of `range` that lies within `within`, if there is one.
+template <class F>
+void give(KeyRange range, KeyRange within, F&& f) {
+    range = {std::max(range.begin, within.begin), std::min(range.end, within.end)};
+    if (range.begin < range.end) f(range);
+}
 
 }  // namespace qwen3vl::mask

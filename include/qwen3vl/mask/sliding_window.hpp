@@ -21,11 +21,11 @@ struct SlidingWindow {
     static constexpr bool causal = true;
     static constexpr std::int64_t span = W.tokens;
     static constexpr std::int64_t sinks = W.sinks;
-    static KeyRanges<2> ranges(std::int64_t first_query, std::int64_t last_query, std::int64_t keys) {
-        const std::int64_t end = std::min(keys, last_query + 1);
+    template <class F>
+    static void for_each_range(std::int64_t first_query, std::int64_t last_query, KeyRange within, F&& f) {
         const std::int64_t begin = std::max<std::int64_t>(0, first_query + 1 - W.tokens);
-        const std::int64_t sink_end = std::min({std::int64_t{W.sinks}, begin, end});
-        return {{{0, sink_end}, {begin, end}}};
+        give({0, std::min<std::int64_t>(W.sinks, begin)}, within, f);
+        give({begin, last_query + 1}, within, f);
     }
     static bool whole(std::int64_t first_query, std::int64_t last_query, std::int64_t first_key, std::int64_t last_key) {
         return last_key <= first_query && (last_query - first_key < W.tokens || last_key < W.sinks);

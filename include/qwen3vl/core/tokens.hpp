@@ -1,0 +1,11 @@
+#pragma once
+#include <qwen3vl/core/config.hpp>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// A number of tokens, as a template argument.
+struct Tokens {
+    int n = 0;
+};
+
+}  // namespace qwen3vl
