@@ -184,9 +184,10 @@ class Runner : public LoadedModel {
                 using Slots = q::detail::LayerSlots<P, index()>;
                 using Mask = typename Slots::Attention::mask;
                 attention.operations += 4.0 * text.q_dim() * static_cast<double>(visible<Mask>(first, tokens, first + tokens));
-                Mask::for_each_range(first, first + tokens - 1, {0, first + tokens}, [&](q::mask::KeyRange range) {
-                    attention.bytes += 2.0 * text.kv_dim() * sizeof(typename Slots::KvCache::element) * static_cast<double>(range.end - range.begin);
-                });
+                const auto key_bytes = static_cast<double>(Slots::KvCache::codec::tile_bytes(q::kv_cache::padded_channels(text.head_dim)) * text.kv_heads) /
+                                       static_cast<double>(q::kv_cache::tile_keys);
+                Mask::for_each_range(first, first + tokens - 1, {0, first + tokens},
+                                     [&](q::mask::KeyRange range) { attention.bytes += key_bytes * static_cast<double>(range.end - range.begin); });
             });
         parts.push_back(attention);
     }

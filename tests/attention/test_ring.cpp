@@ -35,6 +35,7 @@ TEST_CASE("Flash over a ring equals Flash over a contiguous cache") {
     check_rings<kv_cache::Float32, attention::Flash>();
     check_rings<kv_cache::Bf16, attention::Flash>();
     check_rings<kv_cache::Int8, attention::Flash>();
+    check_rings<kv_cache::Int4, attention::Flash>();
 }
 
 TEST_CASE("Dense over a ring equals Dense over a contiguous cache") {
@@ -58,7 +59,7 @@ std::pair<double, double> cost(const Sequence& s) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a 16- or 8-bit cache costs the rounding of its keys and values", "", testing::tuple_t<attention::all<mask::Causal>>) {
+TEMPLATE_LIST_TEST_CASE("a 16-, 8- or 4-bit cache costs the rounding of its keys and values", "", testing::tuple_t<attention::all<mask::Causal>>) {
     using Attention = typename TestType::type;
     const Sequence s(200, 2, 2, 32);
     // a key's rounding moves a score by at most |q| |k| sqrt(head_dim) roundings; that counts in the numerator and in the sum; then the value's own
@@ -72,4 +73,6 @@ TEMPLATE_LIST_TEST_CASE("a 16- or 8-bit cache costs the rounding of its keys and
     // 3 / sqrt(3), and moves results of magnitude 1; a value's own comes to it
     CHECK(mean <= 2 * half_step / std::sqrt(12.0) * (std::sqrt(3.0) + 1));
     CHECK(mean > s.tolerance());  // it is not float32
+    // the same with a step of 1 / 8 of a group's largest; the value of opposite sign that is cut errs by a step at most, as half a step twice
+    CHECK(cost<Attention, kv_cache::Int4>(s).second <= 2 / 8.0 / std::sqrt(12.0) * (std::sqrt(3.0) + 1));
 }

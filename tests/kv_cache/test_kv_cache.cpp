@@ -22,22 +22,47 @@ float channel(std::int64_t h, std::int64_t t, std::int64_t c, bool value) {
 /// What a codec keeps of a row, channel by channel: the value, and by how much it may miss it.
 template <class Codec>
 struct Kept {
+    static_assert(std::is_same_v<Codec, kv_cache::Float32> || std::is_same_v<Codec, kv_cache::Bf16>);
+    explicit Kept(const std::vector<float>&) {}
+    bool holds(std::size_t, float stored, float v) const {  // test_half.cpp holds bf16 to nearest even
+        return stored == (std::is_same_v<Codec, kv_cache::Float32> ? v : static_cast<float>(bf16(v)));
+    }
+};
+template <>
+struct Kept<kv_cache::Int8> {
     double scale = 0;
     explicit Kept(const std::vector<float>& row) {
-        if constexpr (Codec::scaled)
-            for (const float v : row) scale = std::max(scale, std::abs(static_cast<double>(v)) / 127);
+        for (const float v : row) scale = std::max(scale, std::abs(static_cast<double>(v)) / 127);
     }
-    bool holds(float stored, float v) const {
-        if constexpr (!Codec::scaled) return stored == static_cast<float>(typename Codec::element(v));  // test_half.cpp holds that to nearest even
+    bool holds(std::size_t, float stored, float v) const {
         // half a step, which bfloat16 widens by 2^-7 at most; the inverse and the product are rounded
         return std::abs(static_cast<double>(stored) - static_cast<double>(v)) <= 0.5 * scale * (1 + 0x1p-7) * (1 + 0x1p-14);
+    }
+};
+template <>
+struct Kept<kv_cache::Int4> {
+    std::vector<double> ends;  // of each group of 32 channels, the value of largest magnitude
+    explicit Kept(const std::vector<float>& row) : ends((row.size() + 31) / 32) {
+        for (std::size_t c = 0; c < row.size(); ++c) {
+            const auto v = static_cast<double>(row[c]);
+            double& end = ends[c / 32];
+            if (std::abs(v) > std::abs(end) || (v < 0 && v == -end)) end = v;  // of both signs, the negative one
+        }
+    }
+    bool holds(std::size_t c, float stored, float v) const {
+        const double scale = std::abs(ends[c / 32]) / 8, error = std::abs(static_cast<double>(stored) - static_cast<double>(v));
+        // half a step; beyond 7 steps on the side of the other sign, what is cut there; both ends move by the rounding of the scale, 2^-8 of 8 steps
+        const double beyond = -static_cast<double>(v) / std::copysign(scale, ends[c / 32]) - 7;
+        return error <= scale * (std::max(0.5, beyond) + 8 * 0x1p-8) * (1 + 0x1p-14);
     }
 };
 
 /// Of a head's key and value.
 template <class Cache>
 std::int64_t token_bytes(std::int64_t channels) {
-    return 2 * (channels * static_cast<std::int64_t>(sizeof(typename Cache::element)) + (Cache::codec::scaled ? 2 : 0));
+    using Codec = typename Cache::codec;
+    if (std::is_same_v<Codec, kv_cache::Int4>) return 2 * round_up(channels, 32) / 32 * 18;
+    return 2 * (std::is_same_v<Codec, kv_cache::Int8> ? channels + 2 : channels * (std::is_same_v<Codec, kv_cache::Float32> ? 4 : 2));
 }
 
 template <class Cache>
@@ -65,8 +90,9 @@ struct Filled {
             const auto key = row(h, token, false), value = row(h, token, true);
             const Kept<typename Cache::codec> kept_key(key), kept_value(value);
             for (std::int64_t c = 0; c < extent.channels; ++c) {
-                n += !kept_key.holds(tile.key(i, c), key[static_cast<std::size_t>(c)]);
-                n += !kept_value.holds(tile.value(i, c), value[static_cast<std::size_t>(c)]);
+                const auto at = static_cast<std::size_t>(c);
+                n += !kept_key.holds(at, tile.key(i, c), key[at]);
+                n += !kept_value.holds(at, tile.value(i, c), value[at]);
             }
         }
         return n;
@@ -155,6 +181,41 @@ TEST_CASE("int8 saves 49 percent of bf16 at head_dim 128, its scales counted") {
     const kv_cache::Extent extent{8, 128, 4096, 0, 0};
     const auto bf16_bytes = static_cast<double>(kv_cache::Contiguous<kv_cache::Bf16>::bytes(extent));
     CHECK(static_cast<double>(kv_cache::Contiguous<kv_cache::Int8>::bytes(extent)) <= 0.51 * bf16_bytes);
+}
+
+TEST_CASE("int4 saves 70 percent of bf16 at head_dim 128, its scales counted") {
+    const kv_cache::Extent extent{8, 128, 4096, 0, 0};
+    const auto bf16_bytes = static_cast<double>(kv_cache::Contiguous<kv_cache::Bf16>::bytes(extent));
+    CHECK(static_cast<double>(kv_cache::Contiguous<kv_cache::Int4>::bytes(extent)) <= 0.3 * bf16_bytes);
+}
+
+TEST_CASE("int4 keeps both ends of a group, groups of any magnitude, and channels that fill no group") {
+    using Codec = kv_cache::Int4;
+    constexpr std::int64_t channels = 48;  // a group and a half
+    alignas(64) std::vector<std::byte> memory(static_cast<std::size_t>(Codec::tile_bytes(channels)));
+    std::vector<float> row(channels);
+    std::int64_t token = 0;
+    for (const float magnitude : {1.0f, -1.0f, 1e-20f, 1e30f, -3.0e38f, 0.0f, 1e-38f}) {
+        CAPTURE(magnitude);
+        for (std::int64_t c = 0; c < channels; ++c) row[static_cast<std::size_t>(c)] = magnitude * (static_cast<float>(c % 9 - 4) / 4);
+        Codec::write<Arch>(memory.data(), channels, token, row.data(), row.data());
+        const auto tile = Codec::view(memory.data(), channels, 0, token + 1);
+        const Kept<Codec> kept(row);
+        std::vector<float> wide(static_cast<std::size_t>(2 * channels * kv_cache::tile_keys), 99.0f);
+        const auto floats = kv_cache::widened<Arch>(tile, wide.data());
+        for (std::int64_t c = 0; c < channels; ++c) {
+            const auto at = static_cast<std::size_t>(c);
+            if (std::abs(magnitude) > 1e-30f) {
+                CHECK(kept.holds(at, tile.key(token, c), row[at]));
+                CHECK(kept.holds(at, tile.value(token, c), row[at]));
+            } else {
+                CHECK(tile.key(token, c) == 0.0f);  // zero, and what is too small to have a scale
+            }
+            CHECK(floats.key(token, c) == tile.key(token, c));
+            CHECK(floats.value(token, c) == tile.value(token, c));
+        }
+        ++token;
+    }
 }
 
 TEST_CASE("int8 keeps rows of any magnitude") {

@@ -1,3 +1,5 @@
+#include <qwen3vl/memory/memory.hpp>
+#include <qwen3vl/testing/type_list.hpp>
 #include "prompts.hpp"
 
 using namespace qwen3vl_test;
@@ -62,4 +64,17 @@ TEST_CASE("LayerNorm in the decoder, where the Dims have no q/k norm") {
     CHECK(std::isfinite(testing::largest_magnitude(whole)));
     CHECK(testing::same_bits(run(model, {words(20), {}}, 6), whole));
     CHECK_FALSE(testing::same_bits(run(testing::synthetic_model<Model<TextOnly, bundles::float32>>(), {words(20), {}}), whole));
+}
+
+TEMPLATE_LIST_TEST_CASE("the memory policy changes no bit of a session", "", testing::tuple_t<memory::all>) {
+    using Float32 = bundles::float32;
+    using M = Model<Variant, Policies<Choice<slot::text, Float32::Text>, Choice<slot::vision, Float32::Vision>, Choice<slot::memory, typename TestType::type>>>;
+    const auto outcome = []<class Any>(type_tag<Any>) {
+        const auto model = testing::synthetic_model<Any>();
+        Session<Any> session(model, {.context = 60, .chunk = 7, .threads = 2});
+        session.append(picture_prompt<Variant>(session, {{1, 4, 6}}));
+        for (const int token : words(5)) session.append(token);
+        return logits_of(session);
+    };
+    CHECK(testing::same_bits(outcome(type_tag<M>{}), outcome(type_tag<Model<Variant, Float32>>{})));
 }

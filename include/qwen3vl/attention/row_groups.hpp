@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <qwen3vl/attention/query_block.hpp>
 #include <qwen3vl/kernels/attention_tile.hpp>
-#include <type_traits>
+#include <qwen3vl/kv_cache/codec.hpp>
 
 /// A block's queries as the kernels take them, and the tiles they meet.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
@@ -39,19 +39,21 @@ class RowGroups {
 /// Floats that a tile takes as float32.
 constexpr std::int64_t wide_tile_floats(std::int64_t channels) { return 2 * kv_cache::tile_keys * channels; }
 
-/// f(tile), as float32 in `wide` where so many rows make that worth while.
+/// f(tile): one of floats as it is, one that kernels take as it is unless so many rows make widening it worth while, any other widened, in `wide`.
+template <class Arch, class F>
+void with_tile_for(std::int64_t /*rows*/, const kv_cache::Tile<float>& tile, float* /*wide*/, F&& f) {
+    f(tile);
+}
 template <class Arch, class Element, class F>
 void with_tile_for(std::int64_t rows, const kv_cache::Tile<Element>& tile, float* wide, F&& f) {
-    if constexpr (!std::is_same_v<Element, float>) {
-        if (rows > kernels::few_rows) {
-            const std::int64_t half = kv_cache::tile_keys * tile.channels, used = tile.count * tile.channels;
-            for (std::int64_t i = 0; i < half; i += Arch::floats) kernels::store<Arch>(kernels::load<Arch>(tile.keys + i), wide + i);
-            for (std::int64_t i = 0; i < used; i += Arch::floats) kernels::store<Arch>(kernels::load<Arch>(tile.values + i), wide + half + i);
-            f(kv_cache::Tile<float>{wide, wide + half, tile.channels, tile.first, tile.count, tile.key_scales, tile.value_scales});
-            return;
-        }
-    }
-    f(tile);
+    if (rows > kernels::few_rows)
+        f(kv_cache::widened<Arch>(tile, wide));
+    else
+        f(tile);
+}
+template <class Arch, class Tile, class F>
+void with_tile_for(std::int64_t /*rows*/, const Tile& tile, float* wide, F&& f) {
+    f(kv_cache::widened<Arch>(tile, wide));
 }
 
 /// scores [size, tile_keys] of a group's rows and the keys `seen` of a tile, -infinity where the mask hides one.

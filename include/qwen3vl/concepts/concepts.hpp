@@ -34,7 +34,6 @@ concept Attention = Named<A> && requires {
 /// Also: Layer::write<Arch>(kv_head, token, key, value); where it can be saved, Layer::for_each_piece(tokens, f) and saved_bytes(extent, tokens).
 template <class C>
 concept KvCache = Named<C> && Named<typename C::codec> && requires(const typename C::Layer& layer, std::int64_t i) {
-    typename C::element;
     { C::can_rewind } -> std::convertible_to<bool>;
     { C::can_save } -> std::convertible_to<bool>;
     { C::capacity } -> std::convertible_to<std::int64_t>;

@@ -54,6 +54,11 @@ struct OutOfMemory : Error {
     using Error::Error;
 };
 
+/// What was given back to a memory pool is no block of it, or not any more.
+struct InvalidBlock : Error {
+    using Error::Error;
+};
+
 /// The CPU lacks an instruction set that this program was compiled for.
 struct UnsupportedCpu : Error {
     using Error::Error;

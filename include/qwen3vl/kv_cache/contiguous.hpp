@@ -10,7 +10,6 @@ template <class Codec = Bf16>
 struct Contiguous {
     static constexpr const char* name = "Contiguous";
     using codec = Codec;
-    using element = typename Codec::element;
     static constexpr bool can_rewind = true;
     static constexpr bool can_save = true;
     static constexpr std::int64_t capacity = 0;  ///< tokens it holds at most; 0: the session's context
@@ -33,7 +32,7 @@ struct Contiguous {
             tiles_.template write<Arch>(kv_head, token / tile_keys, token % tile_keys, key, value);
         }
         /// The tile that begins at sequence index tile_keys * index, as far as `tokens` tokens are stored.
-        Tile<element> tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
+        typename Codec::tile tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
             return tiles_.tile(kv_head, index, index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
         }
         /// f(bytes) for the memory that holds the first `tokens` tokens, zeros behind them: what a file of the cache keeps. The order does not depend on

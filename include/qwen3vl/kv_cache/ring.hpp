@@ -12,7 +12,6 @@ struct Ring {
     static_assert(T.n > 0, "qwen3vl: slot kv_cache: Ring needs Tokens above 0");
     static constexpr const char* name = "Ring";
     using codec = Codec;
-    using element = typename Codec::element;
     static constexpr bool can_rewind = false;  ///< what was overwritten is gone
     static constexpr bool can_save = true;
     static constexpr std::int64_t capacity = T.n;
@@ -38,7 +37,7 @@ struct Ring {
             tiles_.template write<Arch>(kv_head, place(token / tile_keys), token % tile_keys, key, value);
         }
         /// The tile that begins at sequence index tile_keys * index. Keys that later tokens have overwritten lie outside the mask's span.
-        Tile<element> tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
+        typename Codec::tile tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
             return tiles_.tile(kv_head, place(index), index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
         }
         /// f(bytes) for the memory that holds what is left of the first `tokens` tokens: what a file of the cache keeps. Behind them lie zeros, or, once

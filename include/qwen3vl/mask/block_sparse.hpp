@@ -18,7 +18,7 @@ namespace mask {
 /// Bird", without its random blocks): query i sees key j <= i where, in blocks, i - j < local, or j < global, or j % stride = stride - 1. The work follows
 /// the blocks that are seen. Without a stride the pattern has a span, and a ring can hold it.
 ///     attention::Flash<mask::BlockSparse<BlockPattern{.local = 4, .global = 1, .stride = 8}>>
-template <BlockPattern P = {}>
+template <BlockPattern P = BlockPattern{}>
 struct BlockSparse {
     static_assert(P.block > 0 && P.local > 0 && P.global >= 0 && P.stride >= 0,
                   "qwen3vl: slot mask: BlockSparse needs block > 0 and local > 0, global and stride from 0");

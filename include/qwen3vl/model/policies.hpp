@@ -11,7 +11,7 @@
 #include <qwen3vl/fusion/deepstack.hpp>
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
-#include <qwen3vl/memory/arena.hpp>
+#include <qwen3vl/memory/memory.hpp>
 #include <qwen3vl/norm/norm.hpp>
 #include <qwen3vl/position/position.hpp>
 #include <qwen3vl/resolution/native.hpp>

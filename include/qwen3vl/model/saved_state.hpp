@@ -11,7 +11,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::detail {
 
 struct SavedHeader {
     char magic[8] = {'q', '3', 'v', 'l', 'k', 'v', 's', 't'};
-    std::uint64_t version = 1;
+    std::uint64_t version = 2;
     std::uint64_t key = 0;     ///< of the model and the caches' types
     std::uint64_t length = 0;  ///< tokens
     std::uint64_t logits = 0;  ///< numbers: none, or one for each token of the vocabulary

@@ -1,0 +1,9 @@
+#pragma once
+#include <qwen3vl/core/list.hpp>
+#include <qwen3vl/memory/arena.hpp>
+#include <qwen3vl/memory/buddy_pool.hpp>
+
+namespace qwen3vl::inline QWEN3VL_ABI::memory {
+/// Every memory policy: feeds the conformance tests and the bench.
+using all = list<Arena, BuddyPool>;
+}  // namespace qwen3vl::memory
