@@ -68,8 +68,10 @@ class Runner : public LoadedModel {
     static constexpr int steps = 12;  ///< of decoding in a run, each timed alone: the limit's measurement has as many chances to meet a quiet moment
 
     void open(int context) {
-        session_.emplace(*model_,
-                         q::SessionOptions{.context = std::min(context, text.max_positions), .chunk = 512, .threads = threads_, .largest_picture = {}});
+        session_.emplace(
+            *model_,
+            q::SessionOptions{
+                .context = static_cast<int>(std::min<std::int64_t>(context, Session::max_context)), .chunk = 512, .threads = threads_, .largest_picture = {}});
     }
     static std::vector<int> random_tokens(std::int64_t count) {
         int ordinary = text.vocab;

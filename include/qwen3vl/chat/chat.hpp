@@ -21,7 +21,7 @@ struct ChatOptions {
     std::string system = {};                           ///< the system message
     std::vector<std::string> tools = {};               ///< functions the model may call, each a JSON object
     bool add_vision_id = false;                        ///< "Picture 1: " before pictures
-    int context = 8192;                                ///< tokens of the whole conversation; at most the model's max_positions
+    int context = 8192;                                ///< tokens of the whole conversation; at most Session::max_context
     int chunk = 512;                                   ///< as SessionOptions::chunk
     int threads = 0;                                   ///< as SessionOptions::threads
     ProgressCallback progress = {};                    ///< stages "image" and "prefill"; returning false cancels
@@ -218,7 +218,9 @@ template <class M>
 Chat<M>::Chat(const M& model, ChatOptions options)
     : options_(std::move(options)),
       assets_(assets_of(model)),
-      session_(model, {.context = std::min(options_.context, M::dims::text.max_positions), .chunk = options_.chunk, .threads = options_.threads}),
+      session_(model, {.context = static_cast<int>(std::min<std::int64_t>(options_.context, Session<M>::max_context)),
+                       .chunk = options_.chunk,
+                       .threads = options_.threads}),
       config_(*assets_),
       cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
     clear();

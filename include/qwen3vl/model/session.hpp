@@ -26,6 +26,9 @@ class Session {
     static constexpr std::size_t period = detail::layer_period<P>;
 
   public:
+    /// The longest context that the position policy counts to.
+    static constexpr std::int64_t max_context = Text::Position::max_positions(D::text);
+
     /// Takes all memory that decoding needs. Throws OutOfMemory where it exceeds what the machine has available.
     explicit Session(const M& model, const SessionOptions& options = {});
     /// A session does not keep its model alive: name the model first.
@@ -117,6 +120,10 @@ class Session {
             const std::int64_t numbers[] = {Cache::capacity, kv_cache::tile_keys, e.kv_heads, e.channels, e.span, e.sinks};
             h = checksum(reinterpret_cast<const std::byte*>(numbers), sizeof numbers, h);
         });
+        // the options of the position policy show in what it writes for a token
+        position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, {1, 1, 1}, buffers_.cosines.row(0), buffers_.sines.row(0));
+        for (const float* row : {buffers_.cosines.row(0), buffers_.sines.row(0)})
+            h = checksum(reinterpret_cast<const std::byte*>(row), frequencies_.size() * sizeof(float), h);
         return h;
     }
     /// Bytes of positions, logits and caches in a file of so many tokens.
@@ -194,8 +201,8 @@ class Session {
         };
         for_each_visual([](const VisualFeatures& v, std::int64_t row, Matrix x) { P::Fusion::embed(v, row, x); });
         for (std::int64_t i = 0; i < count; ++i)
-            position::angles<typename Text::Position>(D::text, frequencies_, layout.positions[static_cast<std::size_t>(begin + i)], buffers_.cosines.row(i),
-                                                      buffers_.sines.row(i));
+            position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, layout.positions[static_cast<std::size_t>(begin + i)],
+                                                                 buffers_.cosines.row(i), buffers_.sines.row(i));
         run_layers(count, first, [&](int layer) {
             if (options.hook) options.hook("text.layer", layer, buffers_.x.first(count));
             for_each_visual([&](const VisualFeatures& v, std::int64_t row, Matrix x) { P::Fusion::template after_layer<Arch>(layer, v, row, x); });
@@ -265,9 +272,8 @@ class Session {
 
 template <class M>
 Session<M>::Session(const M& model, const SessionOptions& options) : model_(&model), options_(options), team_(detail::team_size<P>(options)) {
-    if (options.context < 1 || options.context > D::text.max_positions)
-        throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(D::text.max_positions) + " tokens, found " +
-                              std::to_string(options.context));
+    if (options.context < 1 || options.context > max_context)
+        throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(max_context) + " tokens, found " + std::to_string(options.context));
     chunk_ = detail::chunk_tokens<D, P>(options);
     std::int64_t bytes = 0;
     detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { bytes += P::Memory::footprint(b); });
@@ -332,7 +338,7 @@ void Session<M>::append(int token) {
     team_.limit(detail::decode_threads<P>(options_));
     const int position = static_cast<int>(next_after_.back());
     embed(&token, 1);
-    position::angles<typename Text::Position>(D::text, frequencies_, std::array{position, position, position}, buffers_.cosines.row(0), buffers_.sines.row(0));
+    position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, {position, position, position}, buffers_.cosines.row(0), buffers_.sines.row(0));
     run_layers(1, first, [](int) {});
     compute_logits(buffers_.x.row(0));
     next_after_.push_back(position + 1);
@@ -381,6 +387,7 @@ void Session<M>::restore(const std::string& path) {
 template <class M>
 requires M::refused class Session<M> {
   public:
+    static constexpr std::int64_t max_context = 0;
     static constexpr bool can_rewind = true;
     explicit Session(const M&, const SessionOptions& = {});
     const M& model() const;

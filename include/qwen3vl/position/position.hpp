@@ -1,6 +1,8 @@
 #pragma once
 #include <qwen3vl/core/list.hpp>
+#include <qwen3vl/position/approximate.hpp>
 #include <qwen3vl/position/interpolated_table.hpp>
+#include <qwen3vl/position/rope_scaling.hpp>
 #include <qwen3vl/position/rotary.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::position {
@@ -14,7 +16,8 @@ struct Grid2D {
 };
 
 /// Every text position policy: feeds the conformance tests and the bench.
-using text_all = list<MRopeInterleaved, Rope>;
+using text_all =
+    list<MRopeInterleaved, Rope, NTK<MRopeInterleaved, Factor{4}>, YaRN<MRopeInterleaved, YarnOptions{.factor = 4}>, Approximate<MRopeInterleaved>>;
 using vision_all = list<Grid2D<>>;
 
 }  // namespace qwen3vl::position

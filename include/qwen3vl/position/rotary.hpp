@@ -1,5 +1,7 @@
 #pragma once
+#include <array>
 #include <cmath>
+#include <cstdint>
 #include <qwen3vl/core/dims.hpp>
 #include <vector>
 
@@ -10,8 +12,30 @@ inline float inverse_frequency(double theta, int i, int dim) {
     return 1.0f / static_cast<float>(std::pow(theta, static_cast<double>(static_cast<float>(2 * i) / static_cast<float>(dim))));
 }
 
+/// Replaces n angles, which stand in `cosines`, by their cosines and sines, computed in double.
+inline void cos_sin(std::int64_t n, float* cosines, float* sines) {
+    for (std::int64_t i = 0; i < n; ++i) {
+        const double angle = static_cast<double>(cosines[i]);
+        cosines[i] = static_cast<float>(std::cos(angle));
+        sines[i] = static_cast<float>(std::sin(angle));
+    }
+}
+
+/// What the decoder's rotary policies inherit, and hide where they differ.
+struct TextRotary {
+    /// Tokens that a session's context may have.
+    static constexpr std::int64_t max_positions(const TextDims& d) { return d.max_positions; }
+    /// Multiplies cosines and sines, and thereby queries and keys.
+    static float attention_factor() { return 1.0f; }
+    /// Replaces n angles, which stand in `cosines`, by their cosines and sines.
+    template <class Arch>
+    static void cos_sin(std::int64_t n, float* cosines, float* sines) {
+        position::cos_sin(n, cosines, sines);
+    }
+};
+
 /// Rotary position embedding by one coordinate (Su et al., 2021, "RoFormer", eq. 34; rotate-half layout). For Dims without mrope_section.
-struct Rope {
+struct Rope : TextRotary {
     static constexpr const char* name = "Rope";
     static constexpr bool multimodal = false;
     /// Which of (t, h, w) turns pair i of head_dim / 2.
@@ -21,7 +45,7 @@ struct Rope {
 
 /// Interleaved multimodal RoPE: pairs 1, 4, 7, … turn by the row, 2, 5, 8, … by the column, up to three times their section, all others by
 /// time (`apply_interleaved_mrope`, modeling_qwen3_vl.py). With all sections zero it is plain RoPE.
-struct MRopeInterleaved {
+struct MRopeInterleaved : TextRotary {
     static constexpr const char* name = "MRopeInterleaved";
     static constexpr bool multimodal = true;
     static constexpr int axis(const TextDims& d, int i) {
@@ -40,14 +64,30 @@ struct Axial {
     static float frequency(const VisionDims& d, int i) { return inverse_frequency(d.rope_theta, i % (d.head_dim() / 4), d.head_dim() / 2); }
 };
 
-/// Cosines and sines for the pairs of one token: position[axis] * frequency, in float32 as the reference multiplies.
+/// Angles of the pairs of one token: position[axis] * frequency, in float32 as the reference multiplies.
+template <class Rotary, class D, class Position>
+void pair_angles(const D& dims, const std::vector<float>& frequencies, const Position& position, float* angles) {
+    for (std::size_t i = 0; i < frequencies.size(); ++i)
+        angles[i] = static_cast<float>(position[static_cast<std::size_t>(Rotary::axis(dims, static_cast<int>(i)))]) * frequencies[i];
+}
+
+/// Cosines and sines for the pairs of one token.
 template <class Rotary, class D, class Position>
 void angles(const D& dims, const std::vector<float>& frequencies, const Position& position, float* cosines, float* sines) {
-    for (std::size_t i = 0; i < frequencies.size(); ++i) {
-        const float angle = static_cast<float>(position[static_cast<std::size_t>(Rotary::axis(dims, static_cast<int>(i)))]) * frequencies[i];
-        cosines[i] = static_cast<float>(std::cos(static_cast<double>(angle)));
-        sines[i] = static_cast<float>(std::sin(static_cast<double>(angle)));
-    }
+    pair_angles<Rotary>(dims, frequencies, position, cosines);
+    cos_sin(static_cast<std::int64_t>(frequencies.size()), cosines, sines);
+}
+
+/// The same for a token of the decoder at (t, h, w), as its policy computes them and times its attention factor.
+template <class Arch, class Rotary>
+void text_angles(const TextDims& dims, const std::vector<float>& frequencies, const std::array<int, 3>& position, float* cosines, float* sines) {
+    pair_angles<Rotary>(dims, frequencies, position, cosines);
+    Rotary::template cos_sin<Arch>(static_cast<std::int64_t>(frequencies.size()), cosines, sines);
+    if (const float factor = Rotary::attention_factor(); factor != 1.0f)
+        for (std::size_t i = 0; i < frequencies.size(); ++i) {
+            cosines[i] *= factor;
+            sines[i] *= factor;
+        }
 }
 
 /// The frequencies of all pairs of a head.

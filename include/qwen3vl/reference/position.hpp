@@ -1,7 +1,9 @@
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <numbers>
 #include <qwen3vl/core/dims.hpp>
 #include <utility>
 #include <vector>
@@ -15,15 +17,38 @@ inline std::vector<double> inverse_frequencies(double theta, int dim) {
     return f;
 }
 
+/// The base of NTK-aware scaling, theta * factor^(dim / (dim - 2)) (`_compute_dynamic_ntk_parameters`, modeling_rope_utils.py, where seq_len is the
+/// trained context's multiple that makes its bracket the factor).
+inline double ntk_theta(double theta, int dim, double factor) { return theta * std::pow(factor, dim / (dim - 2.0)); }
+
+/// The inverse frequencies of YaRN over a trained context (`_compute_yarn_parameters`, modeling_rope_utils.py).
+inline std::vector<double> yarn_frequencies(double theta, int dim, double factor, double trained, double beta_fast, double beta_slow) {
+    const auto correction_dim = [&](double rotations) { return dim * std::log(trained / (rotations * 2 * std::numbers::pi)) / (2 * std::log(theta)); };
+    const double low = std::max(std::floor(correction_dim(beta_fast)), 0.0), high = std::min(std::ceil(correction_dim(beta_slow)), dim - 1.0);
+    std::vector<double> f = inverse_frequencies(theta, dim);
+    for (std::size_t i = 0; i < f.size(); ++i) {
+        const double ramp = std::clamp((static_cast<double>(i) - low) / (low == high ? 0.001 : high - low), 0.0, 1.0), extrapolation = 1 - ramp;
+        f[i] = f[i] / factor * (1 - extrapolation) + f[i] * extrapolation;
+    }
+    return f;
+}
+
+/// What YaRN multiplies cosines and sines by (Peng et al., 2023, eq. 22).
+inline double yarn_attention_factor(double factor) { return 0.1 * std::log(factor) + 1.0; }
+
 /// Angles of the head_dim / 2 pairs of one token at (t, h, w), interleaved multimodal RoPE as `apply_interleaved_mrope` writes it: all pairs by
 /// time first, then for h and w the slices offset : 3 * section : 3 (offset 1 for h, 2 for w) are overwritten.
-inline std::vector<double> mrope_angles(const TextDims& d, const std::array<int, 3>& position) {
-    const auto f = inverse_frequencies(d.rope_theta, d.head_dim);
-    std::vector<double> angles(f.size());
-    for (std::size_t i = 0; i < f.size(); ++i) angles[i] = position[0] * f[i];
+inline std::vector<double> mrope_angles(const TextDims& d, const std::vector<double>& frequencies, const std::array<int, 3>& position) {
+    std::vector<double> angles(frequencies.size());
+    for (std::size_t i = 0; i < angles.size(); ++i) angles[i] = position[0] * frequencies[i];
     for (std::size_t axis : {std::size_t{1}, std::size_t{2}})
-        for (std::size_t i = axis; i < static_cast<std::size_t>(3 * d.mrope_section[axis]); i += 3) angles[i] = position[axis] * f[i];
+        for (std::size_t i = axis; i < static_cast<std::size_t>(3 * d.mrope_section[axis]); i += 3) angles[i] = position[axis] * frequencies[i];
     return angles;
+}
+
+/// The same with the frequencies of d.rope_theta.
+inline std::vector<double> mrope_angles(const TextDims& d, const std::array<int, 3>& position) {
+    return mrope_angles(d, inverse_frequencies(d.rope_theta, d.head_dim), position);
 }
 
 /// Angles of the head_dim / 2 pairs of a patch: the row's quarter of the head, then the column's (`Qwen3VLVisionModel.rot_pos_emb`, where
