@@ -1,6 +1,7 @@
 #pragma once
 #include <qwen3vl/attention/attention.hpp>
 #include <qwen3vl/attention/heads.hpp>
+#include <qwen3vl/attention/mask_state.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
@@ -51,6 +52,7 @@ struct Sequence {
 template <class Attention, class Cache, class Team>
 class LayerRun {
     using Mask = typename Attention::mask;
+    using State = attention::MaskState<Mask>;
 
   public:
     LayerRun(const Sequence& s, Team& team)
@@ -59,6 +61,8 @@ class LayerRun {
           extent_{s.kv_heads, s.channels(), s.tokens, Mask::span, Mask::sinks},
           memory_(static_cast<std::size_t>(Cache::bytes(extent_))),
           cache_(memory_.data(), extent_),
+          mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, s.channels(), s.tokens))),
+          mask_(State::in(mask_memory_.data(), s.kv_heads, s.channels(), s.tokens)),
           out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
 
     /// Tokens [first, first + count). A mask that looks ahead finds all keys written.
@@ -75,8 +79,9 @@ class LayerRun {
                         scale * s_.queries[static_cast<std::size_t>((first + t) * s_.q_dim() + h * s_.head_dim + c)];
         std::vector<float> scratch(static_cast<std::size_t>(attention::scratch_floats<Attention>(team_.threads(), s_.kv_heads, s_.group, channels, end)));
         const attention::Heads h{queries.data(), count, s_.kv_heads, s_.group, channels, s_.head_dim, first, end, out_.data() + first * s_.q_dim(), s_.q_dim()};
-        attention::attend<Arch, Attention>(
-            team_, h, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, end); }, scratch.data());
+        const auto tile = [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, end); };
+        State::update(mask_, team_, first, count, tile);
+        attention::attend<Arch, Attention>(team_, h, tile, scratch.data(), mask_);
     }
     /// The whole sequence in chunks of this many tokens.
     const std::vector<float>& run(std::int64_t chunk_tokens) {
@@ -102,6 +107,8 @@ class LayerRun {
     kv_cache::Extent extent_;
     std::vector<std::byte> memory_;
     typename Cache::Layer cache_;
+    std::vector<std::byte> mask_memory_;
+    typename State::type mask_;
     std::int64_t written_ = 0;
     std::vector<float> out_;
 };

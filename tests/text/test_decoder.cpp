@@ -131,7 +131,8 @@ std::vector<float> run_layer(const RandomLayer& r, const std::vector<float>& x, 
         std::copy_n(x.data() + first * d.hidden, count * d.hidden, b.x.data);
         for (std::int64_t i = 0; i < count; ++i)
             position::angles<position::MRopeInterleaved>(d, frequencies, positions[static_cast<std::size_t>(first + i)], b.cosines.row(i), b.sines.row(i));
-        text::decoder_layer<Arch, norm::RMSNorm, activation::SwiGLU, Format, ffn::Gated, attention::Flash<>>(team, d, r.layer, b, cache, count, first);
+        mask::Causal causal;
+        text::decoder_layer<Arch, norm::RMSNorm, activation::SwiGLU, Format, ffn::Gated, attention::Flash<>>(team, d, r.layer, b, cache, causal, count, first);
         out.insert(out.end(), b.x.data, b.x.data + count * d.hidden);
     }
     return out;

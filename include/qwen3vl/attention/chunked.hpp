@@ -20,8 +20,8 @@ struct Chunked {
     }
 
     /// out [rows, channels] = softmax(queries · keys^T, masked) · values; `tiles(i)` gives tile i of the head.
-    template <class Arch, class Tiles>
-    static void attend(const QueryBlock& q, const mask& visible, const Tiles& tiles, float* out, float* scratch) {
+    template <class Arch, class Visible, class Tiles>
+    static void attend(const QueryBlock& q, const Visible& visible, const Tiles& tiles, float* out, float* scratch) {
         const std::int64_t rows = round_up(q.rows, 16);
         const Partial whole{out, scratch, scratch + rows};
         whole.clear(q.rows, q.channels);
@@ -33,8 +33,8 @@ struct Chunked {
     }
 
     /// The block over one chunk of keys alone, into `part`.
-    template <class Arch, class Tiles>
-    static void attend_segment(const QueryBlock& q, const mask& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, const Partial& part,
+    template <class Arch, class Visible, class Tiles>
+    static void attend_segment(const QueryBlock& q, const Visible& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, const Partial& part,
                                float* scratch) {
         copy(q.rows, q.channels, Materialised<Arch>(q, scratch).over(keys, visible, tiles), part);
     }

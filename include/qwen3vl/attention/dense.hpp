@@ -15,8 +15,8 @@ struct Dense {
     static std::int64_t scratch_floats(std::int64_t rows, std::int64_t channels, std::int64_t keys) { return materialised_floats(rows, channels, keys); }
 
     /// out [rows, channels] = softmax(queries · keys^T, masked) · values; `tiles(i)` gives tile i of the head.
-    template <class Arch, class Tiles>
-    static void attend(const QueryBlock& q, const mask& visible, const Tiles& tiles, float* out, float* scratch) {
+    template <class Arch, class Visible, class Tiles>
+    static void attend(const QueryBlock& q, const Visible& visible, const Tiles& tiles, float* out, float* scratch) {
         const Partial part = Materialised<Arch>(q, scratch).over(all_keys, visible, tiles);
         finish<Arch>(q.rows, q.channels, part);
         std::copy_n(part.out, q.rows * q.channels, out);

@@ -21,8 +21,8 @@ struct Flash {
     static std::int64_t scratch_floats(std::int64_t rows, std::int64_t channels, std::int64_t /*keys*/) { return Workspace(rows, channels).size; }
 
     /// out [rows, channels] = softmax(queries · keys^T, masked) · values; `tiles(i)` gives tile i of the head.
-    template <class Arch, class Tiles>
-    static void attend(const QueryBlock& q, const mask& visible, const Tiles& tiles, float* out, float* scratch) {
+    template <class Arch, class Visible, class Tiles>
+    static void attend(const QueryBlock& q, const Visible& visible, const Tiles& tiles, float* out, float* scratch) {
         const Workspace w(q.rows, q.channels);
         const RowGroups<Arch> groups(q, log2_e, scratch + w.packed);
         const Partial whole{out, scratch + w.whole, scratch + w.whole + q.rows};
@@ -34,8 +34,8 @@ struct Flash {
     }
 
     /// The block over one segment of keys alone, into `part`.
-    template <class Arch, class Tiles>
-    static void attend_segment(const QueryBlock& q, const mask& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, const Partial& part,
+    template <class Arch, class Visible, class Tiles>
+    static void attend_segment(const QueryBlock& q, const Visible& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, const Partial& part,
                                float* scratch) {
         const Workspace w(q.rows, q.channels);
         const Partial found = attend_keys(RowGroups<Arch>(q, log2_e, scratch + w.packed), visible, tiles, keys, scratch, w);
@@ -63,8 +63,8 @@ struct Flash {
     };
 
     /// The block over the keys of one segment; the result lies in scratch.
-    template <class Arch, class Tiles>
-    static Partial attend_keys(const RowGroups<Arch>& groups, const mask& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, float* scratch,
+    template <class Arch, class Visible, class Tiles>
+    static Partial attend_keys(const RowGroups<Arch>& groups, const Visible& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, float* scratch,
                                const Workspace& w) {
         const QueryBlock& q = groups.block();
         const Partial part{scratch + w.out, scratch + w.top, scratch + w.total};

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <qwen3vl/attention/partial.hpp>
 #include <qwen3vl/attention/row_groups.hpp>
+#include <qwen3vl/concepts/concepts.hpp>
 
 /// Runs an attention algorithm over all heads and blocks of queries.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
@@ -50,54 +51,100 @@ std::int64_t thread_floats(std::int64_t group, std::int64_t channels, std::int64
 /// Of one token's heads over one segment.
 inline std::int64_t partial_floats(std::int64_t group, std::int64_t channels) { return round_up(Partial::floats(group, channels), 16); }
 
-/// One token: a task for each key/value head and segment of keys; then the segments of a head are joined in ascending order.
-template <class Arch, class Attention, class Team, class Tile>
-void attend_split(Team& team, const Heads& h, const typename Attention::mask& visible, const Tile& tile, const Segments<typename Attention::mask>& segments,
-                  float* scratch) {
+/// Floats that a mask's choice for one block takes.
+template <class Mask>
+std::int64_t choice_floats(std::int64_t group, std::int64_t channels, std::int64_t keys) {
+    if constexpr (concepts::StatefulMask<Mask>)
+        return round_up(Mask::State::scratch_floats(block_tokens(group), channels, keys), 16);
+    else
+        return 0;
+}
+/// What the queries of a block see.
+template <class Arch, class State>
+auto visible_to(const QueryBlock& q, std::int64_t head, const State& state, [[maybe_unused]] float* scratch) {
+    if constexpr (concepts::Visibility<State>)
+        return state;
+    else
+        return state.template select<Arch>(head, q, scratch);
+}
+
+/// One token: a task for each key/value head and segment of keys; then the segments of a head are joined in ascending order. Nothing is done where no head
+/// has several segments.
+template <class Arch, class Attention, class Team, class Tile, class State>
+bool attend_split(Team& team, const Heads& h, const Tile& tile, const State& state, float* scratch) {
+    using Visible = decltype(visible_to<Arch>(h.block(0, 0, 1), 0, state, scratch));
     const std::int64_t each = thread_floats<Attention>(h.group, h.channels, h.keys), part = partial_floats(h.group, h.channels);
-    float* parts = scratch + team.threads() * each;
-    const auto partial = [&](std::int64_t head, std::int64_t segment) {
-        return Partial::in(parts + (head * segments.count() + segment) * part, h.group, h.channels);
+    const std::int64_t choice = choice_floats<typename Attention::mask>(h.group, h.channels, h.keys);
+    float *choices = scratch + team.threads() * each, *parts = choices + h.kv_heads * choice;
+    if constexpr (!concepts::Visibility<State>)
+        team.run(h.kv_heads, [&](std::int64_t head, int) { visible_to<Arch>(h.block(head, 0, 1), head, state, choices + head * choice); });
+    const auto visible = [&](std::int64_t head) {
+        if constexpr (concepts::Visibility<State>)
+            return state;
+        else
+            return state.chosen(h.block(head, 0, 1), choices + head * choice);
     };
-    team.run(h.kv_heads * segments.count(), [&](std::int64_t task, int thread) {
-        const std::int64_t head = task / segments.count(), segment = task % segments.count();
-        Attention::template attend_segment<Arch>(
-            h.block(head, 0, 1), visible, [&](std::int64_t index) { return tile(head, index); }, segments[segment], partial(head, segment),
-            scratch + thread * each);
+    const auto segments = [&](std::int64_t head, const Visible& v) { return Segments(h.block(head, 0, 1), v, Attention::segment_keys); };
+    std::int64_t tasks = 0;
+    for (std::int64_t head = 0; head < h.kv_heads; ++head) {
+        const Visible v = visible(head);
+        tasks += segments(head, v).count();
+    }
+    if (tasks == h.kv_heads) return false;
+    team.run(tasks, [&](std::int64_t task, int thread) {
+        std::int64_t head = 0, segment = task;
+        for (;; ++head) {
+            const Visible v = visible(head);
+            const auto of_head = segments(head, v);
+            if (segment >= of_head.count()) {
+                segment -= of_head.count();
+                continue;
+            }
+            return Attention::template attend_segment<Arch>(
+                h.block(head, 0, 1), v, [&](std::int64_t index) { return tile(head, index); }, of_head[segment],
+                Partial::in(parts + task * part, h.group, h.channels), scratch + thread * each);
+        }
     });
+    std::int64_t task = 0;
     for (std::int64_t head = 0; head < h.kv_heads; ++head) {
         const Partial whole{scratch, scratch + h.group * h.channels, scratch + h.group * (h.channels + 1)};
         whole.clear(h.group, h.channels);
-        for (std::int64_t s = 0; s < segments.count(); ++s) merge<Arch>(h.group, h.channels, partial(head, s), whole);
+        const Visible v = visible(head);
+        for (std::int64_t end = task + segments(head, v).count(); task < end; ++task)
+            merge<Arch>(h.group, h.channels, Partial::in(parts + task * part, h.group, h.channels), whole);
         finish<Arch>(h.group, h.channels, whole);
         h.place(head, 0, h.group, whole.out);
     }
+    return true;
 }
 }  // namespace detail
 
-/// Floats of scratch for queries over at most `keys` keys, on so many threads: a part for each, and one token's results by segment of keys.
+/// Floats of scratch for queries over at most `keys` keys, on so many threads: a part for each, and for one token the choices of its heads and the results by
+/// segment of keys.
 template <class Attention>
 std::int64_t scratch_floats(int threads, std::int64_t kv_heads, std::int64_t group, std::int64_t channels, std::int64_t keys) {
-    std::int64_t floats = threads * detail::thread_floats<Attention>(group, channels, keys);
-    if constexpr (detail::Splits<Attention>) floats += kv_heads * ceil_div(keys, Attention::segment_keys) * detail::partial_floats(group, channels);
+    using Mask = typename Attention::mask;
+    std::int64_t floats = threads * (detail::thread_floats<Attention>(group, channels, keys) + detail::choice_floats<Mask>(group, channels, keys));
+    if constexpr (detail::Splits<Attention>)
+        floats +=
+            kv_heads * (detail::choice_floats<Mask>(group, channels, keys) + ceil_div(keys, Attention::segment_keys) * detail::partial_floats(group, channels));
     return floats;
 }
 
 /// One task for each key/value head and block of queries; a single token is split over its keys where the algorithm can. `tile(kv_head, index)` gives
-/// the keys. `scratch` holds scratch_floats() for the team's threads.
-template <class Arch, class Attention, class Team, class Tile>
-void attend(Team& team, const Heads& h, const Tile& tile, float* scratch) {
-    constexpr typename Attention::mask visible{};
+/// the keys. `scratch` holds scratch_floats() for the team's threads. `state`: the mask itself, or its state where it has one.
+template <class Arch, class Attention, class Team, class Tile, class State = typename Attention::mask>
+void attend(Team& team, const Heads& h, const Tile& tile, float* scratch, const State& state = {}) {
     if constexpr (detail::Splits<Attention>)
-        if (h.tokens == 1)
-            if (const Segments segments(h.block(0, 0, 1), visible, Attention::segment_keys); segments.count() > 1)
-                return detail::attend_split<Arch, Attention>(team, h, visible, tile, segments, scratch);
+        if (h.tokens == 1 && detail::attend_split<Arch, Attention>(team, h, tile, state, scratch)) return;
     const std::int64_t step = block_tokens(h, team.threads()), blocks = ceil_div(h.tokens, step);
-    const std::int64_t each = detail::thread_floats<Attention>(h.group, h.channels, h.keys);
+    const std::int64_t own = detail::thread_floats<Attention>(h.group, h.channels, h.keys);
+    const std::int64_t each = own + detail::choice_floats<typename Attention::mask>(h.group, h.channels, h.keys);
     team.run(h.kv_heads * blocks, [&](std::int64_t task, int thread) {
         const std::int64_t head = task / blocks, token = task % blocks * step;
         const QueryBlock q = h.block(head, token, std::min(step, h.tokens - token));
         float* out = scratch + thread * each;
+        const auto visible = detail::visible_to<Arch>(q, head, state, out + own);
         Attention::template attend<Arch>(
             q, visible, [&](std::int64_t index) { return tile(head, index); }, out, out + detail::result_floats(h.group, h.channels));
         h.place(head, token, q.rows, out);

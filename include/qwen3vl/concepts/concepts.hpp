@@ -1,5 +1,6 @@
 #pragma once
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/features.hpp>
@@ -13,17 +14,31 @@ concept Named = requires {
     { P::name } -> std::convertible_to<const char*>;
 };
 
-/// Visible keys of a query, by sequence index. `span` 0: a query may need all keys before it. Also: for_each_range(first_query, last_query, within, f).
+/// What attention asks about the visible keys of a query, by sequence index. Also: for_each_range(first_query, last_query, within, f).
+template <class V>
+concept Visibility = requires(const V& v, std::int64_t i) {
+    { v.whole(i, i, i, i) } -> std::same_as<bool>;
+    { v.visible(i, i) } -> std::same_as<bool>;
+};
+
+/// A mask that chooses keys by what they are: State sums a layer's keys up after they were written (update), and says what a block of queries sees (select).
 template <class M>
-concept Mask = Named<M> && requires(std::int64_t i) {
+concept StatefulMask = requires(std::byte* memory, std::int64_t i) {
+    { M::State::bytes(i, i, i) } -> std::same_as<std::int64_t>;
+    { M::State::scratch_floats(i, i, i) } -> std::same_as<std::int64_t>;
+    typename M::State;
+    requires std::constructible_from<typename M::State, std::byte*, std::int64_t, std::int64_t, std::int64_t>;
+};
+
+/// `span` 0: a query may need all keys before it. Answers by itself, as static members, or has a State that does.
+template <class M>
+concept Mask = Named<M> && requires {
     { M::causal } -> std::convertible_to<bool>;
     { M::span } -> std::convertible_to<std::int64_t>;
     { M::sinks } -> std::convertible_to<std::int64_t>;
-    { M::whole(i, i, i, i) } -> std::same_as<bool>;
-    { M::visible(i, i) } -> std::same_as<bool>;
-};
+} &&(Visibility<M> || StatefulMask<M>);
 
-/// Also: template <class Arch, class Tiles> static void attend(const QueryBlock&, const mask&, const Tiles&, float* out, float* scratch).
+/// Also: template <class Arch, class Visible, class Tiles> static void attend(const QueryBlock&, const Visible&, const Tiles&, float* out, float* scratch).
 template <class A>
 concept Attention = Named<A> && requires {
     typename A::mask;

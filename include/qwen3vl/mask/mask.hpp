@@ -2,6 +2,7 @@
 #include <qwen3vl/core/list.hpp>
 #include <qwen3vl/mask/block_sparse.hpp>
 #include <qwen3vl/mask/causal.hpp>
+#include <qwen3vl/mask/dynamic_sparse.hpp>
 #include <qwen3vl/mask/full.hpp>
 #include <qwen3vl/mask/sliding_window.hpp>
 

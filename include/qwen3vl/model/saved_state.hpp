@@ -5,18 +5,19 @@
 #include <span>
 #include <string>
 
-/// The file of a session's state: a header, the positions that follow each prefix, the logits if there are any, the caches layer by layer, and a
-/// checksum of it all.
+/// The file of a session's state: a header, the positions that follow each prefix, the logits if there are any, the caches layer by layer, what the
+/// session's owner adds, and a checksum of it all.
 namespace qwen3vl::inline QWEN3VL_ABI::detail {
 
 struct SavedHeader {
     char magic[8] = {'q', '3', 'v', 'l', 'k', 'v', 's', 't'};
-    std::uint64_t version = 2;
+    std::uint64_t version = 3;
     std::uint64_t key = 0;     ///< of the model and the caches' types
     std::uint64_t length = 0;  ///< tokens
     std::uint64_t logits = 0;  ///< numbers: none, or one for each token of the vocabulary
+    std::uint64_t extra = 0;   ///< bytes that the owner added
     std::uint64_t bytes = 0;   ///< of the whole file
-    /// Of a file whose positions, logits and caches take `content` bytes.
+    /// Of a file in which all between header and checksum takes `content` bytes.
     static std::uint64_t file_bytes(std::int64_t content) { return sizeof(SavedHeader) + static_cast<std::uint64_t>(content) + sizeof(std::uint64_t); }
 };
 
@@ -28,7 +29,7 @@ class StateWriter {
         write(std::as_bytes(std::span(&header, 1)));
     }
     void write(std::span<const std::byte> bytes) {
-        std::memcpy(file_.data() + at_, bytes.data(), bytes.size());
+        if (!bytes.empty()) std::memcpy(file_.data() + at_, bytes.data(), bytes.size());
         at_ += bytes.size();
     }
     /// Throws FileError.
@@ -65,6 +66,8 @@ class StateReader {
         std::memcpy(out.data(), file_.bytes().data() + at_, out.size());
         at_ += out.size();
     }
+    /// What the owner added, header().extra bytes. The caller knows that the file has so many.
+    std::span<const std::byte> extra() const { return file_.bytes().last(header_.extra + sizeof(std::uint64_t)).first(header_.extra); }
     [[noreturn]] void fail(const std::string& what) const { throw LoadError(file_.path() + ": " + what); }
 
   private:

@@ -15,6 +15,10 @@ struct AppendOptions {
     std::vector<float>* hidden = nullptr;  ///< receives the final norm's output of every token, [tokens, hidden]
 };
 
+/// Sees what a session's owner added to a saved state, and the state's positions: [length + 1] the one that follows each prefix, -1 within a picture. What it
+/// throws refuses the state.
+using AcceptState = std::function<void(std::span<const std::byte> extra, std::span<const std::int64_t> positions)>;
+
 /// One sequence: a KV cache and the memory to work in, over a model that outlives it. Used by one thread at a time.
 template <class M>
 class Session {
@@ -85,13 +89,14 @@ class Session {
         return all;
     }();
 
-    /// Writes the conversation so far to a file, what pictures left in the cache included. A file that was there stays until the new one is complete.
-    /// Throws FileError.
-    void save(const std::string& path);
+    /// Writes the conversation so far to a file, what pictures left in the cache included, and behind it the pieces of `extra`, one after the other. A file
+    /// that was there stays until the new one is complete. Throws FileError.
+    void save(const std::string& path, std::span<const std::span<const std::byte>> extra = {});
 
     /// Goes on where a session of the same weights, caches and positions was saved, whatever its context and threads: the next logits have the same bits.
-    /// Throws FileError, LoadError where the file is damaged or of another model, ContextOverflow where it does not fit; the session is then as before.
-    void restore(const std::string& path);
+    /// `accept` is called when all else is found to be right; without it, what was added is passed over. Throws FileError, LoadError where the file is damaged
+    /// or of another model, ContextOverflow where it does not fit, and what `accept` throws; the session is then as before.
+    void restore(const std::string& path, const AcceptState& accept = {});
 
     /// Empties the session.
     void reset() {
@@ -133,6 +138,16 @@ class Session {
         return bytes;
     }
 
+    /// Masks that choose keys look at those in the caches anew.
+    void update_masks() {
+        for (std::size_t i = 0; i < static_cast<std::size_t>(D::text.layers); ++i)
+            detail::with_layer_slots<P>(i, [&](auto index) {
+                const auto& cache = std::get<index()>(caches_)[i / period];
+                detail::LayerSlots<P, index()>::MaskState::update(std::get<index()>(masks_)[i / period], team_, 0, length(),
+                                                                  [&](std::int64_t head, std::int64_t tile) { return cache.tile(head, tile, length()); });
+            });
+    }
+
     void require_room(std::int64_t n) const {
         if (n < 1) throw PromptError("the prompt is empty");
         if (n > options_.context - length())
@@ -150,7 +165,10 @@ class Session {
         for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
             detail::with_layer_slots<P>(i, [&](auto index) {
                 using S = detail::LayerSlots<P, index()>;
-                std::get<index()>(caches_).emplace_back(blocks[next++], S::extent(d, options_.context));
+                const kv_cache::Extent e = S::extent(d, options_.context);
+                std::get<index()>(caches_).emplace_back(blocks[next++], e);
+                const bool keeps = S::MaskState::bytes(e.kv_heads, e.channels, e.tokens) > 0;
+                std::get<index()>(masks_).push_back(S::MaskState::in(keeps ? blocks[next++] : nullptr, e.kv_heads, e.channels, e.tokens));
             });
         const auto floats = [&] { return reinterpret_cast<float*>(blocks[next++]); };
         const auto rows = [&](std::int64_t columns) { return Matrix(floats(), chunk_, columns); };
@@ -229,7 +247,8 @@ class Session {
                 using S = detail::LayerSlots<P, index()>;
                 text::decoder_layer<Arch, typename Text::Norm, typename Text::Activation, typename S::Weights, typename Text::Ffn, typename S::Attention>(
                     team_, D::text, model_->parameters().text.layers[static_cast<std::size_t>(i)], buffers_,
-                    std::get<index()>(caches_)[static_cast<std::size_t>(i) / period], count, first);
+                    std::get<index()>(caches_)[static_cast<std::size_t>(i) / period], std::get<index()>(masks_)[static_cast<std::size_t>(i) / period], count,
+                    first);
             });
             after(i);
         }
@@ -254,11 +273,15 @@ class Session {
     template <std::size_t... I>
     static auto cache_tuple(std::index_sequence<I...>) -> std::tuple<std::vector<typename detail::LayerSlots<P, I>::KvCache::Layer>...>;
 
+    template <std::size_t... I>
+    static auto mask_tuple(std::index_sequence<I...>) -> std::tuple<std::vector<typename detail::LayerSlots<P, I>::MaskState::type>...>;
+
     const M* model_;
     SessionOptions options_;
     Team team_;
     typename P::Memory memory_;
     decltype(cache_tuple(std::make_index_sequence<period>{})) caches_;
+    decltype(mask_tuple(std::make_index_sequence<period>{})) masks_;
     text::Buffers buffers_{};
     float* logits_ = nullptr;
     std::int64_t chunk_ = 1;
@@ -345,23 +368,25 @@ void Session<M>::append(int token) {
 }
 
 template <class M>
-void Session<M>::save(const std::string& path) {
+void Session<M>::save(const std::string& path, std::span<const std::span<const std::byte>> extra) {
     static_assert(can_save, "qwen3vl: slot kv_cache: a layer's cache cannot be written to a file; choose one whose can_save is true");
     detail::SavedHeader header;
     header.key = state_key();
     header.length = static_cast<std::uint64_t>(length());
     header.logits = has_logits_ ? D::text.vocab : 0;
-    header.bytes = detail::SavedHeader::file_bytes(saved_bytes(length(), has_logits_ ? D::text.vocab : 0));
+    for (const auto piece : extra) header.extra += piece.size();
+    header.bytes = detail::SavedHeader::file_bytes(saved_bytes(length(), has_logits_ ? D::text.vocab : 0) + static_cast<std::int64_t>(header.extra));
     detail::StateWriter out(path, header);
     out.write(std::as_bytes(std::span(next_after_)));
     if (has_logits_) out.write(std::as_bytes(logits()));
     for_each_cache(
         [&](auto, const kv_cache::Extent&, auto& cache) { cache.for_each_piece(length(), [&](std::span<const std::byte> piece) { out.write(piece); }); });
+    for (const auto piece : extra) out.write(piece);
     out.finish();
 }
 
 template <class M>
-void Session<M>::restore(const std::string& path) {
+void Session<M>::restore(const std::string& path, const AcceptState& accept) {
     static_assert(can_save, "qwen3vl: slot kv_cache: a layer's cache cannot be read from a file; choose one whose can_save is true");
     detail::StateReader in(path);
     const auto& header = in.header();
@@ -369,18 +394,20 @@ void Session<M>::restore(const std::string& path) {
     if (header.length > static_cast<std::uint64_t>(context()))
         throw ContextOverflow(path + ": the saved session has " + std::to_string(header.length) + " tokens, the context holds " + std::to_string(context()));
     const auto tokens = static_cast<std::int64_t>(header.length);
-    if ((header.logits != 0 && header.logits != D::text.vocab) ||
-        header.bytes != detail::SavedHeader::file_bytes(saved_bytes(tokens, static_cast<std::int64_t>(header.logits))))
+    if ((header.logits != 0 && header.logits != D::text.vocab) || header.extra > header.bytes ||
+        header.bytes != detail::SavedHeader::file_bytes(saved_bytes(tokens, static_cast<std::int64_t>(header.logits)) + static_cast<std::int64_t>(header.extra)))
         in.fail("damaged: its sizes do not fit each other");
     std::vector<std::int64_t> next_after(static_cast<std::size_t>(tokens) + 1);
     in.read(std::as_writable_bytes(std::span(next_after)));
     for (std::size_t i = 0; i < next_after.size(); ++i)  // a picture takes fewer positions than tokens, never more
         if (const std::int64_t p = next_after[i]; p < inside || p > static_cast<std::int64_t>(i) || (p == inside && (i == 0 || i + 1 == next_after.size())))
             in.fail("damaged: position " + std::to_string(p) + " after " + std::to_string(i) + " tokens");
+    if (accept) accept(in.extra(), next_after);
     next_after_.assign(next_after.begin(), next_after.end());
     has_logits_ = header.logits != 0;
     if (has_logits_) in.read(std::as_writable_bytes(std::span(logits_, static_cast<std::size_t>(D::text.vocab))));
     for_each_cache([&](auto, const kv_cache::Extent&, auto& cache) { cache.for_each_piece(tokens, [&](std::span<std::byte> piece) { in.read(piece); }); });
+    update_masks();
 }
 
 /// Stands in for the session of a model that was refused: the same members, so that the refusal is the only error.
@@ -400,8 +427,8 @@ requires M::refused class Session<M> {
     std::span<const float> logits() const;
     void rewind(std::int64_t);
     static constexpr bool can_save = true;
-    void save(const std::string&);
-    void restore(const std::string&);
+    void save(const std::string&, std::span<const std::span<const std::byte>> = {});
+    void restore(const std::string&, const AcceptState& = {});
     void reset();
 };
 

@@ -29,6 +29,7 @@ struct LayerSlots {
     using Attention = policy_at<typename P::Text::Attention, I>;
     using KvCache = policy_at<typename P::Text::KvCache, I>;
     using Weights = policy_at<typename P::Text::Weights, I>;
+    using MaskState = attention::MaskState<typename Attention::mask>;
     static constexpr kv_cache::Extent extent(const TextDims& d, int context) {
         return {d.kv_heads, kv_cache::padded_channels(d.head_dim), context, Attention::mask::span, Attention::mask::sinks};
     }
@@ -93,6 +94,7 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
         with_layer_slots<P>(i, [&](auto index) {
             using S = LayerSlots<P, index()>;
             take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)));
+            if (const auto bytes = S::MaskState::bytes(d.kv_heads, channels, o.context); bytes > 0) take("mask", bytes);
         });
     const auto input = [&](std::int64_t columns) {  // rows of so many columns in the layers' weight formats
         return largest_over_layers<P>(

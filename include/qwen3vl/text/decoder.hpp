@@ -2,6 +2,7 @@
 #include <array>
 #include <cmath>
 #include <qwen3vl/attention/heads.hpp>
+#include <qwen3vl/attention/mask_state.hpp>
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/kv_cache/codec.hpp>
@@ -62,7 +63,8 @@ void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffe
 
 /// b.x [tokens, hidden] through one layer. The tokens follow `first` tokens that the cache holds already.
 template <class Arch, class Norm, class Activation, class Format, class Ffn, class Attention, class Layer, class Cache, class Team>
-void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache, std::int64_t tokens, std::int64_t first) {
+void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache,
+                   typename attention::MaskState<typename Attention::mask>::type& mask, std::int64_t tokens, std::int64_t first) {
     const Matrix x = b.x.first(tokens), qkv = b.qkv.first(tokens), attended = b.attended.first(tokens);
     const weights::Input normed{b.input, tokens, d.hidden}, mixed{b.input, tokens, d.q_dim()}, inner{b.inner, tokens, d.ffn};
     const auto normalise = [&](const NormParameters<std::vector<float>>& norm) {
@@ -81,8 +83,9 @@ void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers&
     rotate_and_store<Arch, Norm>(team, d, w, b, cache, tokens, first);
     const attention::Heads heads{b.queries,  tokens, d.kv_heads,     d.group(),     kv_cache::padded_channels(d.head_dim),
                                  d.head_dim, first,  first + tokens, attended.data, attended.stride};
-    attention::attend<Arch, Attention>(
-        team, heads, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); }, b.scratch);
+    const auto tile = [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); };
+    attention::MaskState<typename Attention::mask>::update(mask, team, first, tokens, tile);
+    attention::attend<Arch, Attention>(team, heads, tile, b.scratch, mask);
     weights::encode_rows<Arch, Format>(team, attended, mixed);
     weights::announce<Arch, Format>(team, std::array{&w.gate});
     weights::linear_add<Arch, Format>(team, mixed, w.o, nullptr, x);

@@ -1,0 +1,5 @@
+// expect: qwen3vl: slot mask: DynamicSparse needs a block of a multiple of 64 keys
+#include <qwen3vl/model/model.hpp>
+
+namespace q = qwen3vl;
+auto block = q::mask::DynamicSparse<q::BlockBudget{.block = 96}>::block;

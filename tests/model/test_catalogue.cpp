@@ -1,0 +1,66 @@
+#include "prompts.hpp"
+#include "temporary_folder.hpp"
+
+using namespace qwen3vl_test;
+
+namespace {
+using D = models::Tiny;
+
+template <class Attention, class Cache>
+using Text = Policies<Choice<slot::text, TextPolicies<Choice<slot::attention, Attention>, Choice<slot::kv_cache, Cache>>>>;
+
+struct nibbles : Text<attention::Flash<>, kv_cache::Contiguous<kv_cache::Int4>> {};
+struct chunked : Text<attention::Chunked<mask::Causal, Tokens{128}>, kv_cache::Contiguous<kv_cache::Int8>> {};
+struct blocks : Text<attention::Flash<mask::BlockSparse<BlockPattern{.block = 32, .local = 2, .global = 1, .stride = 4}>>, kv_cache::Contiguous<>> {};
+struct ring_of_blocks
+    : Text<attention::Flash<mask::BlockSparse<BlockPattern{.block = 32, .local = 2, .global = 1}>>, kv_cache::Ring<Tokens{256}, kv_cache::Int4>> {};
+struct chosen : Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1, .local = 1}>>, kv_cache::Contiguous<>> {};
+struct chosen_by_means : Text<attention::Chunked<mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1, .global = 0}, mask::MeanKey>, Tokens{64}>,
+                              kv_cache::Contiguous<kv_cache::Int4>> {};
+
+constexpr int context = 480;
+
+/// Text around two pictures, over several blocks of keys.
+template <class M>
+Prompt talk(Session<M>& session) {
+    auto prompt = picture_prompt<D>(session, {{1, 6, 8}, {1, 4, 4}}, 150);
+    return prompt << words(200, 9);
+}
+template <class M>
+std::vector<float> go_on(Session<M>& session) {
+    for (const int token : words(70, 77)) session.append(token);
+    return logits_of(session);
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("policies of the catalogue give the same bits however a prompt is cut, run, saved and rewound", "", nibbles, chunked, blocks, ring_of_blocks,
+                   chosen, chosen_by_means) {
+    using M = Model<D, TestType>;
+    const M model = testing::synthetic_model<M>();
+    const TemporaryFolder folder;
+    Session<M> whole(model, {.context = context, .threads = 1});
+    const auto prompt = talk(whole);
+    whole.append(prompt);
+    const auto after_prompt = logits_of(whole);
+    whole.save(folder.file("state"));
+    const auto expected = go_on(whole);
+    CHECK(std::isfinite(testing::largest_magnitude(expected)));
+    for (const int chunk : {1, 7, 64, 100}) {
+        CAPTURE(chunk);
+        Session<M> cut(model, {.context = context, .chunk = chunk, .threads = 2});
+        cut.append(prompt);
+        CHECK(testing::same_bits(logits_of(cut), after_prompt));
+        CHECK(testing::same_bits(go_on(cut), expected));
+    }
+    Session<M> other(model, {.context = context + 20, .threads = 2});
+    other.append({words(450, 5), {}});
+    other.restore(folder.file("state"));
+    CHECK(testing::same_bits(go_on(other), expected));
+    if constexpr (Session<M>::can_rewind) {
+        other.rewind(static_cast<std::int64_t>(prompt.tokens.size()) - 60);  // into the text behind the pictures, within blocks that were summed up
+        other.append({std::vector<int>(prompt.tokens.end() - 60, prompt.tokens.end()), {}});
+        CHECK(testing::same_bits(logits_of(other), after_prompt));
+        CHECK(testing::same_bits(go_on(other), expected));
+    }
+}

@@ -1,0 +1,31 @@
+#include <qwen3vl/testing/type_list.hpp>
+#include "golden.hpp"
+
+using namespace qwen3vl_test;
+
+namespace {
+
+template <class Attention>
+using Text =
+    TextPolicies<Choice<slot::weights, weights::Float32>, Choice<slot::kv_cache, kv_cache::Contiguous<kv_cache::Float32>>, Choice<slot::attention, Attention>>;
+template <class Attention>
+using Vision = VisionPolicies<Choice<slot::weights, weights::Float32>, Choice<slot::attention, Attention>>;
+
+struct chunked : Policies<Choice<slot::text, Text<attention::Chunked<mask::Causal, Tokens{64}>>>,
+                          Choice<slot::vision, Vision<attention::Chunked<mask::Full, Tokens{64}>>>> {
+    static constexpr const char* name = "chunked";
+};
+struct all_blocks : Policies<Choice<slot::text, Text<attention::Flash<mask::BlockSparse<BlockPattern{.local = 1000}>>>>,
+                             Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {
+    static constexpr const char* name = "all_blocks";
+};
+struct all_chosen : Policies<Choice<slot::text, Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1000}>>>>,
+                             Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {
+    static constexpr const char* name = "all_chosen";
+};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, all_blocks, all_chosen) {
+    check_golden_folder<models::Tiny, TestType>("tiny", 8);
+}
