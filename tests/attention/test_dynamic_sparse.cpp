@@ -51,11 +51,11 @@ std::vector<double> oracle(const Sequence& s) {
                     in_block.emplace_back();
                     for (std::size_t c = 0; c < d; ++c) in_block.back().push_back(keys.at(k, c));
                 }
-                double score = 0;
+                double score = -1e300;
                 for (std::size_t g = 0; g < group; ++g) {
                     std::vector<double> query;
                     for (std::size_t c = 0; c < d; ++c) query.push_back(queries.at(t, g * d + c));
-                    score += score_of(type_tag<Summary>{}, in_block, query);
+                    score = std::max(score, score_of(type_tag<Summary>{}, in_block, query));
                 }
                 rated.emplace_back(-score, b);
             }
@@ -95,11 +95,13 @@ using ShortChunks = attention::Chunked<Mask, Tokens{64}>;
 }  // namespace
 
 TEST_CASE("queries see the blocks with the highest scores, however the sequence is cut and run") {
-    constexpr BlockBudget few{.keep = 1, .local = 1, .global = 0}, some{.keep = 2, .local = 2, .global = 1}, wide{.block = 128, .keep = 1, .local = 1};
+    constexpr BlockBudget few{.keep = 1, .local = 1, .global = 0}, some{.keep = 2, .local = 2, .global = 1}, wide{.block = 128, .keep = 1, .local = 1},
+        narrow{.block = 16, .keep = 3, .local = 1};
     for (const std::int64_t tokens : {1, 63, 64, 65, 300, 640}) {
         check_algorithms<few, mask::KeyBounds>(Sequence(tokens, 2, 2, 24));
         check_algorithms<some, mask::MeanKey>(Sequence(tokens, 2, 2, 24));
     }
+    check_algorithms<narrow, mask::KeyBounds>(Sequence(300, 2, 2, 24));
     check_algorithms<wide, mask::KeyBounds>(Sequence(900, 1, 4, 8));     // multi-query
     check_algorithms<some, mask::KeyBounds>(Sequence(500, 3, 1, 32));    // multi-head
     check_algorithms<some, mask::MeanKey>(Sequence(400, 1, 200, 8));     // a group that exceeds a block of queries

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <limits>
 #include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/kernels/attention_tile.hpp>
 #include <qwen3vl/mask/block_summary.hpp>
@@ -11,7 +12,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// How many blocks of keys a query sees. Blocks are counted by sequence index.
 struct BlockBudget {
-    int block = 64;  ///< keys to a block, a multiple of 64
+    int block = 64;  ///< keys to a block: a divisor or a multiple of 64
     int keep = 16;   ///< blocks that a query chooses
     int local = 2;   ///< latest blocks beside them, its own among them
     int global = 1;  ///< first blocks beside them
@@ -19,14 +20,15 @@ struct BlockBudget {
 
 namespace mask {
 
-/// Each query sees the latest blocks, the first ones, and of those between the B.keep with the highest scores; the heads of a group choose together, by
-/// the sum of their scores. A block is scored by a summary of its keys, which is made when the block is full, so that no choice depends on how a prompt was
-/// cut into chunks. The work follows the blocks that are chosen; choosing costs one key for each block. Scores: KeyBounds, MeanKey.
+/// Each query sees the latest blocks, the first ones, and of those between the B.keep with the highest scores; the heads of a group choose together: a block's
+/// score is the highest that one of them gives it. Blocks are scored by a summary of their keys, made when a block is full, so that no choice depends on how
+/// a prompt was cut into chunks. The work follows the blocks that are chosen; choosing costs as much as one or two keys for each block. Summaries: KeyBounds,
+/// MeanKey.
 ///     attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 32}>>
 template <BlockBudget B = BlockBudget{}, class Summary = KeyBounds>
 struct DynamicSparse {
-    static_assert(B.block > 0 && B.block % 64 == 0 && B.keep >= 0 && B.local > 0 && B.global >= 0,
-                  "qwen3vl: slot mask: DynamicSparse needs a block of a multiple of 64 keys, local > 0, and keep and global from 0");
+    static_assert(B.block > 0 && (64 % B.block == 0 || B.block % 64 == 0) && B.keep >= 0 && B.local > 0 && B.global >= 0,
+                  "qwen3vl: slot mask: DynamicSparse needs a block of a divisor or a multiple of 64 keys, local > 0, and keep and global from 0");
     static constexpr const char* name = "DynamicSparse";
     static constexpr bool causal = true;
     static constexpr std::int64_t span = 0;
@@ -49,7 +51,7 @@ struct DynamicSparse {
             if (filled == 0) return;
             team.run(kv_heads_ * filled, [&](std::int64_t task, int) {
                 const std::int64_t head = task / filled, b = from + task % filled;
-                const auto key = [&](std::int64_t i, std::int64_t c) { return tile(head, b * (block / 64) + i / 64).key(i % 64, c); };
+                const auto key = [&](std::int64_t i, std::int64_t c) { return tile(head, (b * block + i) / 64).key((b * block + i) % 64, c); };
                 Summary::summarise(key, block, channels_, page(head, b / page_blocks) + b % page_blocks, page_blocks);
             });
         }
@@ -67,7 +69,7 @@ struct DynamicSparse {
             std::fill_n(reinterpret_cast<std::uint64_t*>(scratch), tokens * words, 0);
             Selection all = chosen(q, scratch);
             float* scores = scratch + round_up(2 * tokens * words, 16);  // [tokens, blocks]
-            if (between(q.last()) > B.keep) sum_scores<Arch>(kv_head, q, blocks, scores, scores + tokens * blocks);
+            if (between(q.last()) > B.keep) rate<Arch>(kv_head, q, blocks, scores, scores + tokens * blocks);
             for (std::int64_t t = 0; t < tokens; ++t) choose(q.first + t, scores + t * blocks, all);
             return all;
         }
@@ -87,12 +89,12 @@ struct DynamicSparse {
         /// Blocks between the first and the latest ones of a query.
         static std::int64_t between(std::int64_t query) { return std::max<std::int64_t>(0, query / block - B.local + 1 - B.global); }
 
-        /// scores [tokens, blocks]: the products of the queries with the summaries, added up over the heads of a group.
+        /// scores [tokens, blocks]: the products of the queries with the summaries, the highest of a group's heads.
         template <class Arch, class Block>
-        void sum_scores(std::int64_t kv_head, const Block& q, std::int64_t blocks, float* scores, float* scratch) const {
+        void rate(std::int64_t kv_head, const Block& q, std::int64_t blocks, float* scores, float* scratch) const {
             const std::int64_t numbers = Summary::numbers * channels_, step = kernels::outer_rows<Arch>;
             float *packed = scratch + padded_rows * numbers, *products = packed + padded_rows * numbers;
-            std::fill_n(scores, (q.last() - q.first + 1) * blocks, 0.0f);
+            std::fill_n(scores, (q.last() - q.first + 1) * blocks, std::numeric_limits<float>::lowest());
             for (std::int64_t at = 0; at < q.rows; at += step) {
                 const std::int64_t rows = std::min(step, q.rows - at);
                 for (std::int64_t r = 0; r < rows; ++r) Summary::query(q.queries + (at + r) * channels_, channels_, scratch + r * numbers);
@@ -101,8 +103,8 @@ struct DynamicSparse {
                 for (std::int64_t p = 0; p * page_blocks < blocks; ++p) {
                     kernels::key_products<Arch, page_blocks>(packed, size, page(kv_head, p), nullptr, numbers, 0, page_blocks, products);
                     for (std::int64_t r = 0; r < rows; ++r) {
-                        float* sum = scores + (q.position(at + r) - q.first) * blocks + p * page_blocks;
-                        for (std::int64_t b = 0; b < page_blocks; ++b) sum[b] += products[r * page_blocks + b];
+                        float* best = scores + (q.position(at + r) - q.first) * blocks + p * page_blocks;
+                        for (std::int64_t b = 0; b < page_blocks; ++b) best[b] = std::max(best[b], products[r * page_blocks + b]);
                     }
                 }
             }
