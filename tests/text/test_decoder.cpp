@@ -31,11 +31,11 @@ struct RandomLayer {
     std::vector<std::vector<float>> memory;
     Layer layer;
 
-    RandomLayer(const TextDims& dims, Team& team) : d(dims) {
+    RandomLayer(const TextDims& dims, Team& team, std::size_t seed = 0) : d(dims) {
         memory.reserve(7);
         const auto matrix = [&](std::int64_t rows, std::int64_t cols) {
-            memory.push_back(
-                testing::Rng(memory.size() + 1).floats(static_cast<std::size_t>(rows * cols), static_cast<float>(std::sqrt(3.0 / static_cast<double>(cols)))));
+            memory.push_back(testing::Rng(memory.size() + 1 + seed)
+                                 .floats(static_cast<std::size_t>(rows * cols), static_cast<float>(std::sqrt(3.0 / static_cast<double>(cols)))));
             const TensorView view{DType::f32, {rows, cols}, reinterpret_cast<const std::byte*>(memory.back().data()), "test"};
             return weights::load<Arch, Format>(view, "w", rows, cols, team);
         };
@@ -60,8 +60,8 @@ struct RandomLayer {
 
 using Positions = std::vector<std::array<int, 3>>;
 
-/// The whole layer in double (`Qwen3VLTextDecoderLayer.forward`).
-Rows expected_layer(const RandomLayer& r, Rows x, const Positions& positions) {
+/// The whole layer in double (`Qwen3VLTextDecoderLayer.forward`), with the keys and values of `owner` over the rows `seen` if the layer has none itself.
+Rows expected_layer(const RandomLayer& r, Rows x, const Positions& positions, const RandomLayer* owner = nullptr, const Rows* seen = nullptr) {
     const TextDims& d = r.d;
     const auto norm_rows = [&](const Rows& in, const std::vector<float>& weight) {
         Rows out(in.rows, in.cols);
@@ -89,8 +89,11 @@ Rows expected_layer(const RandomLayer& r, Rows x, const Positions& positions) {
         for (std::size_t i = 0; i < to.values.size(); ++i) to.values[i] += what.values[i];
     };
     Rows normed = norm_rows(x, r.layer.input_norm.weight);
-    const Rows q = turned(matmul(normed, r.weight(0, d.hidden)), r.layer.q_norm), k = turned(matmul(normed, r.weight(1, d.hidden)), r.layer.k_norm);
-    const Rows attended = reference::attention(q, k, matmul(normed, r.weight(2, d.hidden)), head_dim, static_cast<std::size_t>(d.group()), 0,
+    const Rows q = turned(matmul(normed, r.weight(0, d.hidden)), r.layer.q_norm);
+    const RandomLayer& stored = owner ? *owner : r;
+    const Rows kept = owner ? norm_rows(*seen, owner->layer.input_norm.weight) : normed;
+    const Rows k = turned(matmul(kept, stored.weight(1, d.hidden)), stored.layer.k_norm);
+    const Rows attended = reference::attention(q, k, matmul(kept, stored.weight(2, d.hidden)), head_dim, static_cast<std::size_t>(d.group()), 0,
                                                [](std::size_t query, std::size_t key) { return key <= query; });
     add(x, matmul(attended, r.weight(3, d.q_dim())));
     normed = norm_rows(x, r.layer.post_norm.weight);
@@ -101,7 +104,9 @@ Rows expected_layer(const RandomLayer& r, Rows x, const Positions& positions) {
     return x;
 }
 
-std::vector<float> run_layer(const RandomLayer& r, const std::vector<float>& x, const Positions& positions, Team& team, std::int64_t chunk) {
+/// Through a layer, and through a second one that shares its cache.
+std::vector<float> run_layer(const RandomLayer& r, const std::vector<float>& x, const Positions& positions, Team& team, std::int64_t chunk,
+                             const RandomLayer* second = nullptr) {
     const TextDims& d = r.d;
     const auto tokens = static_cast<std::int64_t>(positions.size()), channels = kv_cache::padded_channels(d.head_dim);
     const kv_cache::Extent extent{d.kv_heads, channels, tokens, 0, 0};
@@ -133,6 +138,9 @@ std::vector<float> run_layer(const RandomLayer& r, const std::vector<float>& x, 
             position::angles<position::MRopeInterleaved>(d, frequencies, positions[static_cast<std::size_t>(first + i)], b.cosines.row(i), b.sines.row(i));
         mask::Causal causal;
         text::decoder_layer<Arch, norm::RMSNorm, activation::SwiGLU, Format, ffn::Gated, attention::Flash<>>(team, d, r.layer, b, cache, causal, count, first);
+        if (second)
+            text::decoder_layer<Arch, norm::RMSNorm, activation::SwiGLU, Format, ffn::Gated, attention::Flash<>, false>(team, d, second->layer, b, cache,
+                                                                                                                        causal, count, first);
         out.insert(out.end(), b.x.data, b.x.data + count * d.hidden);
     }
     return out;
@@ -165,5 +173,23 @@ TEST_CASE("a decoder layer equals its oracle and depends on neither chunk nor th
         CHECK(testing::largest_difference(found, expected.values) <= tolerance);
         CHECK(testing::same_bits(run_layer(layer, x, positions, three, 75), found));
         for (std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(run_layer(layer, x, positions, one, chunk), found));
+    }
+}
+
+TEST_CASE("a layer that shares the cache of the one before it equals its oracle") {
+    Team one(1), three(3);
+    for (const TextDims& d : {models::Tiny::text, models::Tall::text}) {
+        const RandomLayer first(d, one), second(d, one, 100);
+        Positions positions;
+        for (int t = 0; t < 75; ++t) positions.push_back({t, t, t});
+        const auto x = testing::Rng(5).floats(static_cast<std::size_t>(75 * d.hidden));
+        const auto found = run_layer(first, x, positions, one, 75, &second);
+        const Rows rows = testing::as_rows(x, static_cast<std::size_t>(d.hidden));
+        const auto expected = expected_layer(second, expected_layer(first, rows, positions), positions, &first, &rows);
+        // as above, for two layers, the second of which amplifies the first one's errors
+        const double tolerance =
+            2 * 4 * testing::float_roundoff * testing::largest_magnitude(expected.values) * (7 * std::log2(static_cast<double>(d.ffn)) * 4 + 2 * 75);
+        CHECK(testing::largest_difference(found, expected.values) <= tolerance);
+        for (std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(run_layer(first, x, positions, three, chunk, &second), found));
     }
 }

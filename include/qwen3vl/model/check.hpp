@@ -102,6 +102,15 @@ consteval bool check_layer() {
     return false;
 }
 
+/// Whether layers that share caches agree about them.
+template <class A, class C, std::size_t... I>
+consteval bool check_sharing(std::index_sequence<I...>) {
+    constexpr bool shares = (kv_cache::shares_layers<policy_at<C, I>> || ...), rings = ((policy_at<C, I>::capacity > 0) || ...);
+    constexpr bool same = !shares || (plan<C>::period == 1 && !(rings && plan<A>::period > 1));
+    static_assert(same, "qwen3vl: slot kv_cache: CrossLayer is one policy for all layers, and over a ring needs one attention; see LayerGroups::first");
+    return same;
+}
+
 template <Dims D, class A, class C, std::size_t... I>
 consteval bool check_layers(std::index_sequence<I...>) {
     return (check_layer<D, policy_at<A, I>, policy_at<C, I>>() && ...);
@@ -149,7 +158,8 @@ consteval bool check_text() {
         static_assert(position, "qwen3vl: slot position: these Dims turn heads by time, row and column; use position::MRopeInterleaved");
         using A = typename P::Attention;
         using C = typename P::KvCache;
-        return norm && activation && position && check_layers<D, A, C>(std::make_index_sequence<joint_period<A, C>>{});
+        using Period = std::make_index_sequence<joint_period<A, C>>;
+        return norm && activation && position && check_layers<D, A, C>(Period{}) && check_sharing<A, C>(Period{});
     }
     return false;
 }

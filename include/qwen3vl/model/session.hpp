@@ -107,13 +107,14 @@ class Session {
   private:
     static constexpr std::int64_t inside = -1;
 
-    /// f(cache type, its extent, the layer's cache) for every layer.
+    /// f(cache type, its extent, the layer's cache) for every layer that has one of its own.
     template <class F>
     void for_each_cache(F&& f) {
         for (std::size_t i = 0; i < static_cast<std::size_t>(D::text.layers); ++i)
             detail::with_layer_slots<P>(i, [&](auto index) {
                 using S = detail::LayerSlots<P, index()>;
-                f(type_tag<typename S::KvCache>{}, S::extent(D::text, options_.context), std::get<index()>(caches_)[i / period]);
+                if (kv_cache::owner_of<typename S::KvCache>(static_cast<int>(i)) == static_cast<int>(i))
+                    f(type_tag<typename S::KvCache>{}, S::extent(D::text, options_.context), std::get<index()>(caches_)[i / period]);
             });
     }
     /// Tells saved states that this session can go on from.
@@ -125,6 +126,11 @@ class Session {
             const std::int64_t numbers[] = {Cache::capacity, kv_cache::tile_keys, e.kv_heads, e.channels, e.span, e.sinks};
             h = checksum(reinterpret_cast<const std::byte*>(numbers), sizeof numbers, h);
         });
+        for (int i = 0; i < D::text.layers; ++i)
+            detail::with_layer_slots<P>(static_cast<std::size_t>(i), [&](auto index) {
+                const int owner = kv_cache::owner_of<typename detail::LayerSlots<P, index()>::KvCache>(i);
+                h = checksum(reinterpret_cast<const std::byte*>(&owner), sizeof owner, h);
+            });
         // the options of the position policy show in what it writes for a token
         position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, {1, 1, 1}, buffers_.cosines.row(0), buffers_.sines.row(0));
         for (const float* row : {buffers_.cosines.row(0), buffers_.sines.row(0)})
@@ -162,11 +168,14 @@ class Session {
     void place(const std::vector<std::byte*>& blocks) {
         constexpr TextDims d = D::text;
         std::size_t next = 0;
+        std::vector<std::byte*> caches;  // of the layers
         for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
             detail::with_layer_slots<P>(i, [&](auto index) {
                 using S = detail::LayerSlots<P, index()>;
                 const kv_cache::Extent e = S::extent(d, options_.context);
-                std::get<index()>(caches_).emplace_back(blocks[next++], e);
+                const auto owner = static_cast<std::size_t>(kv_cache::owner_of<typename S::KvCache>(static_cast<int>(i)));
+                caches.push_back(owner == i ? blocks[next++] : caches[owner]);
+                std::get<index()>(caches_).emplace_back(caches.back(), e);
                 const bool keeps = S::MaskState::bytes(e.kv_heads, e.channels, e.tokens) > 0;
                 std::get<index()>(masks_).push_back(S::MaskState::in(keeps ? blocks[next++] : nullptr, e.kv_heads, e.channels, e.tokens));
             });
@@ -239,16 +248,25 @@ class Session {
         }
     }
 
+    /// Layer `i`, which has the policies of member I of the period.
+    template <std::size_t I, bool Stores>
+    void run_layer(int i, std::int64_t count, std::int64_t first) {
+        using S = detail::LayerSlots<P, I>;
+        const auto layer = static_cast<std::size_t>(i);
+        text::decoder_layer<Arch, typename Text::Norm, typename Text::Activation, typename S::Weights, typename Text::Ffn, typename S::Attention, Stores>(
+            team_, D::text, model_->parameters().text.layers[layer], buffers_, std::get<I>(caches_)[layer / period], std::get<I>(masks_)[layer / period], count,
+            first);
+    }
+
     template <class After>
     void run_layers(std::int64_t count, std::int64_t first, After&& after) {
         for (int i = 0; i < D::text.layers; ++i) {
             if (!Text::Depth::runs(i, D::text.layers)) continue;
             detail::with_layer_slots<P>(static_cast<std::size_t>(i), [&](auto index) {
-                using S = detail::LayerSlots<P, index()>;
-                text::decoder_layer<Arch, typename Text::Norm, typename Text::Activation, typename S::Weights, typename Text::Ffn, typename S::Attention>(
-                    team_, D::text, model_->parameters().text.layers[static_cast<std::size_t>(i)], buffers_,
-                    std::get<index()>(caches_)[static_cast<std::size_t>(i) / period], std::get<index()>(masks_)[static_cast<std::size_t>(i) / period], count,
-                    first);
+                using Cache = typename detail::LayerSlots<P, index()>::KvCache;
+                if constexpr (kv_cache::shares_layers<Cache>)
+                    if (kv_cache::owner_of<Cache>(i) != i) return run_layer<index(), false>(i, count, first);
+                run_layer<index(), true>(i, count, first);
             });
             after(i);
         }
@@ -395,7 +413,7 @@ void Session<M>::restore(const std::string& path, const AcceptState& accept) {
         throw ContextOverflow(path + ": the saved session has " + std::to_string(header.length) + " tokens, the context holds " + std::to_string(context()));
     const auto tokens = static_cast<std::int64_t>(header.length);
     if ((header.logits != 0 && header.logits != D::text.vocab) || header.extra > header.bytes ||
-        header.bytes != detail::SavedHeader::file_bytes(saved_bytes(tokens, static_cast<std::int64_t>(header.logits)) + static_cast<std::int64_t>(header.extra)))
+        header.bytes - header.extra != detail::SavedHeader::file_bytes(saved_bytes(tokens, static_cast<std::int64_t>(header.logits))))
         in.fail("damaged: its sizes do not fit each other");
     std::vector<std::int64_t> next_after(static_cast<std::size_t>(tokens) + 1);
     in.read(std::as_writable_bytes(std::span(next_after)));

@@ -93,7 +93,8 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
     for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
         with_layer_slots<P>(i, [&](auto index) {
             using S = LayerSlots<P, index()>;
-            take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)));
+            if (const int layer = static_cast<int>(i); kv_cache::owner_of<typename S::KvCache>(layer) == layer)
+                take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)));
             if (const auto bytes = S::MaskState::bytes(d.kv_heads, channels, o.context); bytes > 0) take("mask", bytes);
         });
     const auto input = [&](std::int64_t columns) {  // rows of so many columns in the layers' weight formats

@@ -29,8 +29,8 @@ struct Buffers {
 /// Floats that each thread needs for rows on their way.
 constexpr std::int64_t row_floats(const TextDims& d) { return std::max(round_up(d.hidden, 16), 2 * kv_cache::padded_channels(d.head_dim)); }
 
-/// Queries to b.queries, keys and values to the cache: q/k norm, rotation, scale 1 / sqrt(head_dim).
-template <class Arch, class Norm, class Layer, class Cache, class Team>
+/// Queries to b.queries, keys and values to the cache, if the layer `Stores` any: q/k norm, rotation, scale 1 / sqrt(head_dim).
+template <class Arch, class Norm, bool Stores, class Layer, class Cache, class Team>
 void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache, std::int64_t tokens, std::int64_t first) {
     const std::int64_t channels = kv_cache::padded_channels(d.head_dim), half = d.head_dim / 2;
     const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim))), epsilon = static_cast<float>(d.norm_eps);
@@ -52,6 +52,7 @@ void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffe
                 kernels::scale_row<Arch>(scale, d.head_dim, q);
                 std::fill(q + d.head_dim, q + channels, 0.0f);
             }
+            if constexpr (!Stores) continue;
             for (std::int64_t h = 0; h < d.kv_heads; ++h) {
                 turn(row + d.q_dim() + h * d.head_dim, w.k_norm, t, key);
                 std::copy_n(row + d.q_dim() + d.kv_dim() + h * d.head_dim, d.head_dim, value);
@@ -61,8 +62,9 @@ void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffe
     });
 }
 
-/// b.x [tokens, hidden] through one layer. The tokens follow `first` tokens that the cache holds already.
-template <class Arch, class Norm, class Activation, class Format, class Ffn, class Attention, class Layer, class Cache, class Team>
+/// b.x [tokens, hidden] through one layer. The tokens follow `first` tokens that the cache holds already. A layer that `Stores` no keys finds those of the
+/// tokens too.
+template <class Arch, class Norm, class Activation, class Format, class Ffn, class Attention, bool Stores = true, class Layer, class Cache, class Team>
 void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache,
                    typename attention::MaskState<typename Attention::mask>::type& mask, std::int64_t tokens, std::int64_t first) {
     const Matrix x = b.x.first(tokens), qkv = b.qkv.first(tokens), attended = b.attended.first(tokens);
@@ -72,7 +74,12 @@ void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers&
             weights::traits<Format>::template encode<Arch>(normed, row, 0, d.hidden, values);
         });
     };
-    const std::array projections{&w.q, &w.k, &w.v};
+    const auto projections = [&] {
+        if constexpr (Stores)
+            return std::array{&w.q, &w.k, &w.v};
+        else
+            return std::array{&w.q};
+    }();
     weights::announce<Arch, Format>(team, projections);
     normalise(w.input_norm);
     weights::announce<Arch, Format>(team, std::array{&w.o}, weights::free_height<Arch>(tokens, w.o));
@@ -80,7 +87,7 @@ void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers&
     weights::linear<Arch, Format>(team, normed, projections, [&](int which, std::int64_t row, std::int64_t column, std::int64_t count, const float* values) {
         std::copy_n(values, count, qkv.row(row) + at[static_cast<std::size_t>(which)] + column);
     });
-    rotate_and_store<Arch, Norm>(team, d, w, b, cache, tokens, first);
+    rotate_and_store<Arch, Norm, Stores>(team, d, w, b, cache, tokens, first);
     const attention::Heads heads{b.queries,  tokens, d.kv_heads,     d.group(),     kv_cache::padded_channels(d.head_dim),
                                  d.head_dim, first,  first + tokens, attended.data, attended.stride};
     const auto tile = [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); };
