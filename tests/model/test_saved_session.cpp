@@ -104,6 +104,32 @@ TEST_CASE("a saved session can be rewound, and may be empty or without logits") 
     CHECK(testing::same_bits(logits_of(second), expected));
 }
 
+TEST_CASE("an owner adds to the file, and may refuse what it finds there") {
+    using M = Model<D, bundles::int8>;
+    const M model = testing::synthetic_model<M>();
+    const TemporaryFolder folder;
+    Session<M> first(model, {.context = 100, .threads = 1}), second(model, {.context = 100, .threads = 1});
+    first.append(talk(first, 40));
+    const auto logits = logits_of(first);
+    const std::string one = "what a session", two = "'s owner knows";
+    const std::span<const std::byte> pieces[] = {std::as_bytes(std::span(one)), {}, std::as_bytes(std::span(two))};
+    first.save(folder.file("state"), pieces);
+
+    const auto refuse = [&](std::span<const std::byte> extra, std::span<const std::int64_t> positions) {
+        CHECK(std::string(reinterpret_cast<const char*>(extra.data()), extra.size()) == one + two);
+        REQUIRE(positions.size() == 41);
+        CHECK(positions[0] == 0);
+        CHECK(positions[40] == 40 + first.rope_delta());
+        throw LoadError("no");
+    };
+    second.append({words(9), {}});
+    const auto before = logits_of(second);
+    CHECK_THROWS_WITH(second.restore(folder.file("state"), refuse), "no");
+    CHECK(testing::same_bits(logits_of(second), before));
+    second.restore(folder.file("state"));  // without the owner's part
+    CHECK(testing::same_bits(logits_of(second), logits));
+}
+
 TEST_CASE("states that do not fit are refused by name, and the session stays as it was") {
     using M = Model<D, bundles::bf16>;
     const M model = testing::synthetic_model<M>();
@@ -154,7 +180,7 @@ TEST_CASE("no damaged state is taken, wherever the damage is") {
         bad[at] = static_cast<char>(bad[at] ^ 0x10);
         refused(bad);
     }
-    for (const std::size_t size : {std::size_t{0}, std::size_t{7}, std::size_t{48}, std::size_t{55}, std::size_t{56}, good.size() / 2, good.size() - 1})
+    for (const std::size_t size : {std::size_t{0}, std::size_t{7}, std::size_t{56}, std::size_t{63}, std::size_t{64}, good.size() / 2, good.size() - 1})
         refused(good.substr(0, size));
     refused(good + '\0');
 
@@ -166,11 +192,13 @@ TEST_CASE("no damaged state is taken, wherever the damage is") {
         std::memcpy(bad.data() + bad.size() - 8, &sum, sizeof sum);
         return bad;
     };
-    constexpr std::size_t length_at = 24, logits_at = 32, positions_at = 48;
+    constexpr std::size_t length_at = 24, logits_at = 32, extra_at = 40, positions_at = 56;
     const std::int64_t n = session.length();
     for (const std::int64_t length : {std::int64_t{0}, std::int64_t{1}, n - 1, n + 1, std::int64_t{64}, std::int64_t{100}}) refused(forged(length_at, length));
     for (const std::int64_t logits_count : {std::int64_t{0}, std::int64_t{1}, std::int64_t{-1}, std::int64_t{1} << 61})
         refused(forged(logits_at, logits_count));
+    for (const std::int64_t extra : {std::int64_t{1}, std::int64_t{-1}, std::int64_t{1} << 62, std::numeric_limits<std::int64_t>::min()})
+        refused(forged(extra_at, extra));
     folder.write("bad", forged(length_at, std::int64_t{1} << 60));
     CHECK_THROWS_AS(session.restore(folder.file("bad")), ContextOverflow);
     for (const std::int64_t position : {std::int64_t{-2}, std::int64_t{4}, std::int64_t{1} << 40, std::numeric_limits<std::int64_t>::min()})

@@ -73,14 +73,22 @@ void log_rounding(const io::Checkpoint& checkpoint, const LogHook& log) {
     });
 }
 
-/// A checkpoint, and the moments of its matrices' columns where they are known.
+/// A checkpoint, the moments of its matrices' columns where they are known, and the tables of policies.
 struct CalibratedSource {
     io::Checkpoint& checkpoint;
-    std::optional<io::Calibration> calibration;
+    std::optional<io::Calibration> calibration = {};
+    std::optional<io::SafetensorsFile> tables = {};
 
     TensorView take(const std::string& name, const Shape& shape) { return checkpoint.take(name, shape); }
     void release(const TensorView& view) { checkpoint.release(view); }
     std::uint64_t fingerprint() const { return calibration ? calibration->fingerprint(checkpoint.fingerprint()) : checkpoint.fingerprint(); }
+    TensorView take_table(const std::string& name, const Shape& shape) {
+        if (!tables) throw ConfigError("LoadOptions::tables: a policy of this model needs the table '" + name + "' " + shape_text(shape) + "; name its file");
+        const auto found = tables->tensors().find(name);
+        if (found == tables->tensors().end()) throw LoadError(tables->path(), name, "a table " + shape_text(shape), "none");
+        if (found->second.shape != shape) throw LoadError(tables->path(), name, "the shape " + shape_text(shape), shape_text(found->second.shape));
+        return found->second;
+    }
     std::optional<weights::ColumnMoments> moments(const std::string& name, std::int64_t cols) {
         return calibration ? calibration->moments(name, cols) : std::nullopt;
     }
@@ -103,8 +111,9 @@ Model<D, P> Model<D, P>::load(const std::string& path, const LoadOptions& option
             detail::check_layout(assets->video.layout, D::vision, gguf ? gguf->vision()->path() : path + "/video_preprocessor_config.json");
         }
         if (options.log) detail::log_rounding<Model>(*checkpoint, options.log);
-        detail::CalibratedSource source{*checkpoint, {}};
+        detail::CalibratedSource source{*checkpoint};
         if (!options.calibration.empty()) source.calibration = io::Calibration::open(options.calibration);
+        if (!options.tables.empty()) source.tables = io::SafetensorsFile::open(options.tables);
         Model model(source, checkpoint, std::move(assets), options);
         if (source.calibration) source.calibration->require_used();
         if (options.log)

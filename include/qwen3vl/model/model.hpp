@@ -8,6 +8,7 @@
 #include <qwen3vl/model/check.hpp>
 #include <qwen3vl/model/packed_file.hpp>
 #include <qwen3vl/model/parameters.hpp>
+#include <qwen3vl/model/policy_tables.hpp>
 #include <qwen3vl/model/session_plan.hpp>
 #include <string>
 #include <utility>
@@ -25,6 +26,7 @@ struct LoadOptions {
     int threads = 0;                 ///< for converting; 0: the execution policy's default
     std::string packed = {};  ///< a folder for the packed form of the weights (model/packed_file.hpp): read there, and written where it is missing or stale
     std::string calibration = {};  ///< a file made by examples/calibrate, by which integer formats round weights; empty: to nearest
+    std::string tables = {};       ///< a safetensors file with the tables of policies that need some (core/tables.hpp)
     std::string mmproj = {};       ///< of a GGUF model: the file with its vision part; empty: the one file mmproj*.gguf beside it
 };
 
@@ -97,10 +99,22 @@ class ModelImpl {
                                         ++index;
                                     }});
         if (filling) finish_packed(options, team);
+        tables_.template visit<D, P>([&](const std::string& name, const Shape& shape, std::vector<float>& table) {
+            const auto take = [&] {
+                if constexpr (requires { source.take_table(name, shape); })
+                    return source.take_table(name, shape);
+                else
+                    return source.take(name, shape);
+            };
+            const TensorView view = take();
+            table.resize(static_cast<std::size_t>(view.elements()));
+            weights::read_values(view, 0, view.elements(), table.data());
+        });
         report(options.progress, "load", total, total);
     }
 
     const Parameters& parameters() const { return parameters_; }
+    const PolicyTables& tables() const { return tables_; }
     /// Null where the model was not loaded from a folder.
     const std::shared_ptr<const Assets>& assets() const { return assets_; }
 
@@ -127,6 +141,9 @@ class ModelImpl {
                                                     [&]<class Format>(type_tag<Format>) { weights::traits<Format>::template row<Arch>(w, 0, row.data()); });
                                         add(row);
                                     }});
+        for (const auto& table : tables_.position) add(table);
+        for (const auto& layer : tables_.masks)
+            for (const auto& table : layer) add(table);
         return h;
     }
 
@@ -134,6 +151,11 @@ class ModelImpl {
     static MemoryPlan memory_plan(const SessionOptions& options = {}, DType checkpoint = DType::bf16) {
         MemoryPlan plan;
         add_weights(plan, checkpoint);
+        std::int64_t floats = 0;
+        PolicyTables{}.template visit<D, P>([&](const std::string&, const Shape& shape, std::vector<float>&) {
+            floats += TensorView{DType::f32, shape, nullptr, {}}.elements();
+        });
+        if (floats > 0) plan.parts.push_back({"policies' tables", floats * static_cast<std::int64_t>(sizeof(float)), false});
         for (auto& part : session_plan<D, P>(options).parts) plan.parts.push_back(std::move(part));
         return plan;
     }
@@ -227,6 +249,7 @@ class ModelImpl {
     std::optional<PackedFile> packed_;
     memory::Arena memory_;
     Parameters parameters_;
+    PolicyTables tables_;
     std::shared_ptr<const void> keep_alive_;
     std::shared_ptr<const Assets> assets_;
 };

@@ -215,6 +215,12 @@ class Session {
             weights::traits<typename Text::EmbeddingWeights>::template row<Arch>(model_->parameters().text.embedding, tokens[i], buffers_.x.row(i));
     }
 
+    /// What a learned table of positions adds to tokens [first, first + count) of the sequence.
+    void add_positions([[maybe_unused]] std::int64_t first, [[maybe_unused]] std::int64_t count) {
+        if constexpr (NeedsTables<typename Text::Position, TextDims>)
+            for (std::int64_t i = 0; i < count; ++i) Text::Position::template add<Arch>(model_->tables().position, D::text, first + i, buffers_.x.row(i));
+    }
+
     /// Tokens [begin, begin + count) of a prompt.
     void run_chunk(const Prompt& prompt, const Layout& layout, std::int64_t begin, std::int64_t count, const AppendOptions& options) {
         const std::int64_t first = length();
@@ -227,6 +233,7 @@ class Session {
             }
         };
         for_each_visual([](const VisualFeatures& v, std::int64_t row, Matrix x) { P::Fusion::embed(v, row, x); });
+        add_positions(first, count);
         for (std::int64_t i = 0; i < count; ++i)
             position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, layout.positions[static_cast<std::size_t>(begin + i)],
                                                                  buffers_.cosines.row(i), buffers_.sines.row(i));
@@ -379,6 +386,7 @@ void Session<M>::append(int token) {
     team_.limit(detail::decode_threads<P>(options_));
     const int position = static_cast<int>(next_after_.back());
     embed(&token, 1);
+    add_positions(first, 1);
     position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, {position, position, position}, buffers_.cosines.row(0), buffers_.sines.row(0));
     run_layers(1, first, [](int) {});
     compute_logits(buffers_.x.row(0));

@@ -2,6 +2,7 @@
 #include <qwen3vl/core/list.hpp>
 #include <qwen3vl/position/approximate.hpp>
 #include <qwen3vl/position/interpolated_table.hpp>
+#include <qwen3vl/position/learned.hpp>
 #include <qwen3vl/position/rope_scaling.hpp>
 #include <qwen3vl/position/rotary.hpp>
 
