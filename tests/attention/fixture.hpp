@@ -18,7 +18,8 @@ using namespace qwen3vl;
 /// Random queries, keys and values of one layer, token by token as the projections give them.
 struct Sequence {
     std::int64_t tokens, kv_heads, group, head_dim;
-    std::vector<float> queries, keys, values;  ///< [tokens, kv_heads * group * head_dim], [tokens, kv_heads * head_dim] twice
+    std::vector<std::vector<float>> tables = {};  ///< of the mask
+    std::vector<float> queries, keys, values;     ///< [tokens, kv_heads * group * head_dim], [tokens, kv_heads * head_dim] twice
 
     Sequence(std::int64_t n, std::int64_t kv, std::int64_t g, std::int64_t d) : tokens(n), kv_heads(kv), group(g), head_dim(d) {
         testing::Rng rng(static_cast<std::uint64_t>(((n * 31 + kv) * 31 + g) * 31 + d));
@@ -62,7 +63,7 @@ class LayerRun {
           memory_(static_cast<std::size_t>(Cache::bytes(extent_))),
           cache_(memory_.data(), extent_),
           mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, s.channels(), s.tokens))),
-          mask_(State::in(mask_memory_.data(), s.kv_heads, s.channels(), s.tokens)),
+          mask_(State::in(mask_memory_.data(), s.kv_heads, s.channels(), s.tokens, s.tables)),
           out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
 
     /// Tokens [first, first + count). A mask that looks ahead finds all keys written.

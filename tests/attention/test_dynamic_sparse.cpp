@@ -6,18 +6,34 @@ using namespace qwen3vl_test;
 namespace {
 
 /// The score of a block of keys by the definition of its summary, in double.
-double score_of(type_tag<mask::MeanKey>, const std::vector<std::vector<double>>& keys, const std::vector<double>& query) {
+double score_of(type_tag<mask::MeanKey>, const Sequence&, std::size_t, const std::vector<std::vector<double>>& keys, const std::vector<double>& query) {
     double sum = 0;
     for (const auto& key : keys)
         for (std::size_t c = 0; c < query.size(); ++c) sum += key[c] * query[c];
     return sum / static_cast<double>(keys.size());
 }
-double score_of(type_tag<mask::KeyBounds>, const std::vector<std::vector<double>>& keys, const std::vector<double>& query) {
+double score_of(type_tag<mask::KeyBounds>, const Sequence&, std::size_t, const std::vector<std::vector<double>>& keys, const std::vector<double>& query) {
     double sum = 0;
     for (std::size_t c = 0; c < query.size(); ++c) {
         double most = -1e300;
         for (const auto& key : keys) most = std::max(most, key[c] * query[c]);
         sum += most;
+    }
+    return sum;
+}
+
+template <int Rank>
+double score_of(type_tag<mask::Router<Rank>>, const Sequence& s, std::size_t head, const std::vector<std::vector<double>>& keys,
+                const std::vector<double>& query) {
+    double sum = 0;
+    for (std::size_t r = 0; r < Rank; ++r) {
+        double of_query = 0, of_keys = 0;
+        for (std::size_t c = 0; c < query.size(); ++c) {
+            const std::size_t at = (head * Rank + r) * query.size() + c;
+            of_query += static_cast<double>(s.tables[0][at]) * query[c];
+            for (const auto& key : keys) of_keys += static_cast<double>(s.tables[1][at]) * key[c] / static_cast<double>(keys.size());
+        }
+        sum += of_query * of_keys;
     }
     return sum;
 }
@@ -55,7 +71,7 @@ std::vector<double> oracle(const Sequence& s) {
                 for (std::size_t g = 0; g < group; ++g) {
                     std::vector<double> query;
                     for (std::size_t c = 0; c < d; ++c) query.push_back(queries.at(t, g * d + c));
-                    score = std::max(score, score_of(type_tag<Summary>{}, in_block, query));
+                    score = std::max(score, score_of(type_tag<Summary>{}, s, h, in_block, query));
                 }
                 rated.emplace_back(-score, b);
             }
@@ -107,6 +123,12 @@ TEST_CASE("queries see the blocks with the highest scores, however the sequence 
     check_algorithms<some, mask::MeanKey>(Sequence(400, 1, 200, 8));     // a group that exceeds a block of queries
     check<some, mask::KeyBounds, ShortChunks>(Sequence(700, 2, 2, 72));  // keys in many segments, split in decode
     check<BlockBudget{.keep = 0, .local = 1}, mask::MeanKey, attention::Flash>(Sequence(400, 2, 2, 8));
+}
+
+TEST_CASE("a learned router chooses by its tables") {
+    Sequence s(500, 2, 2, 24);
+    for (const std::uint64_t seed : {1, 2}) s.tables.push_back(testing::Rng(seed).floats(2 * 5 * 24));
+    check_algorithms<BlockBudget{.keep = 2, .local = 1}, mask::Router<5>>(s);
 }
 
 TEST_CASE("with a budget for all blocks DynamicSparse has the bits of Causal") {

@@ -2,9 +2,10 @@
 #include <initializer_list>
 #include <qwen3vl/chat/encode_chat.hpp>
 #include <qwen3vl/chat/generate.hpp>
-#include <qwen3vl/chat/media.hpp>
+#include <qwen3vl/chat/saved_chat.hpp>
 #include <qwen3vl/chat/tool_calls.hpp>
 #include <type_traits>
+#include <utility>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
@@ -68,14 +69,27 @@ class Chat {
     std::int64_t token_count(const std::vector<Input>& content) const;
 
     /// What was said so far.
-    const std::vector<chat::Message>& messages() const { return messages_; }
+    const std::vector<chat::Message>& messages() const { return state_.messages; }
     /// Forgets everything but the system message.
     void clear() {
-        messages_.clear();
-        extents_.clear();
-        features_.clear();
-        if (!options_.system.empty()) messages_.push_back(message(chat::Role::system, {options_.system}, extents_));
+        state_.messages.clear();
+        state_.extents.clear();
+        state_.media.clear();
+        if (!state_.system.empty()) state_.messages.push_back(message(chat::Role::system, {state_.system}, state_.extents));
     }
+
+    /// Writes the conversation to a file: the messages, the system message and the tools, all that the session holds, and the features of the pictures and
+    /// clips as float32 (a cache that cannot go back needs them again), not their pixels. How to answer stays with the ChatOptions; an answer's random
+    /// numbers begin at the seed, so none are kept. A file that was there stays until the new one is complete. Throws FileError, and PromptError for tools
+    /// that are no JSON.
+    void save(const std::string& path);
+
+    /// Goes on with a conversation that a chat of the same checkpoint and policies saved, perhaps in another process and with other threads or context: the
+    /// same answers to what is said next, where the ChatOptions say the same of answering. System message, tools and add_vision_id become the saved ones. Its
+    /// pictures are known to this chat, not to its feature_cache(), which others may share. Throws FileError, LoadError where the file is damaged or of
+    /// another model, tokenizer or chat template, ContextOverflow where it does not fit; the chat is then as before.
+    void restore(const std::string& path);
+
     /// Pictures encoded so far.
     FeatureCache& feature_cache() { return *cache_; }
     const Session<M>& session() const { return session_; }
@@ -93,10 +107,17 @@ class Chat {
         return detail::message_of<M>(role, content, config_, extents);
     }
 
-    std::vector<int> tokens_of(const std::vector<chat::Message>& messages, const std::vector<detail::MediaExtent>& extents) const {
+    /// The tokens of a conversation, up to where an answer begins.
+    std::vector<int> tokens_of(const detail::SaidSoFar& said) const {
         chat::FormatOptions format;
-        format.add_vision_id = options_.add_vision_id;
-        return chat::encode_chat(*assets_->tokenizer, {messages, options_.tools}, detail::media_sizes(extents), format).ids;
+        format.add_vision_id = said.add_vision_id;
+        return chat::encode_chat(*assets_->tokenizer, said, detail::media_sizes(said.extents), format).ids;
+    }
+    /// Changes where the tokenizer or the chat template makes other tokens of a conversation. Throws PromptError where it is malformed.
+    std::uint64_t spelling_of(detail::SaidSoFar said) const {
+        said.messages.emplace_back();  // a next turn: there may be none
+        const auto tokens = tokens_of(said);
+        return checksum(reinterpret_cast<const std::byte*>(tokens.data()), tokens.size() * sizeof tokens[0]);
     }
 
     Reply say(chat::Role role, const std::vector<Input>& content, const TextCallback& callback);
@@ -104,9 +125,9 @@ class Chat {
     Reply answer(chat::Role role, const std::vector<Input>& content, const TextCallback& callback) {
         using clock = std::chrono::steady_clock;
         const auto seconds = [](clock::time_point from) { return std::chrono::duration<double>(clock::now() - from).count(); };
-        auto said = message(role, content, extents_);
-        messages_.push_back(std::move(said));
-        auto tokens = tokens_of(messages_, extents_);
+        auto said = message(role, content, state_.extents);
+        state_.messages.push_back(std::move(said));
+        auto tokens = tokens_of(state_);
         if (const auto limit = session_.context(); static_cast<std::int64_t>(tokens.size()) >= limit)  // before any picture is encoded
             throw ContextOverflow("the conversation has " + std::to_string(tokens.size()) + " tokens, ChatOptions::context is " + std::to_string(limit) + ": " +
                                   std::to_string(std::max<std::int64_t>(0, limit - 1 - session_.length())) + " more fit before an answer");
@@ -114,66 +135,80 @@ class Chat {
         auto begin = clock::now();
         if constexpr (VisionLanguageDims<typename M::dims>)
             for (const auto& input : content)
-                if (!std::holds_alternative<std::string>(input)) features_.push_back(detail::features_of(session_, input, config_, *cache_, options_.progress));
+                if (!std::holds_alternative<std::string>(input))
+                    state_.media.push_back(detail::features_of(session_, input, config_, state_.media, *cache_, options_.progress));
         reply.encode_seconds = seconds(begin);
         begin = clock::now();
         reply.prompt_tokens = static_cast<std::int64_t>(tokens.size());
         reply.reused_tokens = append(tokens);
         reply.prefill_seconds = seconds(begin);
         static_cast<Generation&>(reply) = generate(session_, *assets_->tokenizer, tokens, generation_options(), callback);
-        held_.insert(held_.end(), reply.tokens.begin(), reply.tokens.end());
-        held_.resize(static_cast<std::size_t>(session_.length()));
+        state_.held.insert(state_.held.end(), reply.tokens.begin(), reply.tokens.end());
+        state_.held.resize(static_cast<std::size_t>(session_.length()));
         chat::Message answered;
         answered.role = chat::Role::assistant;
         if (auto text = chat::take_tool_calls(reply.text, answered.tool_calls); !text.empty()) answered.content.push_back(std::move(text));
         reply.tool_calls = answered.tool_calls;
-        messages_.push_back(std::move(answered));
+        state_.messages.push_back(std::move(answered));
         return reply;
     }
 
     /// Brings the session to these tokens, keeping what it shares with them; returns how many it kept.
     std::int64_t append(const std::vector<int>& tokens) {
+        auto& held = state_.held;
+        auto& shown = state_.shown;
         std::size_t common = 0;
-        while (common < held_.size() && common + 1 < tokens.size() && held_[common] == tokens[common]) ++common;
+        while (common < held.size() && common + 1 < tokens.size() && held[common] == tokens[common]) ++common;
         std::size_t first_visual = 0;  // of those that are still to be appended
         if constexpr (VisionLanguageDims<typename M::dims>) common = shared_prefix(tokens, common, first_visual);
         if constexpr (Session<M>::can_rewind) {
             session_.rewind(static_cast<std::int64_t>(common));
-        } else if (common < held_.size()) {
+        } else if (common < held.size()) {
             session_.reset();
             common = first_visual = 0;
         }
-        held_.resize(common);
-        shown_.resize(first_visual);
-        Prompt prompt{{tokens.begin() + static_cast<std::ptrdiff_t>(common), tokens.end()},
-                      {features_.begin() + static_cast<std::ptrdiff_t>(first_visual), features_.end()}};
+        held.resize(common);
+        shown.resize(first_visual);
+        Prompt prompt{{tokens.begin() + static_cast<std::ptrdiff_t>(common), tokens.end()}};
+        for (std::size_t i = first_visual; i < state_.media.size(); ++i) prompt.visuals.push_back(state_.media[i].features);
         try {
             session_.append(prompt, {.progress = options_.progress, .hook = {}, .hidden = nullptr});
         } catch (...) {
-            held_.resize(static_cast<std::size_t>(session_.length()));
-            if (held_.empty()) shown_.clear();
+            held.resize(static_cast<std::size_t>(session_.length()));
+            if (held.empty()) shown.clear();
             throw;
         }
-        held_ = tokens;
-        shown_ = features_;
+        held = tokens;
+        for (std::size_t i = first_visual; i < state_.media.size(); ++i) shown.push_back(state_.media[i].key);
         return static_cast<std::int64_t>(common);
+    }
+
+    /// Takes from the session what an answer that was broken off left there.
+    void forget_answer() {
+        if constexpr (Session<M>::can_rewind) {
+            session_.rewind(static_cast<std::int64_t>(state_.held.size()));
+        } else {
+            session_.reset();
+            state_.held.clear();
+            state_.shown.clear();
+        }
     }
 
     /// Shortens a common prefix of tokens to one whose pictures are the same too and which ends outside of any; counts its pictures.
     std::size_t shared_prefix(const std::vector<int>& tokens, std::size_t common, std::size_t& visuals) const {
         constexpr TokenIds ids = M::dims::tokens;
         std::size_t i = 0;
-        for (; visuals < features_.size(); ++visuals) {
-            const auto& f = *features_[visuals];
+        for (; visuals < state_.media.size(); ++visuals) {
+            const auto& media = state_.media[visuals];
             std::size_t first = tokens.size(), last = 0;  // the whole of this picture or clip, all its frame pairs
-            std::int64_t left = f.tokens();
+            std::int64_t left = media.features->tokens();
             for (; i < tokens.size() && left > 0; ++i) {
                 if (tokens[i] != ids.image && tokens[i] != ids.video) continue;
                 first = std::min(first, i);
                 last = i + 1;
                 --left;
             }
-            if (last > common || visuals >= shown_.size() || shown_[visuals] != features_[visuals]) return std::min(common, first);
+            if (last > common || visuals >= state_.shown.size() || !(state_.shown[visuals] == media.key)) return std::min(common, first);
         }
         return common;
     }
@@ -205,11 +240,7 @@ class Chat {
     Session<M> session_;
     detail::MediaConfig<M> config_;
     std::shared_ptr<FeatureCache> cache_;
-    std::vector<chat::Message> messages_;
-    std::vector<detail::MediaExtent> extents_;                     ///< of the pictures and clips of messages_, in order
-    std::vector<std::shared_ptr<const VisualFeatures>> features_;  ///< the same
-    std::vector<int> held_;                                        ///< the session's tokens
-    std::vector<std::shared_ptr<const VisualFeatures>> shown_;     ///< the session's pictures
+    detail::ChatState state_;  ///< also what the options said of the conversation itself
 };
 
 // Defined apart from the class for `extern template`, as in model/session.hpp: all that a conversation computes.
@@ -223,26 +254,51 @@ Chat<M>::Chat(const M& model, ChatOptions options)
                        .threads = options_.threads}),
       config_(*assets_),
       cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
+    state_.tools = std::exchange(options_.tools, {});
+    state_.system = std::exchange(options_.system, {});
+    state_.add_vision_id = options_.add_vision_id;
     clear();
 }
 
 template <class M>
 std::int64_t Chat<M>::token_count(const std::vector<Input>& content) const {
-    auto messages = messages_;
-    auto extents = extents_;
-    messages.push_back(message(chat::Role::user, content, extents));
-    return static_cast<std::int64_t>(tokens_of(messages, extents).size());
+    detail::SaidSoFar said = state_;
+    said.messages.push_back(message(chat::Role::user, content, said.extents));
+    return static_cast<std::int64_t>(tokens_of(said).size());
+}
+
+template <class M>
+void Chat<M>::save(const std::string& path) {
+    session_.save(path, detail::ChatStateWriter(state_, spelling_of(state_)).pieces());
+}
+
+template <class M>
+void Chat<M>::restore(const std::string& path) {
+    detail::ChatState restored;
+    session_.restore(path, [&](std::span<const std::byte> bytes, std::span<const std::int64_t> positions) {
+        try {
+            if (bytes.empty()) throw LoadError("saved by a session, not by a chat");
+            detail::ChatStateReader<typename M::dims> reader(bytes);
+            reader.require_positions(positions);
+            if (spelling_of(reader.state()) != reader.spelling()) throw LoadError("saved with another tokenizer or chat template");
+            restored = std::move(reader.state());
+        } catch (const Error& e) {
+            throw LoadError(path + ": " + e.what());
+        }
+    });
+    state_ = std::move(restored);
 }
 
 template <class M>
 Reply Chat<M>::say(chat::Role role, const std::vector<Input>& content, const TextCallback& callback) {
-    const std::size_t messages = messages_.size(), media = extents_.size();
+    const std::size_t messages = state_.messages.size(), media = state_.extents.size();
     try {
         return answer(role, content, callback);
     } catch (...) {
-        messages_.resize(messages);
-        extents_.resize(media);
-        features_.resize(media);
+        state_.messages.resize(messages);
+        state_.extents.resize(media);
+        state_.media.resize(media);
+        if (static_cast<std::size_t>(session_.length()) != state_.held.size()) forget_answer();
         throw;
     }
 }

@@ -41,7 +41,7 @@ HiddenStates hidden_states(Session<M>& session, const std::vector<Input>& conten
     if constexpr (VisionLanguageDims<typename M::dims>) {
         FeatureCache none(0);
         for (const auto& input : content)
-            if (!std::holds_alternative<std::string>(input)) prompt.visuals.push_back(detail::features_of(session, input, config, none, progress));
+            if (!std::holds_alternative<std::string>(input)) prompt.visuals.push_back(detail::features_of(session, input, config, {}, none, progress).features);
     }
     HiddenStates out;
     out.tokens =

@@ -5,6 +5,7 @@
 #include <qwen3vl/model/assets.hpp>
 #include <qwen3vl/model/feature_cache.hpp>
 #include <qwen3vl/model/session.hpp>
+#include <span>
 #include <variant>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -24,6 +25,12 @@ struct MediaExtent {
     bool clip = false;
     std::int64_t tokens = 0;    ///< of a picture, or of one frame pair
     std::vector<double> times;  ///< of a clip's frame pairs, in seconds
+};
+
+/// A picture or clip of a conversation after the vision tower. Its key tells it from others.
+struct EncodedMedia {
+    FeatureCache::Key key;
+    std::shared_ptr<const VisualFeatures> features;
 };
 
 /// The extents by kind, each in order of appearance.
@@ -95,15 +102,17 @@ inline std::uint64_t hash_of(const PatchLayout& layout) {
     return hash;
 }
 
-/// The features of a picture or clip: from the cache, or through preprocessing and the tower.
+/// The features of a picture or clip: from those `shown` before, from the cache, or through preprocessing and the tower.
 template <class M>
-std::shared_ptr<const VisualFeatures> features_of(Session<M>& session, const Input& input, const MediaConfig<M>& config, FeatureCache& cache,
-                                                  const ProgressCallback& progress) {
-    const auto cached = [&](const FeatureCache::Key& key, auto&& preprocessed) {
-        if (auto known = cache.find(key)) return known;
+EncodedMedia features_of(Session<M>& session, const Input& input, const MediaConfig<M>& config, std::span<const EncodedMedia> shown, FeatureCache& cache,
+                         const ProgressCallback& progress) {
+    const auto cached = [&](const FeatureCache::Key& key, auto&& preprocessed) -> EncodedMedia {
+        for (const auto& media : shown)
+            if (media.key == key) return media;
+        if (auto known = cache.find(key)) return {key, std::move(known)};
         auto features = session.encode(preprocessed(), progress);
         cache.insert(key, features);
-        return features;
+        return {key, std::move(features)};
     };
     if (const auto* image = std::get_if<Image>(&input))
         return cached({image->content_hash(), grid_of(image->width(), image->height(), config.image), hash_of(config.image.layout)},

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/features.hpp>
+#include <qwen3vl/core/tables.hpp>
 #include <qwen3vl/core/tensor.hpp>
 
 /// What a policy of each slot must offer. Member templates over Arch cannot be asked for here; the conformance tests run them.
@@ -27,7 +28,7 @@ concept StatefulMask = requires(std::byte* memory, std::int64_t i) {
     { M::State::bytes(i, i, i) } -> std::same_as<std::int64_t>;
     { M::State::scratch_floats(i, i, i) } -> std::same_as<std::int64_t>;
     typename M::State;
-    requires std::constructible_from<typename M::State, std::byte*, std::int64_t, std::int64_t, std::int64_t>;
+    requires std::constructible_from<typename M::State, std::byte*, std::int64_t, std::int64_t, std::int64_t, Tables>;
 };
 
 /// `span` 0: a query may need all keys before it. Answers by itself, as static members, or has a State that does.

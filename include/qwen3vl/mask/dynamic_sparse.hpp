@@ -23,7 +23,7 @@ namespace mask {
 /// Each query sees the latest blocks, the first ones, and of those between the B.keep with the highest scores; the heads of a group choose together: a block's
 /// score is the highest that one of them gives it. Blocks are scored by a summary of their keys, made when a block is full, so that no choice depends on how
 /// a prompt was cut into chunks. The work follows the blocks that are chosen; choosing costs as much as one or two keys for each block. Summaries: KeyBounds,
-/// MeanKey.
+/// MeanKey, Router.
 ///     attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 32}>>
 template <BlockBudget B = BlockBudget{}, class Summary = KeyBounds>
 struct DynamicSparse {
@@ -35,14 +35,20 @@ struct DynamicSparse {
     static constexpr std::int64_t sinks = 0;
     static constexpr std::int64_t block = B.block;
 
+    /// The summary's own, of each layer.
+    template <class Dims, class F>
+    static void for_each_table(const Dims& d, F&& f) requires NeedsTables<Summary, Dims> {
+        Summary::for_each_table(d, f);
+    }
+
     /// The summaries of one layer's keys, in memory that somebody else owns: bytes(), zeroed, aligned to 64.
     class State {
       public:
         static std::int64_t bytes(std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens) {
             return kv_heads * pages(tokens) * page_floats(channels) * static_cast<std::int64_t>(sizeof(float));
         }
-        State(std::byte* memory, std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens)
-            : summaries_(reinterpret_cast<float*>(memory)), kv_heads_(kv_heads), channels_(channels), pages_(pages(tokens)) {}
+        State(std::byte* memory, std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens, Tables tables)
+            : summary_(tables, kv_heads), summaries_(reinterpret_cast<float*>(memory)), kv_heads_(kv_heads), channels_(channels), pages_(pages(tokens)) {}
 
         /// Summarises the blocks that tokens [first, first + count) have filled. `tile(kv_head, index)` gives the keys 64 index, 64 index + 1, …
         template <class Team, class Tile>
@@ -52,14 +58,14 @@ struct DynamicSparse {
             team.run(kv_heads_ * filled, [&](std::int64_t task, int) {
                 const std::int64_t head = task / filled, b = from + task % filled;
                 const auto key = [&](std::int64_t i, std::int64_t c) { return tile(head, (b * block + i) / 64).key((b * block + i) % 64, c); };
-                Summary::summarise(key, block, channels_, page(head, b / page_blocks) + b % page_blocks, page_blocks);
+                summary_.summarise(head, key, block, channels_, page(head, b / page_blocks) + b % page_blocks, page_blocks);
             });
         }
 
         /// Floats of scratch for select().
         static std::int64_t scratch_floats(std::int64_t tokens, std::int64_t channels, std::int64_t keys) {
             return round_up(2 * tokens * Selection::words(keys, block), 16) + tokens * pages(keys) * page_blocks +
-                   padded_rows * (2 * Summary::numbers * channels + page_blocks);
+                   padded_rows * (2 * Summary::numbers(channels) + page_blocks);
         }
 
         /// What the queries of a block see, which share key/value head `kv_head`. The result refers to `scratch`.
@@ -84,7 +90,7 @@ struct DynamicSparse {
         static constexpr std::int64_t padded_rows = 16;  ///< of the tallest register tile, and more
 
         static constexpr std::int64_t pages(std::int64_t tokens) { return ceil_div(ceil_div(tokens, block), page_blocks); }
-        static constexpr std::int64_t page_floats(std::int64_t channels) { return Summary::numbers * channels * page_blocks; }
+        static constexpr std::int64_t page_floats(std::int64_t channels) { return Summary::numbers(channels) * page_blocks; }
         float* page(std::int64_t head, std::int64_t index) const { return summaries_ + (head * pages_ + index) * page_floats(channels_); }
         /// Blocks between the first and the latest ones of a query.
         static std::int64_t between(std::int64_t query) { return std::max<std::int64_t>(0, query / block - B.local + 1 - B.global); }
@@ -92,12 +98,12 @@ struct DynamicSparse {
         /// scores [tokens, blocks]: the products of the queries with the summaries, the highest of a group's heads.
         template <class Arch, class Block>
         void rate(std::int64_t kv_head, const Block& q, std::int64_t blocks, float* scores, float* scratch) const {
-            const std::int64_t numbers = Summary::numbers * channels_, step = kernels::outer_rows<Arch>;
+            const std::int64_t numbers = Summary::numbers(channels_), step = kernels::outer_rows<Arch>;
             float *packed = scratch + padded_rows * numbers, *products = packed + padded_rows * numbers;
             std::fill_n(scores, (q.last() - q.first + 1) * blocks, std::numeric_limits<float>::lowest());
             for (std::int64_t at = 0; at < q.rows; at += step) {
                 const std::int64_t rows = std::min(step, q.rows - at);
-                for (std::int64_t r = 0; r < rows; ++r) Summary::query(q.queries + (at + r) * channels_, channels_, scratch + r * numbers);
+                for (std::int64_t r = 0; r < rows; ++r) summary_.query(kv_head, q.queries + (at + r) * channels_, channels_, scratch + r * numbers);
                 kernels::pack_queries<Arch>(scratch, rows, numbers, 1.0f, packed);
                 const int size = kernels::group_size<Arch>(rows);
                 for (std::int64_t p = 0; p * page_blocks < blocks; ++p) {
@@ -129,7 +135,8 @@ struct DynamicSparse {
             for (std::size_t i = 0; i < n; ++i) chosen.choose(query, best[i]);
         }
 
-        float* summaries_;  ///< [kv_heads, pages, numbers * channels, page_blocks]
+        Summary summary_;
+        float* summaries_;  ///< [kv_heads, pages, numbers, page_blocks]
         std::int64_t kv_heads_, channels_, pages_;
     };
 };

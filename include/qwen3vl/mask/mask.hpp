@@ -4,6 +4,7 @@
 #include <qwen3vl/mask/causal.hpp>
 #include <qwen3vl/mask/dynamic_sparse.hpp>
 #include <qwen3vl/mask/full.hpp>
+#include <qwen3vl/mask/router.hpp>
 #include <qwen3vl/mask/sliding_window.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {

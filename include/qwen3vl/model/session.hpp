@@ -177,7 +177,8 @@ class Session {
                 caches.push_back(owner == i ? blocks[next++] : caches[owner]);
                 std::get<index()>(caches_).emplace_back(caches.back(), e);
                 const bool keeps = S::MaskState::bytes(e.kv_heads, e.channels, e.tokens) > 0;
-                std::get<index()>(masks_).push_back(S::MaskState::in(keeps ? blocks[next++] : nullptr, e.kv_heads, e.channels, e.tokens));
+                std::get<index()>(masks_).push_back(
+                    S::MaskState::in(keeps ? blocks[next++] : nullptr, e.kv_heads, e.channels, e.tokens, model_->tables().masks[i]));
             });
         const auto floats = [&] { return reinterpret_cast<float*>(blocks[next++]); };
         const auto rows = [&](std::int64_t columns) { return Matrix(floats(), chunk_, columns); };
