@@ -127,7 +127,7 @@ TEST_CASE("queries see the blocks with the highest scores, however the sequence 
 
 TEST_CASE("a learned router chooses by its tables") {
     Sequence s(500, 2, 2, 24);
-    for (const std::uint64_t seed : {1, 2}) s.tables.push_back(testing::Rng(seed).floats(2 * 5 * 24));
+    for (const auto seed : {std::uint64_t{1}, std::uint64_t{2}}) s.tables.push_back(testing::Rng(seed).floats(2 * 5 * 24));
     check_algorithms<BlockBudget{.keep = 2, .local = 1}, mask::Router<5>>(s);
 }
 

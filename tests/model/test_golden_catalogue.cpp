@@ -12,17 +12,11 @@ template <class Attention>
 using Vision = VisionPolicies<Choice<slot::weights, weights::Float32>, Choice<slot::attention, Attention>>;
 
 struct chunked : Policies<Choice<slot::text, Text<attention::Chunked<mask::Causal, Tokens{64}>>>,
-                          Choice<slot::vision, Vision<attention::Chunked<mask::Full, Tokens{64}>>>> {
-    static constexpr const char* name = "chunked";
-};
+                          Choice<slot::vision, Vision<attention::Chunked<mask::Full, Tokens{64}>>>> {};
 struct all_blocks : Policies<Choice<slot::text, Text<attention::Flash<mask::BlockSparse<BlockPattern{.local = 1000}>>>>,
-                             Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {
-    static constexpr const char* name = "all_blocks";
-};
+                             Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct all_chosen : Policies<Choice<slot::text, Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1000}>>>>,
-                             Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {
-    static constexpr const char* name = "all_chosen";
-};
+                             Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 
 }  // namespace
 
