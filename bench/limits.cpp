@@ -2,8 +2,7 @@
 #include "limits.hpp"
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <fstream>
-#include <nlohmann/json.hpp>
+#include "json_file.hpp"
 
 namespace {
 
@@ -30,10 +29,7 @@ void run(int threads, int repetitions, std::int64_t largest, const std::string& 
         for (const auto f : footprints) print("read_" + std::to_string(f >> 10) + "KiB", n, limits.read(f) / 1e9, "GB/s", limits.best_pattern(f));
     }
     if (all > 1) print("core_round_trip", 2, bench::Limits::round_trip() * 1e9, "ns", "");
-    if (json_file.empty()) return;
-    std::ofstream file(json_file);
-    file << result.dump(2) << '\n';
-    if (!file.flush()) throw qwen3vl::FileError(json_file + ": cannot write");
+    bench::write_json(json_file, result);
 }
 
 }  // namespace

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
+#include "json_file.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -141,10 +141,7 @@ void run(const Options& o) {
     }
     const json result = {{"machine", bench::machine()}, {"dims", o.dims}, {"limits", limits_json(limits, read)}, {"rows", rows}};
     for (const auto& [name, value] : result["limits"].items()) std::printf("limit %-24s %10.1f\n", name.c_str(), value.get<double>());
-    if (o.json_file.empty()) return;
-    std::ofstream file(o.json_file);
-    file << result.dump(2) << '\n';
-    if (!file.flush()) throw q::FileError(o.json_file + ": cannot write");
+    bench::write_json(o.json_file, result);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-"""The JSON of model_bench, and that of bench/peers/measure beside it; bench/README.md describes both."""
+"""The JSON of the benches, that of model_bench and of bench/peers/measure in full; bench/README.md describes it."""
 import json
 import math
 import sys
@@ -11,68 +11,97 @@ class ResultError(Exception):
     """A file that is no result; the message names the file, the field, what was expected and what was found."""
 
 
-def _field(path, where, row, name, kinds, expected):
+def shown(value):
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def field(path, where, row, name, kinds, expected):
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, kinds):
         raise ResultError(f"{path}: {where}: field '{name}': expected {expected}, found {shown(value)}")
     return value
 
 
-def _text(path, where, row, name):
-    value = _field(path, where, row, name, str, "a string")
+def text(path, where, row, name):
+    value = field(path, where, row, name, str, "a string")
     if not value.isprintable():
         raise ResultError(f"{path}: {where}: field '{name}': expected printable text, found {shown(value)}")
     return value
 
 
-def shown(value):
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:60] + "…"
-
-
-def _positive(path, where, row, name):
-    value = _field(path, where, row, name, (int, float), "a number above 0")
+def _at_least_0(path, where, row, name, expected):
+    value = field(path, where, row, name, (int, float), expected)
     try:
         value = float(value)
     except OverflowError:
         value = math.inf
-    if not (math.isfinite(value) and value > 0):
+    if not (math.isfinite(value) and value >= 0):
+        raise ResultError(f"{path}: {where}: field '{name}': expected {expected}, found {row[name]}")
+    return value
+
+
+def amount(path, where, row, name):
+    return _at_least_0(path, where, row, name, "a number from 0 on")
+
+
+def positive(path, where, row, name):
+    value = _at_least_0(path, where, row, name, "a number above 0")
+    if value == 0:
         raise ResultError(f"{path}: {where}: field '{name}': expected a number above 0, found {row[name]}")
     return value
 
 
-def read(path):
-    """{"machine", "dims", "rows"}: the file, its rows checked. Throws ResultError."""
+def optional(path, where, row, name):
+    """As positive(), or None where the row says null or nothing."""
+    return None if row.get(name) is None else positive(path, where, row, name)
+
+
+def load(path):
+    """A file of JSON, an object. Throws ResultError."""
     try:
         with open(path, "rb") as file:
-            text = file.read(MAX_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)
     except OSError as e:
         raise ResultError(f"{path}: {e.strerror}") from None
-    if len(text) > MAX_BYTES:
+    if len(content) > MAX_BYTES:
         raise ResultError(f"{path}: more than {MAX_BYTES >> 20} MiB")
     try:
-        result = json.loads(text.decode("utf-8"))
+        result = json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as e:
         raise ResultError(f"{path}: not valid JSON: {e}") from None
     if not isinstance(result, dict):
         raise ResultError(f"{path}: expected an object, found {shown(result)}")
-    rows = []
-    for i, row in enumerate(_field(path, "the file", result, "rows", list, "a list")):
-        where = f"rows[{i}]"
+    return result
+
+
+def objects(path, where, parent, name):
+    """[(where, object)] of a list of objects."""
+    of = "" if where == "the file" else where + "."
+    found = [(f"{of}{name}[{i}]", row) for i, row in enumerate(field(path, where, parent, name, list, "a list"))]
+    for place, row in found:
         if not isinstance(row, dict):
-            raise ResultError(f"{path}: {where}: expected an object, found {shown(row)}")
-        checked = {name: _text(path, where, row, name) for name in ("work", "bundle", "arch", "unit")}
+            raise ResultError(f"{path}: {place}: expected an object, found {shown(row)}")
+    return found
+
+
+def read(path):
+    """{"machine", "dims", "rows"}: a file of model_bench, its rows checked. Throws ResultError."""
+    result = load(path)
+    rows = []
+    for where, row in objects(path, "the file", result, "rows"):
+        checked = {name: text(path, where, row, name) for name in ("work", "bundle", "arch", "unit")}
         if checked["unit"] not in UNITS:
             raise ResultError(f"{path}: {where}: field 'unit': expected {' or '.join(UNITS)}, found {shown(checked['unit'])}")
-        checked["threads"] = _field(path, where, row, "threads", int, "an integer")
-        checked["value"] = _positive(path, where, row, "value")
+        checked["threads"] = field(path, where, row, "threads", int, "an integer")
+        checked["value"] = positive(path, where, row, "value")
         for name in ("limit", "share", "vector_share"):  # null where no limit is known
-            checked[name] = None if row.get(name) is None else _positive(path, where, row, name)
+            checked[name] = optional(path, where, row, name)
         for name in ("peer", "format"):  # of a peer's row
             if name in row:
-                checked[name] = _text(path, where, row, name)
+                checked[name] = text(path, where, row, name)
         rows.append(checked)
-    return {"machine": _text(path, "the file", result, "machine"), "dims": _text(path, "the file", result, "dims"), "rows": rows}
+    return {"machine": text(path, "the file", result, "machine"), "dims": text(path, "the file", result, "dims"), "rows": rows}
 
 
 def key(row):

@@ -1,6 +1,6 @@
 // Asks the Shapes model every question of an evaluation folder and prints, bundle by bundle, how many answers are right and how many are
 // the reference's own text.
-//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--calibration FILE] [--min-agreement X]
+//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--calibration FILE] [--min-agreement X] [--json FILE]
 // MODEL is a checkpoint folder or a .gguf file.
 // FOLDER holds cases.json and images/ in the layout of make_eval.py (beside the shipped model). Exit code: 0, 1 an agreement below the
 // minimum, 2 a file cannot be used. A new policy proves its quality here: add its bundle to bundles::all.
@@ -8,19 +8,23 @@
 #include <qwen3vl/qwen3vl.hpp>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <fstream>
 #include <map>
+#include <optional>
 
 #include "compiled_bundles.hpp"
 #include "shapes_cases.hpp"
 
 namespace q = qwen3vl;
+using json = nlohmann::ordered_json;
 using shapes::Case;
 
 namespace {
 
 struct Options {
-    std::string model, mmproj, folder, calibration;
+    std::string model, mmproj, folder, calibration, json_file;
     std::vector<std::string> bundles;
     double min_agreement = 0;
     int threads = 0, limit = 0;
@@ -56,10 +60,64 @@ struct Score {
     double agreement() const { return 100.0 * agree / cases; }
 };
 
-/// One bundle's row; returns its agreement in percent.
+/// Answers to all questions: their tokens and seconds, and the prompts' tokens.
+struct Work {
+    std::int64_t tokens = 0;
+    double seconds = 0;
+    std::vector<std::int64_t> prompts;
+    void add(const q::Reply& reply) {
+        tokens += static_cast<std::int64_t>(reply.tokens.size());
+        seconds += reply.seconds;
+        prompts.push_back(reply.prompt_tokens);
+    }
+    std::int64_t median_prompt() const {
+        auto sorted = prompts;
+        std::sort(sorted.begin(), sorted.end());
+        return sorted[sorted.size() / 2];
+    }
+};
+
+/// name(policy) of a slot's policies by layer, each once.
+template <class Slot, class Name>
+std::string names(Name&& name) {
+    std::string all;
+    q::for_each_type<typename q::plan<Slot>::types>([&](auto tag) {
+        const std::string one = name(tag);
+        if ((", " + all + ", ").find(", " + one + ", ") == std::string::npos) all += (all.empty() ? "" : ", ") + one;
+    });
+    return all;
+}
+
+/// The share of a prompt's keys that its last token sees, of several layers the least; nothing where masks choose by the keys themselves.
+template <class Attention>
+std::optional<double> keys_seen(std::int64_t prompt) {
+    std::optional<double> least;
+    q::for_each_type<typename q::plan<Attention>::types>([&](auto tag) {
+        using Mask = typename decltype(tag)::type::mask;
+        const auto count = [](std::int64_t& n) { return [&n](q::mask::KeyRange range) { n += range.end - range.begin; }; };
+        std::int64_t n = 0;
+        if constexpr (requires { Mask::for_each_range(0, 0, q::mask::KeyRange{}, count(n)); }) {
+            Mask::for_each_range(prompt - 1, prompt - 1, {0, prompt}, count(n));
+            least = std::min(least.value_or(1.0), static_cast<double>(n) / static_cast<double>(prompt));
+        }
+    });
+    return least;
+}
+
+/// What a session keeps of one token in all layers.
+template <class M>
+double kv_bytes_per_token(int context) {
+    double bytes = 0;
+    for (const auto& part : M::memory_plan({.context = context}).parts)
+        if (part.name == "kv_cache" || part.name == "mask") bytes += static_cast<double>(part.bytes);
+    return bytes / context;
+}
+
+/// One bundle's row.
 template <class Bundle>
-double evaluate(const Options& o, const std::vector<Case>& cases) {
-    const auto model = q::Model<q::models::Shapes, Bundle>::load(o.model, {.calibration = o.calibration, .mmproj = o.mmproj});
+json evaluate(const Options& o, const std::vector<Case>& cases) {
+    using M = q::Model<q::models::Shapes, Bundle>;
+    const auto model = M::load(o.model, {.calibration = o.calibration, .mmproj = o.mmproj});
     q::ChatOptions options;
     options.max_new_tokens = 96;
     options.context = 2048;
@@ -68,11 +126,14 @@ double evaluate(const Options& o, const std::vector<Case>& cases) {
     q::Chat chat(model, options);
     std::map<std::string, Score> kinds;
     Score all;
+    Work work;
     int shown = 0;
     for (const auto& c : cases) {
         chat.clear();
-        const std::string answer = chat.ask(shapes::content_of(c, o.folder)).text;
+        const q::Reply reply = chat.ask(shapes::content_of(c, o.folder));
+        const std::string& answer = reply.text;
         const bool agrees = answer == c.reference;
+        work.add(reply);
         kinds[c.kind].add(correct(c, answer), agrees);
         all.add(correct(c, answer), agrees);
         if (!agrees && shown++ < 5)
@@ -80,9 +141,25 @@ double evaluate(const Options& o, const std::vector<Case>& cases) {
     }
     std::printf("%-10s", Bundle::name);
     for (const auto& [kind, score] : kinds) std::printf("  %s %.1f", kind.c_str(), score.accuracy());
-    std::printf("\n%s: accuracy %.2f agreement %.2f cases %d\n", Bundle::name, all.accuracy(), all.agreement(), all.cases);
+    const double bytes = kv_bytes_per_token<M>(options.context), rate = static_cast<double>(work.tokens) / work.seconds;
+    std::printf("\n%s: accuracy %.2f agreement %.2f cases %d, %.0f KV bytes/token, %.0f tokens/s, median prompt %lld tokens\n", Bundle::name, all.accuracy(),
+                all.agreement(), all.cases, bytes, rate, static_cast<long long>(work.median_prompt()));
     std::fflush(stdout);
-    return all.agreement();
+    using Text = typename Bundle::Text;
+    const auto seen = keys_seen<typename Text::Attention>(work.median_prompt());
+    return {{"bundle", Bundle::name},
+            {"attention", names<typename Text::Attention>([](auto tag) { return decltype(tag)::type::name; })},
+            {"mask", names<typename Text::Attention>([](auto tag) { return decltype(tag)::type::mask::name; })},
+            {"cache", names<typename Text::KvCache>([](auto tag) { return decltype(tag)::type::name; })},
+            {"codec", names<typename Text::KvCache>([](auto tag) { return decltype(tag)::type::codec::name; })},
+            {"position", Text::Position::name},
+            {"accuracy", all.accuracy()},
+            {"agreement", all.agreement()},
+            {"cases", all.cases},
+            {"keys_seen", seen ? json(*seen) : json(nullptr)},
+            {"kv_bytes_per_token", bytes},
+            {"tokens_per_second", rate},
+            {"median_prompt_tokens", work.median_prompt()}};
 }
 
 std::string bundle_names() {
@@ -95,14 +172,19 @@ int run(const Options& o) {
     auto cases = shapes::read_cases(o.folder);
     if (o.limit > 0 && static_cast<std::size_t>(o.limit) < cases.size()) cases.resize(static_cast<std::size_t>(o.limit));
     bool enough = true;
-    std::size_t found = 0;
+    json rows = json::array();
     q::for_each_type<CompiledBundles>([&](auto tag) {
         using Bundle = typename decltype(tag)::type;
         if (std::find(o.bundles.begin(), o.bundles.end(), Bundle::name) == o.bundles.end()) return;
-        ++found;
-        enough = evaluate<Bundle>(o, cases) >= o.min_agreement && enough;
+        rows.push_back(evaluate<Bundle>(o, cases));
+        enough = rows.back()["agreement"].template get<double>() >= o.min_agreement && enough;
     });
-    if (found != o.bundles.size()) throw q::ConfigError("--bundle: expected names among " + bundle_names());
+    if (rows.size() != o.bundles.size()) throw q::ConfigError("--bundle: expected names among " + bundle_names());
+    if (!o.json_file.empty()) {
+        std::ofstream file(o.json_file);
+        file << json{{"arch", q::arch::native::name}, {"rows", rows}}.dump(2) << '\n';
+        if (!file.flush()) throw q::FileError(o.json_file + ": cannot write");
+    }
     return enough ? 0 : 1;
 }
 
@@ -118,6 +200,7 @@ int main(int argc, char** argv) {
     app.add_option("--bundle", o.bundles, "of " + bundle_names() + "; may be given several times")->take_all()->capture_default_str();
     app.add_option("--calibration", o.calibration, "a file made by calibrate, for the integer formats");
     app.add_option("--min-agreement", o.min_agreement, "exit with 1 where a bundle's agreement is below this, in percent");
+    app.add_option("--json", o.json_file, "writes the rows to this file, for bench/catalogue");
     app.add_option("--threads", o.threads, "0: one for each physical core");
     app.add_option("--limit", o.limit, "only the first so many cases; 0: all");
     CLI11_PARSE(app, argc, argv);

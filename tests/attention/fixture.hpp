@@ -80,9 +80,8 @@ class LayerRun {
                         scale * s_.queries[static_cast<std::size_t>((first + t) * s_.q_dim() + h * s_.head_dim + c)];
         std::vector<float> scratch(static_cast<std::size_t>(attention::scratch_floats<Attention>(team_.threads(), s_.kv_heads, s_.group, channels, end)));
         const attention::Heads h{queries.data(), count, s_.kv_heads, s_.group, channels, s_.head_dim, first, end, out_.data() + first * s_.q_dim(), s_.q_dim()};
-        const auto tile = [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, end); };
-        State::update(mask_, team_, first, count, tile);
-        attention::attend<Arch, Attention>(team_, h, tile, scratch.data(), mask_);
+        State::update(mask_, team_, first, count, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, end); });
+        attention::attend<Arch, Attention>(team_, h, kv_cache::tiles_of(cache_, end), scratch.data(), mask_);
     }
     /// The whole sequence in chunks of this many tokens.
     const std::vector<float>& run(std::int64_t chunk_tokens) {

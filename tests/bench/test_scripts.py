@@ -1,4 +1,4 @@
-"""test_scripts.py BENCH_DIR: bench/compare, bench/plot and bench/table as people run them."""
+"""test_scripts.py BENCH_DIR: bench/compare, bench/plot, bench/table and bench/catalogue as people run them."""
 import copy
 import json
 import os
@@ -29,6 +29,33 @@ PEERS = {
              row("decode", "int8", 14.0, "tokens/s", None, peer="llama.cpp", format="q8_0"),
              row("decode", "nf4", 14.0, "tokens/s", None, peer="llama.cpp", format="none of ours")],
 }
+
+
+def policy(slot, attention, mask, cache, codec):
+    return {"slot": slot, "attention": attention, "mask": mask, "cache": cache, "codec": codec}
+
+
+def curve(exponent, against_dense, kv_bytes):
+    return {"time_exponent": exponent, "scratch_exponent": None,
+            "points": [{"tokens": n, "ms": 1.0, "against_dense": against_dense, "kv_bytes": kv_bytes * n} for n in (256, 4096, 16384)]}
+
+
+CAUSAL = [policy("attention", a, "Causal", "Contiguous", "bf16") for a in ("Dense", "Flash", "Chunked")]
+MASKED = [policy("attention", "Flash", m, "Contiguous", "bf16") for m in ("SlidingWindow", "BlockSparse", "DynamicSparse")]
+CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("float32", "bf16", "int8", "int4")] + [
+    policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"), policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
+    policy("kv_cache", "Flash", "Causal", "Hybrid", "int4")]
+SCALING = {"machine": "m", "positions": ["MRopeInterleaved", "Rope", "NTK", "YaRN", "Approximate"],
+           "rows": [{**p, **curve(1.98, 0.4, 114688)} for p in CAUSAL + MASKED + CACHES]}
+NEEDLE = {"rows": [{**p, "tokens": n, "beginning": 1.0, "middle": 0.5, "end": 2e-7} for n in (4096, 16384) for p in CAUSAL + MASKED + CACHES]}
+
+
+def bundle(name, mask, keys_seen, accuracy):
+    return {"bundle": name, "attention": "Flash", "mask": mask, "cache": "Contiguous", "codec": "bf16", "position": "MRopeInterleaved", "accuracy": accuracy,
+            "keys_seen": keys_seen}
+
+
+QUALITY = {"rows": [bundle("bf16", "Causal", 1.0, 100.0), bundle("long_window", "SlidingWindow", 0.9, 99.0), bundle("window", "SlidingWindow", 0.5, 87.125)]}
 
 
 class Scripts(unittest.TestCase):
@@ -67,6 +94,58 @@ class Scripts(unittest.TestCase):
             done = self.run_script("table", self.file("wrong.json", wrong))
             self.assertEqual(done.returncode, 2, done.stdout)
             self.assertTrue(done.stderr.startswith("table: "), done.stderr)
+
+    def catalogue(self, scaling=None, needle=None, quality=None):
+        files = (("scaling.json", scaling or SCALING), ("needle.json", needle or NEEDLE), ("quality.json", quality or QUALITY))
+        done = self.run_script("catalogue", *(self.file(name, content) for name, content in files))
+        return done, {cells[0]: cells[1:] for cells in ([c.strip() for c in line.strip("|").split("|")] for line in done.stdout.splitlines())}
+
+    def test_a_catalogue(self):
+        done, table = self.catalogue()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(table), 2 + len(SCALING["rows"]) + len(SCALING["positions"]))
+        self.assertEqual(table["policy"][1], "time at 4096, Dense = 1")
+        self.assertEqual(table["`Flash<Causal>`"], ["softmax over every earlier key", "0.40", "1.98", "114688", "1, 0.5, 2e-07", "100 % `bf16`"])
+        self.assertEqual(table["`Ring<bf16>`"][0], "the latest tokens and the sinks, 8 bits of the mantissa")
+        self.assertEqual(table["`MRopeInterleaved`"], ["the trained angles", "", "", "", "", "100 % `bf16`"])
+
+    def test_windows_longer_than_half_of_the_prompt_say_nothing(self):
+        self.assertEqual(self.catalogue()[1]["`Flash<SlidingWindow>`"][-1], "87.12 % `window`")
+        only_long = {"rows": QUALITY["rows"][:2]}
+        self.assertEqual(self.catalogue(quality=only_long)[1]["`Flash<SlidingWindow>`"][-1], "")
+
+    def test_cells_of_what_was_not_measured_are_empty(self):
+        scaling = copy.deepcopy(SCALING)
+        scaling["rows"][1].update(time_exponent=None)
+        for point in scaling["rows"][1]["points"]:
+            point["against_dense"] = None
+        needle = {"rows": NEEDLE["rows"][-1:]}
+        done, table = self.catalogue(scaling, needle, {"rows": []})
+        self.assertEqual((done.returncode, table["`Flash<Causal>`"][1:]), (0, ["", "", "114688", "", ""]), done.stderr)
+
+    def test_every_policy_has_a_phrase_and_every_phrase_a_policy(self):
+        new = {**SCALING, "positions": SCALING["positions"] + ["Learned"]}
+        fewer = {**SCALING, "rows": [row for row in SCALING["rows"] if row["mask"] != "BlockSparse"]}
+        for scaling, message in ((new, "position Learned has no phrase"), (fewer, "mask BlockSparse has a phrase in KEEPS and is not measured")):
+            done, _ = self.catalogue(scaling)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            self.assertIn(message, done.stderr)
+
+    def test_a_catalogue_of_files_that_are_no_results(self):
+        def changed(result, **fields):
+            return {**result, "rows": [{**result["rows"][0], **fields}, *result["rows"][1:]]}
+        bad = [({"scaling": changed(SCALING, slot="norm")}, "scaling.json: rows[0]: field 'slot'"),
+               ({"scaling": changed(SCALING, points=[1])}, "scaling.json: rows[0].points[0]: expected an object"),
+               ({"scaling": changed(SCALING, points=[{"tokens": 0}])}, "scaling.json: rows[0].points[0]: field 'kv_bytes'"),
+               ({"scaling": {**SCALING, "positions": [1]}}, "scaling.json: positions: field '0': expected a string"),
+               ({"scaling": b"{"}, "scaling.json: not valid JSON"),
+               ({"needle": changed(NEEDLE, tokens=1e9, middle=None)}, "needle.json: rows[0]: field 'middle'"),
+               ({"quality": changed(QUALITY, accuracy=-1)}, "quality.json: rows[0]: field 'accuracy': expected a number from 0 on")]
+        for files, message in bad:
+            done, _ = self.catalogue(**files)
+            self.assertEqual(done.returncode, 2, done.stdout)
+            self.assertTrue(done.stderr.startswith("catalogue: "), done.stderr)
+            self.assertIn(message, done.stderr)
 
     def test_the_same_result(self):
         done = self.compare(RESULT, RESULT)

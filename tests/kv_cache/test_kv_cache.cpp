@@ -104,7 +104,7 @@ struct Filled {
 TEMPLATE_LIST_TEST_CASE("a cache gives back what its mask can still show", "", testing::tuple_t<kv_cache::all>) {
     using Cache = typename TestType::type;
     static_assert(concepts::KvCache<Cache>);
-    static_assert(Cache::can_rewind == (Cache::capacity == 0));
+    static_assert(Cache::can_rewind == (Cache::capacity == 0 && !kv_cache::TilesByQuery<typename Cache::Layer>));
     const auto check = [](auto mask_tag) {
         using Mask = typename decltype(mask_tag)::type;
         const kv_cache::Extent extent{2, 32, 700, Mask::span, Mask::sinks};
@@ -158,6 +158,9 @@ TEMPLATE_LIST_TEST_CASE("a cache keeps within its bytes", "", testing::tuple_t<k
         CHECK(Cache::bytes({3, 48, 1 << 20, 64, 70}) == Cache::bytes(extent));  // does not grow with the context
         // two tiles of sinks, and whole tiles for the rest of the capacity
         CHECK(static_cast<std::int64_t>(bytes) == 3 * (128 + round_up(Cache::capacity - 70, 64)) * token_bytes<Cache>(48));
+    } else if constexpr (kv_cache::TilesByQuery<typename Cache::Layer>) {
+        // 300 tokens in 4 bits; a query's tile, two before it and two more of a chunk in 16
+        CHECK(static_cast<std::int64_t>(bytes) == 3 * (320 * token_bytes<Cache>(48) + 5 * 64 * 2 * 48 * 2));
     } else {
         CHECK(static_cast<std::int64_t>(bytes) == 3 * 320 * token_bytes<Cache>(48));
     }

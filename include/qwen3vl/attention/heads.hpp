@@ -1,8 +1,10 @@
 #pragma once
 #include <algorithm>
+#include <bit>
 #include <qwen3vl/attention/partial.hpp>
 #include <qwen3vl/attention/row_groups.hpp>
 #include <qwen3vl/concepts/concepts.hpp>
+#include <type_traits>
 
 /// Runs an attention algorithm over all heads and blocks of queries.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
@@ -36,6 +38,31 @@ inline std::int64_t block_tokens(const Heads& h, int threads) {
 }
 
 namespace detail {
+/// Whether what gives the tiles asks for a query too: blocks of queries then lie within a tile.
+template <class Tile>
+inline constexpr bool by_query = std::is_invocable_v<const Tile&, std::int64_t, std::int64_t, std::int64_t>;
+/// The tiles of a head as one of its queries sees them.
+template <class Tile>
+auto tiles_for(const Tile& tile, std::int64_t head, [[maybe_unused]] std::int64_t query) {
+    if constexpr (by_query<Tile>)
+        return [&tile, head, query](std::int64_t index) { return tile(head, index, query); };
+    else
+        return [&tile, head](std::int64_t index) { return tile(head, index); };
+}
+/// How the tokens of a chunk are cut into blocks: [begin(i), begin(i + 1)) for i of count.
+struct Cut {
+    std::int64_t tokens, step, before = 0;  ///< before: tokens between a multiple of step and the chunk
+    std::int64_t count() const { return ceil_div(before + tokens, step); }
+    std::int64_t begin(std::int64_t i) const { return std::clamp<std::int64_t>(i * step - before, 0, tokens); }
+};
+template <class Tile>
+Cut cut(const Heads& h, int threads) {
+    const std::int64_t step = block_tokens(h, threads);
+    if constexpr (!by_query<Tile>) return {h.tokens, step};
+    const std::int64_t within = std::min<std::int64_t>(kv_cache::tile_keys, static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(step))));
+    return {h.tokens, within, h.first % within};
+}
+
 /// Algorithms whose keys can be taken in segments by different threads.
 template <class Attention>
 concept Splits = requires {
@@ -100,9 +127,8 @@ bool attend_split(Team& team, const Heads& h, const Tile& tile, const State& sta
                 segment -= of_head.count();
                 continue;
             }
-            return Attention::template attend_segment<Arch>(
-                h.block(head, 0, 1), v, [&](std::int64_t index) { return tile(head, index); }, of_head[segment],
-                Partial::in(parts + task * part, h.group, h.channels), scratch + thread * each);
+            return Attention::template attend_segment<Arch>(h.block(head, 0, 1), v, tiles_for(tile, head, h.first), of_head[segment],
+                                                            Partial::in(parts + task * part, h.group, h.channels), scratch + thread * each);
         }
     });
     std::int64_t task = 0;
@@ -131,22 +157,21 @@ std::int64_t scratch_floats(int threads, std::int64_t kv_heads, std::int64_t gro
     return floats;
 }
 
-/// One task for each key/value head and block of queries; a single token is split over its keys where the algorithm can. `tile(kv_head, index)` gives
-/// the keys. `scratch` holds scratch_floats() for the team's threads. `state`: the mask itself, or its state where it has one.
+/// One task for each key/value head and block of queries; a single token is split over its keys where the algorithm can. `tile` gives the keys, as
+/// kv_cache::tiles_of. `scratch` holds scratch_floats() for the team's threads. `state`: the mask itself, or its state where it has one.
 template <class Arch, class Attention, class Team, class Tile, class State = typename Attention::mask>
 void attend(Team& team, const Heads& h, const Tile& tile, float* scratch, const State& state = {}) {
     if constexpr (detail::Splits<Attention>)
         if (h.tokens == 1 && detail::attend_split<Arch, Attention>(team, h, tile, state, scratch)) return;
-    const std::int64_t step = block_tokens(h, team.threads()), blocks = ceil_div(h.tokens, step);
-    const std::int64_t own = detail::thread_floats<Attention>(h.group, h.channels, h.keys);
+    const detail::Cut cut = detail::cut<Tile>(h, team.threads());
+    const std::int64_t blocks = cut.count(), own = detail::thread_floats<Attention>(h.group, h.channels, h.keys);
     const std::int64_t each = own + detail::choice_floats<typename Attention::mask>(h.group, h.channels, h.keys);
     team.run(h.kv_heads * blocks, [&](std::int64_t task, int thread) {
-        const std::int64_t head = task / blocks, token = task % blocks * step;
-        const QueryBlock q = h.block(head, token, std::min(step, h.tokens - token));
+        const std::int64_t head = task / blocks, token = cut.begin(task % blocks);
+        const QueryBlock q = h.block(head, token, cut.begin(task % blocks + 1) - token);
         float* out = scratch + thread * each;
         const auto visible = detail::visible_to<Arch>(q, head, state, out + own);
-        Attention::template attend<Arch>(
-            q, visible, [&](std::int64_t index) { return tile(head, index); }, out, out + detail::result_floats(h.group, h.channels));
+        Attention::template attend<Arch>(q, visible, detail::tiles_for(tile, head, q.first), out, out + detail::result_floats(h.group, h.channels));
         h.place(head, token, q.rows, out);
     });
 }

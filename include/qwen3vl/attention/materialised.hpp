@@ -12,7 +12,8 @@ inline std::int64_t materialised_floats(std::int64_t rows, std::int64_t channels
     return 2 * round_up(padded * channels, 16) + 2 * round_up(rows, 16) + wide_tile_floats(channels) + padded * round_up(keys, kv_cache::tile_keys);
 }
 
-/// A block of queries over some of the keys, all scores of which are held at once: Dense takes all keys so, Chunked one chunk after another.
+/// A block of queries over some of the keys, all scores of which are held at once: Dense takes one query and all keys so, Chunked a block of queries and one
+/// chunk of keys after another.
 template <class Arch>
 class Materialised {
   public:

@@ -3,6 +3,7 @@
 #include <qwen3vl/attention/query_block.hpp>
 #include <qwen3vl/kernels/attention_tile.hpp>
 #include <qwen3vl/kv_cache/codec.hpp>
+#include <qwen3vl/kv_cache/either_tile.hpp>
 
 /// A block's queries as the kernels take them, and the tiles they meet.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
@@ -54,6 +55,11 @@ void with_tile_for(std::int64_t rows, const kv_cache::Tile<Element>& tile, float
 template <class Arch, class Tile, class F>
 void with_tile_for(std::int64_t /*rows*/, const Tile& tile, float* wide, F&& f) {
     f(kv_cache::widened<Arch>(tile, wide));
+}
+
+template <class Arch, class A, class B, class F>
+void with_tile_for(std::int64_t rows, const kv_cache::EitherTile<A, B>& either, float* wide, F&& f) {
+    either.visit([&](const auto& tile) { with_tile_for<Arch>(rows, tile, wide, f); });
 }
 
 /// scores [size, tile_keys] of a group's rows and the keys `seen` of a tile, -infinity where the mask hides one.

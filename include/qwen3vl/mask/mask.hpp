@@ -8,6 +8,8 @@
 #include <qwen3vl/mask/sliding_window.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
-/// Every mask: feeds the conformance tests and the bench.
+/// Every mask that answers by itself: feeds the conformance tests and the bench.
 using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>, BlockSparse<BlockPattern{.local = 4, .global = 1, .stride = 8}>>;
+/// Those with a state, which the bench takes too.
+using stateful = list<DynamicSparse<BlockBudget{.keep = 8}>>;
 }  // namespace qwen3vl::mask

@@ -1,0 +1,119 @@
+#pragma once
+#include <nlohmann/json.hpp>
+#include <qwen3vl/attention/attention.hpp>
+#include <qwen3vl/attention/heads.hpp>
+#include <qwen3vl/attention/mask_state.hpp>
+#include <qwen3vl/core/models.hpp>
+#include <qwen3vl/kv_cache/kv_cache.hpp>
+#include <qwen3vl/mask/mask.hpp>
+#include <type_traits>
+#include "limits.hpp"
+
+/// One layer's attention at the 2B's text extents, over a cache of its own: what bench_scaling times and bench_needle asks.
+namespace bench {
+
+inline constexpr q::TextDims text = q::models::Qwen3VL_2B::text;
+inline constexpr std::int64_t channels = q::kv_cache::padded_channels(text.head_dim);
+
+/// Layers of the 2B with a cache of their own: some caches serve several.
+template <class Cache>
+constexpr std::int64_t caches() {
+    std::int64_t n = 0;
+    for (int layer = 0; layer < text.layers; ++layer) {
+        if constexpr (requires { Cache::owner(layer); })
+            n += Cache::owner(layer) == layer;
+        else
+            ++n;
+    }
+    return n;
+}
+
+template <class Attention, class Cache>
+class AttentionLayer {
+    using Team = q::execution::Threads<>::Team;
+
+  public:
+    using Mask = typename Attention::mask;
+    using MaskState = q::attention::MaskState<Mask>;
+
+    /// With room for so many tokens.
+    AttentionLayer(Team& team, std::int64_t kv_heads, std::int64_t tokens)
+        : team_(team),
+          extent_(extent(kv_heads, tokens)),
+          memory_(q::memory::Arena::footprint(Cache::bytes(extent_)) + q::memory::Arena::footprint(MaskState::bytes(kv_heads, channels, tokens))),
+          cache_(memory_.take(Cache::bytes(extent_)), extent_),
+          state_(state_in(memory_.take(MaskState::bytes(kv_heads, channels, tokens)), kv_heads, tokens)),
+          scratch_(q::aligned_floats(static_cast<std::size_t>(scratch_bytes() / 4))) {}
+
+    /// Bytes of a whole 2B's caches, and of what its masks keep beside them.
+    static std::int64_t model_bytes(std::int64_t tokens) {
+        return caches<Cache>() * Cache::bytes(extent(text.kv_heads, tokens)) + text.layers * MaskState::bytes(text.kv_heads, channels, tokens);
+    }
+    std::int64_t scratch_bytes() const {
+        return 4 * q::attention::scratch_floats<Attention>(team_.threads(), extent_.kv_heads, text.group(), channels, extent_.tokens);
+    }
+    /// Tokens that may be written before the first of them is attended to.
+    std::int64_t largest_chunk() const { return Cache::largest_chunk(extent_); }
+
+    /// Stores the key and value of one head and token, rows of `channels` floats.
+    void write(std::int64_t kv_head, std::int64_t token, const float* key, const float* value) { cache_.template write<Arch>(kv_head, token, key, value); }
+    /// Follows the writing of tokens [first, first + count) of every head.
+    void sum_up(std::int64_t first, std::int64_t count) {
+        MaskState::update(state_, team_, first, count, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, first + count); });
+    }
+    /// out [count, kv_heads * group * channels] of tokens [first, first + count), the latest that were written; queries [kv_heads, count, group, channels].
+    void attend(const float* queries, std::int64_t first, std::int64_t count, float* out) {
+        const q::attention::Heads heads{queries,  count, extent_.kv_heads, text.group(), channels,
+                                        channels, first, first + count,    out,          extent_.kv_heads * text.group() * channels};
+        q::attention::attend<Arch, Attention>(team_, heads, q::kv_cache::tiles_of(cache_, first + count), scratch_.get(), state_);
+    }
+
+  private:
+    static q::kv_cache::Extent extent(std::int64_t kv_heads, std::int64_t tokens) { return {kv_heads, channels, tokens, Mask::span, Mask::sinks}; }
+    static auto state_in(std::byte* memory, std::int64_t kv_heads, std::int64_t tokens) {
+        return MaskState::in(memory, kv_heads, channels, tokens, {});  // no learned tables
+    }
+
+    Team& team_;
+    q::kv_cache::Extent extent_;
+    q::memory::Arena memory_;
+    typename Cache::Layer cache_;
+    typename MaskState::type state_;
+    q::AlignedFloats scratch_;
+};
+
+/// A row of the catalogue: a policy of one slot, with the algorithm and the cache that it is measured with.
+struct Policy {
+    std::string slot, attention, mask, cache, codec;
+    /// "attention/Flash/Causal", "kv_cache/Ring/int8": what --filter sees.
+    std::string name() const { return slot + "/" + (slot == "attention" ? attention + "/" + mask : cache + "/" + codec); }
+    nlohmann::ordered_json json() const { return {{"slot", slot}, {"attention", attention}, {"mask", mask}, {"cache", cache}, {"codec", codec}}; }
+};
+
+/// f(policy, type_tag<AttentionLayer<…>>) for every algorithm under every causal mask, over a contiguous cache of `Codec`, and for every cache under Flash
+/// with the masks that it is for: Causal where it holds the whole context, else those whose span it holds.
+template <class Codec, class F>
+void for_each_policy(F&& f) {
+    const auto give = [&]<class Attention, class Cache>(const char* slot, q::type_tag<Attention>, q::type_tag<Cache>) {
+        f(Policy{slot, Attention::name, Attention::mask::name, Cache::name, Cache::codec::name}, q::type_tag<AttentionLayer<Attention, Cache>>{});
+    };
+    const auto for_each_mask = [](auto&& each) {
+        q::for_each_type<q::concat_t<q::mask::all, q::mask::stateful>>([&]<class M>(M mask) {
+            if constexpr (M::type::causal) each(mask);
+        });
+    };
+    for_each_mask([&]<class M>(M) {
+        q::for_each_type<q::attention::all<typename M::type>>(
+            [&](auto attention) { give("attention", attention, q::type_tag<q::kv_cache::Contiguous<Codec>>{}); });
+    });
+    q::for_each_type<q::kv_cache::all>([&]<class C>(C cache) {
+        for_each_mask([&]<class M>(M) {
+            using Mask = typename M::type;
+            constexpr std::int64_t capacity = C::type::capacity;
+            constexpr bool held = capacity == 0 ? std::is_same_v<Mask, q::mask::Causal> : Mask::span > 0 && Mask::span + Mask::sinks <= capacity;
+            if constexpr (held) give("kv_cache", q::type_tag<q::attention::Flash<Mask>>{}, cache);
+        });
+    });
+}
+
+}  // namespace bench
