@@ -60,6 +60,9 @@ void check(const Sequence& s) {
     for (const std::int64_t chunk : {1, 7, 64, 90}) CHECK(testing::same_bits(run<Attention, Cache>(s, threads, chunk), whole));
 }
 
+template <class Mask>
+using Chunked = attention::Chunked<Mask>;
+
 }  // namespace
 
 TEST_CASE("Hybrid shows each query the latest tiles exactly and older ones in 4 bits") {
@@ -67,7 +70,7 @@ TEST_CASE("Hybrid shows each query the latest tiles exactly and older ones in 4 
     check<attention::Flash>(Sequence(400, 1, 8, 32));   // blocks of queries shorter than a tile
     check<attention::Flash>(Sequence(300, 1, 200, 8));  // a group that exceeds a block of queries
     check<attention::Dense>(Sequence(400, 2, 2, 24));
-    check<attention::Chunked>(Sequence(1200, 1, 2, 24));  // split over the keys
+    check<Chunked>(Sequence(1200, 1, 2, 24));  // split over the keys
 }
 
 TEST_CASE("as long as all is recent Hybrid has the bits of its exact codec") {
