@@ -1,9 +1,10 @@
 // Asks the Shapes model every question of an evaluation folder and prints, bundle by bundle, how many answers are right and how many are
 // the reference's own text.
-//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--calibration FILE] [--min-agreement X] [--json FILE]
+//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--calibration FILE] [--min-agreement X] [--min-prompt N] [--json FILE]
 // MODEL is a checkpoint folder or a .gguf file.
 // FOLDER holds cases.json and images/ in the layout of make_eval.py (beside the shipped model). Exit code: 0, 1 an agreement below the
-// minimum, 2 a file cannot be used. A new policy proves its quality here: add its bundle to bundles::all.
+// minimum, 2 a file cannot be used. `catalogue_eval` is the same over the bundles of catalogue_bundles.hpp, which differ from float32 in one policy each: a
+// new policy proves its quality there.
 #include <qwen3vl/model/bundles.hpp>
 #include <qwen3vl/qwen3vl.hpp>
 
@@ -27,7 +28,7 @@ struct Options {
     std::string model, mmproj, folder, calibration, json_file;
     std::vector<std::string> bundles;
     double min_agreement = 0;
-    int threads = 0, limit = 0;
+    int threads = 0, limit = 0, min_prompt = 0;
 };
 
 std::string trimmed(const std::string& text) {
@@ -130,7 +131,9 @@ json evaluate(const Options& o, const std::vector<Case>& cases) {
     int shown = 0;
     for (const auto& c : cases) {
         chat.clear();
-        const q::Reply reply = chat.ask(shapes::content_of(c, o.folder));
+        const auto content = shapes::content_of(c, o.folder);
+        if (o.min_prompt > 0 && chat.token_count(content) < o.min_prompt) continue;
+        const q::Reply reply = chat.ask(content);
         const std::string& answer = reply.text;
         const bool agrees = answer == c.reference;
         work.add(reply);
@@ -139,6 +142,7 @@ json evaluate(const Options& o, const std::vector<Case>& cases) {
         if (!agrees && shown++ < 5)
             std::printf("  differs: %s | %s | reference: %s | ours: %s\n", c.kind.c_str(), c.question.c_str(), c.reference.c_str(), answer.c_str());
     }
+    if (all.cases == 0) throw q::ConfigError("--min-prompt " + std::to_string(o.min_prompt) + " leaves no question");
     std::printf("%-10s", Bundle::name);
     for (const auto& [kind, score] : kinds) std::printf("  %s %.1f", kind.c_str(), score.accuracy());
     const double bytes = kv_bytes_per_token<M>(options.context), rate = static_cast<double>(work.tokens) / work.seconds;
@@ -203,6 +207,7 @@ int main(int argc, char** argv) {
     app.add_option("--json", o.json_file, "writes the rows to this file, for bench/catalogue");
     app.add_option("--threads", o.threads, "0: one for each physical core");
     app.add_option("--limit", o.limit, "only the first so many cases; 0: all");
+    app.add_option("--min-prompt", o.min_prompt, "only questions whose prompt has at least so many tokens, for policies that see few of them; 0: all");
     CLI11_PARSE(app, argc, argv);
     try {
         return run(o);

@@ -102,10 +102,19 @@ consteval bool check_layer() {
     return false;
 }
 
+/// Whether a cache holds the latest tokens alone.
+template <class C>
+consteval bool is_ring() {
+    if constexpr (concepts::KvCache<C>)
+        return C::capacity > 0;
+    else
+        return false;
+}
+
 /// Whether layers that share caches agree about them.
 template <class A, class C, std::size_t... I>
 consteval bool check_sharing(std::index_sequence<I...>) {
-    constexpr bool shares = (kv_cache::shares_layers<policy_at<C, I>> || ...), rings = ((policy_at<C, I>::capacity > 0) || ...);
+    constexpr bool shares = (kv_cache::shares_layers<policy_at<C, I>> || ...), rings = (is_ring<policy_at<C, I>>() || ...);
     constexpr bool same = !shares || (plan<C>::period == 1 && !(rings && plan<A>::period > 1));
     static_assert(same, "qwen3vl: slot kv_cache: CrossLayer is one policy for all layers, and over a ring needs one attention; see LayerGroups::first");
     return same;
