@@ -19,12 +19,7 @@ inline constexpr std::int64_t channels = q::kv_cache::padded_channels(text.head_
 template <class Cache>
 constexpr std::int64_t caches() {
     std::int64_t n = 0;
-    for (int layer = 0; layer < text.layers; ++layer) {
-        if constexpr (requires { Cache::owner(layer); })
-            n += Cache::owner(layer) == layer;
-        else
-            ++n;
-    }
+    for (int layer = 0; layer < text.layers; ++layer) n += q::kv_cache::owner_of<Cache>(layer) == layer;
     return n;
 }
 
@@ -42,7 +37,7 @@ class AttentionLayer {
           extent_(extent(kv_heads, tokens)),
           memory_(q::memory::Arena::footprint(Cache::bytes(extent_)) + q::memory::Arena::footprint(MaskState::bytes(kv_heads, channels, tokens))),
           cache_(memory_.take(Cache::bytes(extent_)), extent_),
-          state_(state_in(memory_.take(MaskState::bytes(kv_heads, channels, tokens)), kv_heads, tokens)),
+          state_(MaskState::in(memory_.take(MaskState::bytes(kv_heads, channels, tokens)), kv_heads, channels, tokens, {})),  // no learned tables
           scratch_(q::aligned_floats(static_cast<std::size_t>(scratch_bytes() / 4))) {}
 
     /// Bytes of a whole 2B's caches, and of what its masks keep beside them.
@@ -70,9 +65,6 @@ class AttentionLayer {
 
   private:
     static q::kv_cache::Extent extent(std::int64_t kv_heads, std::int64_t tokens) { return {kv_heads, channels, tokens, Mask::span, Mask::sinks}; }
-    static auto state_in(std::byte* memory, std::int64_t kv_heads, std::int64_t tokens) {
-        return MaskState::in(memory, kv_heads, channels, tokens, {});  // no learned tables
-    }
 
     Team& team_;
     q::kv_cache::Extent extent_;
