@@ -1,8 +1,7 @@
 #pragma once
 #include <nlohmann/json.hpp>
 #include <qwen3vl/attention/attention.hpp>
-#include <qwen3vl/attention/heads.hpp>
-#include <qwen3vl/attention/mask_state.hpp>
+#include <qwen3vl/attention/layer.hpp>
 #include <qwen3vl/core/models.hpp>
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
@@ -52,15 +51,21 @@ class AttentionLayer {
 
     /// Stores the key and value of one head and token, rows of `channels` floats.
     void write(std::int64_t kv_head, std::int64_t token, const float* key, const float* value) { cache_.template write<Arch>(kv_head, token, key, value); }
-    /// Follows the writing of tokens [first, first + count) of every head.
-    void sum_up(std::int64_t first, std::int64_t count) {
-        MaskState::update(state_, team_, first, count, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, first + count); });
+    /// Takes in tokens [first, first + count), which were written, for queries of later ones: before any that attend() does not see.
+    void take_in(std::int64_t first, std::int64_t count) {
+        if constexpr (q::concepts::Recurrent<Attention>) {
+            const std::vector<float> none(static_cast<std::size_t>(count * extent_.kv_heads * text.group() * channels));
+            std::vector<float> out(none.size());
+            attend(none.data(), first, count, out.data());
+        } else {
+            MaskState::update(state_, team_, first, count, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, first + count); });
+        }
     }
     /// out [count, kv_heads * group * channels] of tokens [first, first + count), the latest that were written; queries [kv_heads, count, group, channels].
     void attend(const float* queries, std::int64_t first, std::int64_t count, float* out) {
         const q::attention::Heads heads{queries,  count, extent_.kv_heads, text.group(), channels,
                                         channels, first, first + count,    out,          extent_.kv_heads * text.group() * channels};
-        q::attention::attend<Arch, Attention>(team_, heads, q::kv_cache::tiles_of(cache_, first + count), scratch_.get(), state_);
+        q::attention::attend_layer<Arch, Attention>(team_, heads, cache_, state_, scratch_.get());
     }
 
   private:
@@ -82,8 +87,8 @@ struct Policy {
     nlohmann::ordered_json json() const { return {{"slot", slot}, {"attention", attention}, {"mask", mask}, {"cache", cache}, {"codec", codec}}; }
 };
 
-/// f(policy, type_tag<AttentionLayer<…>>) for every algorithm under every causal mask, over a contiguous cache of `Codec`, and for every cache under Flash
-/// with the masks that it is for: Causal where it holds the whole context, else those whose span it holds.
+/// f(policy, type_tag<AttentionLayer<…>>) for every algorithm under every causal mask, over a contiguous cache of `Codec`, or over its own; and for every cache
+/// under Flash with the masks that it is for: Causal where it holds the whole context, else those whose span it holds.
 template <class Codec, class F>
 void for_each_policy(F&& f) {
     const auto give = [&]<class Attention, class Cache>(const char* slot, q::type_tag<Attention>, q::type_tag<Cache>) {
@@ -98,6 +103,7 @@ void for_each_policy(F&& f) {
         q::for_each_type<q::attention::all<typename M::type>>(
             [&](auto attention) { give("attention", attention, q::type_tag<q::kv_cache::Contiguous<Codec>>{}); });
     });
+    give("attention", q::type_tag<q::attention::Linear<>>{}, q::type_tag<q::kv_cache::Recurrent<>>{});
     q::for_each_type<q::kv_cache::all>([&]<class C>(C cache) {
         for_each_mask([&]<class M>(M) {
             using Mask = typename M::type;

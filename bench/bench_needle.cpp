@@ -20,6 +20,8 @@ using q::reference::Rows;
 constexpr std::int64_t kv_heads = bench::text.kv_heads, group = bench::text.group(), head_dim = bench::text.head_dim;
 static_assert(head_dim == bench::channels, "rows of the cache are used as they are");
 
+/// Tokens that pass at once; a cache may allow fewer.
+constexpr std::int64_t chunk_tokens = 512;
 /// The needle's score, e^16 to 1 of an average key: over 99 % of the softmax among 16384 keys, whose other scores are spread by 16 / sqrt(head_dim).
 constexpr double needle_score = 16;
 
@@ -69,11 +71,11 @@ struct Haystack {
         for (std::size_t d = 0; d < depths.size(); ++d) questions[d] = ask(depths[d], random);
     }
 
-    /// f(float32 key, float32 value, head, token) for every row.
+    /// f(float32 key, float32 value, head, token) for every row of tokens [first, first + count).
     template <class F>
-    void for_each(F&& f) const {
+    void for_each(std::int64_t first, std::int64_t count, F&& f) const {
         std::array<float, head_dim> key, value;
-        for (std::size_t t = 0; t < keys.rows; ++t)
+        for (auto t = static_cast<std::size_t>(first); t < static_cast<std::size_t>(first + count); ++t)
             for (std::size_t h = 0; h < static_cast<std::size_t>(kv_heads); ++h) {
                 for (std::size_t c = 0; c < key.size(); ++c) {
                     key[c] = static_cast<float>(keys.at(t, h * key.size() + c));
@@ -120,12 +122,17 @@ double relative_error(const std::vector<float>& got, const Rows& exact) {
 template <class Layer>
 std::array<double, depths.size()> errors(Team& team, const Haystack& hay) {
     const auto tokens = static_cast<std::int64_t>(hay.keys.rows);
-    Layer layer(team, kv_heads, tokens);
-    hay.for_each([&](const float* key, const float* value, std::int64_t head, std::int64_t token) { layer.write(head, token, key, value); });
-    layer.sum_up(0, tokens);
     std::array<double, depths.size()> out;
     std::vector<float> got(static_cast<std::size_t>(kv_heads * group * head_dim));
     for (std::size_t d = 0; d < out.size(); ++d) {
+        Layer layer(team, kv_heads, tokens);
+        const std::int64_t chunk = std::min<std::int64_t>(chunk_tokens, layer.largest_chunk());
+        for (std::int64_t first = 0, count; first < tokens; first += count) {
+            count = std::min(chunk, tokens - 1 > first ? tokens - 1 - first : 1);
+            hay.for_each(first, count,
+                         [&](const float* key, const float* value, std::int64_t head, std::int64_t token) { layer.write(head, token, key, value); });
+            if (first + count < tokens) layer.take_in(first, count);
+        }
         layer.attend(hay.questions[d].queries.data(), tokens - 1, 1, got.data());
         out[d] = relative_error(got, hay.questions[d].exact);
     }

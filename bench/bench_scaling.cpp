@@ -79,7 +79,6 @@ Point measure(Team& team, const Options& o, std::int64_t tokens) {
         const auto start = bench::Clock::now();
         for (std::int64_t first = 0; first < tokens; first += chunk) {
             const std::int64_t count = std::min(chunk, tokens - first);
-            layer.sum_up(first, count);
             layer.attend(queries.data(), first, count, out.data());
         }
         best = std::min(best, bench::seconds_since(start));

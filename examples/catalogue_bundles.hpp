@@ -30,6 +30,7 @@ QWEN3VL_CATALOGUE_BUNDLE(blocks_20, Attending<q::attention::Flash<q::mask::Block
 QWEN3VL_CATALOGUE_BUNDLE(chosen_20, Attending<q::attention::Flash<q::mask::DynamicSparse<q::BlockBudget{.block = 1, .keep = 14, .local = 4, .global = 2}>>>);
 QWEN3VL_CATALOGUE_BUNDLE(chosen_pairs_20,
                          Attending<q::attention::Flash<q::mask::DynamicSparse<q::BlockBudget{.block = 2, .keep = 7, .local = 2, .global = 1}>>>);
+QWEN3VL_CATALOGUE_BUNDLE(linear_256, Text<q::Choice<q::slot::attention, q::attention::Linear<>>, q::Choice<q::slot::kv_cache, q::kv_cache::Recurrent<>>>);
 QWEN3VL_CATALOGUE_BUNDLE(kv_bf16, Caching<q::kv_cache::Contiguous<q::kv_cache::Bf16>>);
 QWEN3VL_CATALOGUE_BUNDLE(kv_int8, Caching<q::kv_cache::Contiguous<q::kv_cache::Int8>>);
 QWEN3VL_CATALOGUE_BUNDLE(kv_int4, Caching<q::kv_cache::Contiguous<q::kv_cache::Int4>>);
@@ -40,7 +41,7 @@ QWEN3VL_CATALOGUE_BUNDLE(approximate, Placing<q::position::Approximate<Base>>);
 
 #undef QWEN3VL_CATALOGUE_BUNDLE
 
-using all =
-    q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, kv_bf16, kv_int8, kv_int4, cross_layer, ntk_4, yarn_4, approximate>;
+using all = q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, linear_256, kv_bf16, kv_int8, kv_int4, cross_layer, ntk_4, yarn_4,
+                    approximate>;
 
 }  // namespace catalogue

@@ -1,7 +1,6 @@
 #pragma once
 #include <qwen3vl/attention/attention.hpp>
-#include <qwen3vl/attention/heads.hpp>
-#include <qwen3vl/attention/mask_state.hpp>
+#include <qwen3vl/attention/layer.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
@@ -80,8 +79,7 @@ class LayerRun {
                         scale * s_.queries[static_cast<std::size_t>((first + t) * s_.q_dim() + h * s_.head_dim + c)];
         std::vector<float> scratch(static_cast<std::size_t>(attention::scratch_floats<Attention>(team_.threads(), s_.kv_heads, s_.group, channels, end)));
         const attention::Heads h{queries.data(), count, s_.kv_heads, s_.group, channels, s_.head_dim, first, end, out_.data() + first * s_.q_dim(), s_.q_dim()};
-        State::update(mask_, team_, first, count, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, end); });
-        attention::attend<Arch, Attention>(team_, h, kv_cache::tiles_of(cache_, end), scratch.data(), mask_);
+        attention::attend_layer<Arch, Attention>(team_, h, cache_, mask_, scratch.data());
     }
     /// The whole sequence in chunks of this many tokens.
     const std::vector<float>& run(std::int64_t chunk_tokens) {

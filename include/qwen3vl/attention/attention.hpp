@@ -2,6 +2,7 @@
 #include <qwen3vl/attention/chunked.hpp>
 #include <qwen3vl/attention/dense.hpp>
 #include <qwen3vl/attention/flash.hpp>
+#include <qwen3vl/attention/linear.hpp>
 #include <qwen3vl/core/list.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {

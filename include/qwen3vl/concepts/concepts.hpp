@@ -47,6 +47,14 @@ concept Attention = Named<A> && requires {
     { A::scratch_floats(i, i, i) } -> std::same_as<std::int64_t>;
 };
 
+/// Attention and caches that go together: what the one keeps of earlier keys are sums over its features. Also, of the attention: template <class Arch, class
+/// Team, class Cache> static void attend(Team&, const Heads&, Cache& layer, float* scratch).
+template <class P>
+concept Recurrent = requires {
+    requires P::recurrent;
+    { P::features } -> std::convertible_to<std::int64_t>;
+};
+
 /// Also: Layer::write<Arch>(kv_head, token, key, value); where it can be saved, Layer::for_each_piece(tokens, f) and saved_bytes(extent, tokens).
 template <class C>
 concept KvCache = Named<C> && Named<typename C::codec> && requires(const typename C::Layer& layer, std::int64_t i) {

@@ -3,6 +3,7 @@
 #include <qwen3vl/kv_cache/contiguous.hpp>
 #include <qwen3vl/kv_cache/cross_layer.hpp>
 #include <qwen3vl/kv_cache/hybrid.hpp>
+#include <qwen3vl/kv_cache/recurrent.hpp>
 #include <qwen3vl/kv_cache/ring.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {

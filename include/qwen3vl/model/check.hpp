@@ -97,7 +97,14 @@ consteval bool check_layer() {
                       "qwen3vl: slot kv_cache: a ring forgets keys that the mask still shows; use mask::SlidingWindow or kv_cache::Contiguous");
         constexpr bool fits = !forgets || M::span == 0 || C::capacity >= M::span + M::sinks;
         static_assert(fits, "qwen3vl: slot kv_cache: the ring is shorter than window + sinks; enlarge Tokens or shrink Window");
-        return M::causal && (!forgets || M::span > 0) && fits;
+        constexpr bool paired = [] {
+            if constexpr (concepts::Recurrent<A> && concepts::Recurrent<C>)
+                return A::features == C::features;
+            else
+                return !concepts::Recurrent<A> && !concepts::Recurrent<C>;
+        }();
+        static_assert(paired, "qwen3vl: slot kv_cache: attention::Linear and kv_cache::Recurrent go together, with the same Features");
+        return M::causal && (!forgets || M::span > 0) && fits && paired;
     }
     return false;
 }

@@ -1,11 +1,9 @@
 #pragma once
 #include <array>
 #include <cmath>
-#include <qwen3vl/attention/heads.hpp>
-#include <qwen3vl/attention/mask_state.hpp>
+#include <qwen3vl/attention/layer.hpp>
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/execution/execution.hpp>
-#include <qwen3vl/kv_cache/either_tile.hpp>
 #include <qwen3vl/norm/rows.hpp>
 #include <qwen3vl/text/parameters.hpp>
 #include <qwen3vl/weights/linear.hpp>
@@ -90,9 +88,7 @@ void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers&
     rotate_and_store<Arch, Norm, Stores>(team, d, w, b, cache, tokens, first);
     const attention::Heads heads{b.queries,  tokens, d.kv_heads,     d.group(),     kv_cache::padded_channels(d.head_dim),
                                  d.head_dim, first,  first + tokens, attended.data, attended.stride};
-    attention::MaskState<typename Attention::mask>::update(mask, team, first, tokens,
-                                                           [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, first + tokens); });
-    attention::attend<Arch, Attention>(team, heads, kv_cache::tiles_of(cache, first + tokens), b.scratch, mask);
+    attention::attend_layer<Arch, Attention>(team, heads, cache, mask, b.scratch);
     weights::encode_rows<Arch, Format>(team, attended, mixed);
     weights::announce<Arch, Format>(team, std::array{&w.gate});
     weights::linear_add<Arch, Format>(team, mixed, w.o, nullptr, x);
