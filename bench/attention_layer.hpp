@@ -6,6 +6,7 @@
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
 #include <type_traits>
+#include "cache_layer.hpp"
 #include "limits.hpp"
 
 /// One layer's attention at the 2B's text extents, over a cache of its own: what bench_scaling times and bench_needle asks.
@@ -22,6 +23,9 @@ constexpr std::int64_t caches() {
     return n;
 }
 
+/// Tokens that pass at once; a cache may allow fewer.
+inline constexpr std::int64_t chunk_tokens = 512;
+
 template <class Attention, class Cache>
 class AttentionLayer {
     using Team = q::execution::Threads<>::Team;
@@ -34,17 +38,18 @@ class AttentionLayer {
     AttentionLayer(Team& team, std::int64_t kv_heads, std::int64_t tokens)
         : team_(team),
           extent_(extent(kv_heads, tokens)),
-          memory_(q::memory::Arena::footprint(Cache::bytes(extent_)) + q::memory::Arena::footprint(MaskState::bytes(kv_heads, channels, tokens))),
-          cache_(memory_.take(Cache::bytes(extent_)), extent_),
-          state_(MaskState::in(memory_.take(MaskState::bytes(kv_heads, channels, tokens)), kv_heads, channels, tokens, {})),  // no learned tables
+          memory_(q::memory::Arena::footprint(Cache::bytes(extent_)) + q::memory::Arena::footprint(MaskState::bytes(kv_heads, stored, tokens))),
+          cache_(cache_layer<Cache>(memory_.take(Cache::bytes(extent_)), extent_)),
+          state_(MaskState::in(memory_.take(MaskState::bytes(kv_heads, stored, tokens)), kv_heads, stored, tokens, {})),  // no learned tables
           scratch_(q::aligned_floats(static_cast<std::size_t>(scratch_bytes() / 4))) {}
 
     /// Bytes of a whole 2B's caches, and of what its masks keep beside them.
     static std::int64_t model_bytes(std::int64_t tokens) {
-        return caches<Cache>() * Cache::bytes(extent(text.kv_heads, tokens)) + text.layers * MaskState::bytes(text.kv_heads, channels, tokens);
+        return caches<Cache>() * Cache::bytes(extent(text.kv_heads, tokens)) + text.layers * MaskState::bytes(text.kv_heads, stored, tokens);
     }
     std::int64_t scratch_bytes() const {
-        return 4 * q::attention::scratch_floats<Attention>(team_.threads(), extent_.kv_heads, text.group(), channels, extent_.tokens);
+        const std::int64_t chunk = std::min({chunk_tokens, extent_.tokens, largest_chunk()});
+        return 4 * q::attention::layer_scratch_floats<Attention, Cache>(team_.threads(), extent_.kv_heads, text.group(), channels, chunk, extent_.tokens);
     }
     /// Tokens that may be written before the first of them is attended to.
     std::int64_t largest_chunk() const { return Cache::largest_chunk(extent_); }
@@ -69,6 +74,8 @@ class AttentionLayer {
     }
 
   private:
+    static constexpr std::int64_t stored = q::kv_cache::stored_channels<Cache>(channels);  ///< of the rows that the cache keeps
+
     static q::kv_cache::Extent extent(std::int64_t kv_heads, std::int64_t tokens) { return {kv_heads, channels, tokens, Mask::span, Mask::sinks}; }
 
     Team& team_;
@@ -104,7 +111,7 @@ void for_each_policy(F&& f) {
             [&](auto attention) { give("attention", attention, q::type_tag<q::kv_cache::Contiguous<Codec>>{}); });
     });
     give("attention", q::type_tag<q::attention::Linear<>>{}, q::type_tag<q::kv_cache::Recurrent<>>{});
-    q::for_each_type<q::kv_cache::all>([&]<class C>(C cache) {
+    q::for_each_type<q::concat_t<q::kv_cache::all, q::kv_cache::with_tables>>([&]<class C>(C cache) {
         for_each_mask([&]<class M>(M) {
             using Mask = typename M::type;
             constexpr std::int64_t capacity = C::type::capacity;

@@ -1,6 +1,6 @@
 // Caches over their codecs: writing a chunk's keys and values of all heads, and reading every tile of them as float32.
-#include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/memory/arena.hpp>
+#include "cache_layer.hpp"
 #include "slot_bench.hpp"
 
 namespace {
@@ -11,7 +11,7 @@ struct Filled {
     static constexpr std::int64_t heads = bench::Full::text.kv_heads;
     q::kv_cache::Extent extent{heads, q::kv_cache::padded_channels(bench::Full::text.head_dim), Cache::capacity > 0 ? Cache::capacity : 4096, 64, 4};
     q::memory::Arena memory{Cache::bytes(extent)};
-    typename Cache::Layer layer{memory.take(Cache::bytes(extent)), extent};
+    typename Cache::Layer layer = bench::cache_layer<Cache>(memory.take(Cache::bytes(extent)), extent);
     std::vector<float> rows = bench::random_floats(2 * extent.channels);
 
     void write() {
@@ -50,6 +50,6 @@ void add_cache() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    q::for_each_type<q::kv_cache::all>([]<class T>(T) { add_cache<typename T::type>(); });
+    q::for_each_type<q::concat_t<q::kv_cache::all, q::kv_cache::with_tables>>([]<class T>(T) { add_cache<typename T::type>(); });
     return bench::run(argc, argv);
 }

@@ -20,8 +20,6 @@ using q::reference::Rows;
 constexpr std::int64_t kv_heads = bench::text.kv_heads, group = bench::text.group(), head_dim = bench::text.head_dim;
 static_assert(head_dim == bench::channels, "rows of the cache are used as they are");
 
-/// Tokens that pass at once; a cache may allow fewer.
-constexpr std::int64_t chunk_tokens = 512;
 /// The needle's score, e^16 to 1 of an average key: over 99 % of the softmax among 16384 keys, whose other scores are spread by 16 / sqrt(head_dim).
 constexpr double needle_score = 16;
 
@@ -126,7 +124,7 @@ std::array<double, depths.size()> errors(Team& team, const Haystack& hay) {
     std::vector<float> got(static_cast<std::size_t>(kv_heads * group * head_dim));
     for (std::size_t d = 0; d < out.size(); ++d) {
         Layer layer(team, kv_heads, tokens);
-        const std::int64_t chunk = std::min<std::int64_t>(chunk_tokens, layer.largest_chunk());
+        const std::int64_t chunk = std::min(bench::chunk_tokens, layer.largest_chunk());
         for (std::int64_t first = 0, count; first < tokens; first += count) {
             count = std::min(chunk, tokens - 1 > first ? tokens - 1 - first : 1);
             hay.for_each(first, count,

@@ -17,8 +17,6 @@ namespace q = qwen3vl;
 using json = nlohmann::ordered_json;
 using Team = q::execution::Threads<>::Team;
 
-/// Tokens that pass at once; a cache may allow fewer.
-constexpr std::int64_t chunk_tokens = 512;
 /// What the others are compared with; it comes first.
 constexpr const char* dense = "attention/Dense/Causal";
 /// Exponents are fitted from so many tokens on: below, what does not depend on the prompt counts too.
@@ -70,7 +68,7 @@ Point measure(Team& team, const Options& o, std::int64_t tokens) {
     const auto rows = random.floats(static_cast<std::size_t>(tokens + 2 * bench::channels));
     for (std::int64_t t = 0; t < tokens; ++t)
         for (std::int64_t h = 0; h < kv_heads; ++h) layer.write(h, t, rows.data() + t, rows.data() + t + bench::channels);
-    const std::int64_t chunk = std::min(chunk_tokens, layer.largest_chunk());
+    const std::int64_t chunk = std::min(bench::chunk_tokens, layer.largest_chunk());
     const auto queries = random.floats(static_cast<std::size_t>(chunk * o.heads * bench::channels), static_cast<float>(1 / std::sqrt(bench::text.head_dim)));
     std::vector<float> out(queries.size());
     double best = 1e9;
@@ -154,7 +152,7 @@ void run(const Options& o) {
                                     {"arch", bench::Arch::name},
                                     {"threads", team.threads()},
                                     {"heads", o.heads},
-                                    {"chunk", chunk_tokens},
+                                    {"chunk", bench::chunk_tokens},
                                     {"fit_from", fit_from},
                                     {"positions", positions},
                                     {"rows", rows}});

@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "compiled_bundles.hpp"
+#include "matching_dims.hpp"
 #include "predictions.hpp"
 
 namespace q = qwen3vl;
@@ -46,20 +47,7 @@ void calibrate(const Options& o) {
 
 void run(const Options& o) {
     if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
-    const auto config = q::io::read_config(o.model);
-    bool found = false;
-    std::string reasons;
-    q::for_each_type<Candidates>([&](auto tag) {
-        using D = typename decltype(tag)::type;
-        std::string why;
-        if (!found && q::io::matches<D>(config, &why)) {
-            found = true;
-            calibrate<D>(o);
-        } else {
-            reasons += std::string("\n  ") + D::name + ": " + why;
-        }
-    });
-    if (!found) throw q::ConfigError(o.model + ": the config matches none of this program's Dims:" + reasons);
+    with_matching_dims<Candidates>(o.model, [&](auto dims) { calibrate<typename decltype(dims)::type>(o); });
 }
 
 }  // namespace

@@ -34,6 +34,9 @@ QWEN3VL_CATALOGUE_BUNDLE(linear_256, Text<q::Choice<q::slot::attention, q::atten
 QWEN3VL_CATALOGUE_BUNDLE(kv_bf16, Caching<q::kv_cache::Contiguous<q::kv_cache::Bf16>>);
 QWEN3VL_CATALOGUE_BUNDLE(kv_int8, Caching<q::kv_cache::Contiguous<q::kv_cache::Int8>>);
 QWEN3VL_CATALOGUE_BUNDLE(kv_int4, Caching<q::kv_cache::Contiguous<q::kv_cache::Int4>>);
+QWEN3VL_CATALOGUE_BUNDLE(low_rank_16, Caching<q::kv_cache::LowRank<q::Rank{16}>>);
+QWEN3VL_CATALOGUE_BUNDLE(low_rank_16_int8, Caching<q::kv_cache::LowRank<q::Rank{16}, q::kv_cache::Contiguous<q::kv_cache::Int8>>>);
+QWEN3VL_CATALOGUE_BUNDLE(low_rank_24_int8, Caching<q::kv_cache::LowRank<q::Rank{24}, q::kv_cache::Contiguous<q::kv_cache::Int8>>>);
 QWEN3VL_CATALOGUE_BUNDLE(cross_layer, Caching<q::kv_cache::CrossLayer<q::kv_cache::Contiguous<q::kv_cache::Float32>>>);
 QWEN3VL_CATALOGUE_BUNDLE(ntk_4, Placing<q::position::NTK<Base, q::Factor{4}>>);
 QWEN3VL_CATALOGUE_BUNDLE(yarn_4, Placing<q::position::YaRN<Base, q::YarnOptions{.factor = 4}>>);
@@ -41,7 +44,7 @@ QWEN3VL_CATALOGUE_BUNDLE(approximate, Placing<q::position::Approximate<Base>>);
 
 #undef QWEN3VL_CATALOGUE_BUNDLE
 
-using all = q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, linear_256, kv_bf16, kv_int8, kv_int4, cross_layer, ntk_4, yarn_4,
-                    approximate>;
+using all = q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, linear_256, kv_bf16, kv_int8, kv_int4, low_rank_16,
+                    low_rank_16_int8, low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate>;
 
 }  // namespace catalogue

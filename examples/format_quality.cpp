@@ -1,5 +1,5 @@
 // What a bundle's weights and cache cost in quality: how far its predictions are from those in float32, over the same tokens.
-//     format_quality --model MODEL (FOLDER | --text FILE) [--bundle NAME]... [--calibration FILE] [--json FILE] [--max-kl X] [--min-top1 X]
+//     format_quality --model MODEL (FOLDER | --text FILE) [--bundle NAME]... [--calibration FILE] [--tables FILE] [--json FILE] [--max-kl X] [--min-top1 X]
 // FOLDER holds questions (cases.json and images/) in the layout of make_eval.py, beside the shipped model: the tokens of the reference answers are predicted.
 // A text is read in windows. For each bundle: the mean Kullback-Leibler divergence KL(float32 || bundle) in nats a token, the share of tokens whose
 // likeliest is the same, and the bytes of the weights. Exit code: 0, 1 a bundle is outside of the bounds, 2 a file cannot be used.
@@ -12,6 +12,7 @@
 #include <cstdio>
 
 #include "compiled_bundles.hpp"
+#include "matching_dims.hpp"
 #include "predictions.hpp"
 
 namespace q = qwen3vl;
@@ -20,7 +21,7 @@ using Candidates = CompiledDims<q::models::Shapes, q::models::SmolLM2_135M>;
 namespace {
 
 struct Options {
-    std::string model, mmproj, folder, text, calibration, json;
+    std::string model, mmproj, folder, text, calibration, tables, json;
     std::vector<std::string> bundles;
     predictions::Range range;
     int window = 512, threads = 0;
@@ -55,7 +56,7 @@ struct Quality {
 template <class D, class Bundle, class Take>
 std::int64_t predict(const Options& o, const std::string& calibration, const Take& take) {
     using M = q::Model<D, Bundle>;
-    const auto model = M::load(o.model, {.threads = o.threads, .calibration = calibration, .mmproj = o.mmproj});
+    const auto model = M::load(o.model, {.threads = o.threads, .calibration = calibration, .tables = o.tables, .mmproj = o.mmproj});
     if (o.text.empty()) {
         if constexpr (q::VisionLanguageDims<D>)
             predictions::over_cases(model, o.folder, o.range, o.threads, take);
@@ -97,18 +98,8 @@ std::vector<Quality> measure(const Options& o) {
 
 int run(const Options& o) {
     if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
-    const auto config = q::io::read_config(o.model);
     std::vector<Quality> rows;
-    std::string reasons;
-    q::for_each_type<Candidates>([&](auto tag) {
-        using D = typename decltype(tag)::type;
-        std::string why;
-        if (rows.empty() && q::io::matches<D>(config, &why))
-            rows = measure<D>(o);
-        else
-            reasons += std::string("\n  ") + D::name + ": " + why;
-    });
-    if (rows.empty()) throw q::ConfigError(o.model + ": the config matches none of this program's Dims:" + reasons);
+    with_matching_dims<Candidates>(o.model, [&](auto dims) { rows = measure<typename decltype(dims)::type>(o); });
     nlohmann::ordered_json json = {{"model", o.model}, {"calibration", o.calibration}, {"rows", nlohmann::ordered_json::array()}};
     bool good = true;
     for (const auto& row : rows) {
@@ -136,6 +127,7 @@ int main(int argc, char** argv) {
     app.add_option("--text", o.text, "a text file, instead of questions");
     app.add_option("--bundle", o.bundles, "may be given several times; by default all")->take_all();
     app.add_option("--calibration", o.calibration, "a file made by calibrate, for the integer formats");
+    app.add_option("--tables", o.tables, "a file with the tables of policies that need some, such as low_rank makes");
     app.add_option("--json", o.json, "write the table to this file");
     app.add_option("--skip", o.range.skip, "leave out the first so many questions or windows")->check(CLI::NonNegativeNumber);
     app.add_option("--limit", o.range.limit, "only so many questions or windows; 0: all")->check(CLI::NonNegativeNumber);

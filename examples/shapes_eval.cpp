@@ -1,6 +1,7 @@
 // Asks the Shapes model every question of an evaluation folder and prints, bundle by bundle, how many answers are right and how many are
 // the reference's own text.
-//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--calibration FILE] [--min-agreement X] [--min-prompt N] [--json FILE]
+//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--calibration FILE] [--tables FILE] [--min-agreement X] [--min-prompt N] [--json
+//     FILE]
 // MODEL is a checkpoint folder or a .gguf file.
 // FOLDER holds cases.json and images/ in the layout of make_eval.py (beside the shipped model). Exit code: 0, 1 an agreement below the
 // minimum, 2 a file cannot be used. `catalogue_eval` is the same over the bundles of catalogue_bundles.hpp, which differ from float32 in one policy each: a
@@ -25,7 +26,7 @@ using shapes::Case;
 namespace {
 
 struct Options {
-    std::string model, mmproj, folder, calibration, json_file;
+    std::string model, mmproj, folder, calibration, tables, json_file;
     std::vector<std::string> bundles;
     double min_agreement = 0;
     int threads = 0, limit = 0, min_prompt = 0;
@@ -118,7 +119,7 @@ double kv_bytes_per_token(int context) {
 template <class Bundle>
 json evaluate(const Options& o, const std::vector<Case>& cases) {
     using M = q::Model<q::models::Shapes, Bundle>;
-    const auto model = M::load(o.model, {.calibration = o.calibration, .mmproj = o.mmproj});
+    const auto model = M::load(o.model, {.calibration = o.calibration, .tables = o.tables, .mmproj = o.mmproj});
     q::ChatOptions options;
     options.max_new_tokens = 96;
     options.context = 2048;
@@ -203,6 +204,7 @@ int main(int argc, char** argv) {
     app.add_option("--mmproj", o.mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");
     app.add_option("--bundle", o.bundles, "of " + bundle_names() + "; may be given several times")->take_all()->capture_default_str();
     app.add_option("--calibration", o.calibration, "a file made by calibrate, for the integer formats");
+    app.add_option("--tables", o.tables, "a file with the tables of policies that need some, such as low_rank makes");
     app.add_option("--min-agreement", o.min_agreement, "exit with 1 where a bundle's agreement is below this, in percent");
     app.add_option("--json", o.json_file, "writes the rows to this file, for bench/catalogue");
     app.add_option("--threads", o.threads, "0: one for each physical core");

@@ -17,7 +17,7 @@ using namespace qwen3vl;
 /// Random queries, keys and values of one layer, token by token as the projections give them.
 struct Sequence {
     std::int64_t tokens, kv_heads, group, head_dim;
-    std::vector<std::vector<float>> tables = {};  ///< of the mask
+    std::vector<std::vector<float>> tables = {};  ///< of the mask or the cache
     std::vector<float> queries, keys, values;     ///< [tokens, kv_heads * group * head_dim], [tokens, kv_heads * head_dim] twice
 
     Sequence(std::int64_t n, std::int64_t kv, std::int64_t g, std::int64_t d) : tokens(n), kv_heads(kv), group(g), head_dim(d) {
@@ -55,14 +55,15 @@ class LayerRun {
     using State = attention::MaskState<Mask>;
 
   public:
-    LayerRun(const Sequence& s, Team& team)
+    LayerRun(const Sequence& s, Team& team) : LayerRun(s, team, kv_cache::stored_channels<Cache>(s.channels())) {}
+    LayerRun(const Sequence& s, Team& team, std::int64_t stored)
         : s_(s),
           team_(team),
           extent_{s.kv_heads, s.channels(), s.tokens, Mask::span, Mask::sinks},
           memory_(static_cast<std::size_t>(Cache::bytes(extent_))),
-          cache_(memory_.data(), extent_),
-          mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, s.channels(), s.tokens))),
-          mask_(State::in(mask_memory_.data(), s.kv_heads, s.channels(), s.tokens, s.tables)),
+          cache_(layer(s, memory_.data(), extent_)),
+          mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, stored, s.tokens))),
+          mask_(State::in(mask_memory_.data(), s.kv_heads, stored, s.tokens, s.tables)),
           out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
 
     /// Tokens [first, first + count). A mask that looks ahead finds all keys written.
@@ -77,7 +78,8 @@ class LayerRun {
                 for (std::int64_t c = 0; c < s_.head_dim; ++c)
                     queries[static_cast<std::size_t>(((h / s_.group * count + t) * s_.group + h % s_.group) * channels + c)] =
                         scale * s_.queries[static_cast<std::size_t>((first + t) * s_.q_dim() + h * s_.head_dim + c)];
-        std::vector<float> scratch(static_cast<std::size_t>(attention::scratch_floats<Attention>(team_.threads(), s_.kv_heads, s_.group, channels, end)));
+        std::vector<float> scratch(
+            static_cast<std::size_t>(attention::layer_scratch_floats<Attention, Cache>(team_.threads(), s_.kv_heads, s_.group, channels, count, end)));
         const attention::Heads h{queries.data(), count, s_.kv_heads, s_.group, channels, s_.head_dim, first, end, out_.data() + first * s_.q_dim(), s_.q_dim()};
         attention::attend_layer<Arch, Attention>(team_, h, cache_, mask_, scratch.data());
     }
@@ -90,6 +92,12 @@ class LayerRun {
     const std::vector<float>& out() const { return out_; }
 
   private:
+    static typename Cache::Layer layer(const Sequence& s, std::byte* memory, const kv_cache::Extent& e) {
+        if constexpr (NeedsTables<Cache, TextDims>)
+            return {memory, e, s.tables};
+        else
+            return {memory, e};
+    }
     void write(std::int64_t token) {
         std::vector<float> key(static_cast<std::size_t>(s_.channels()), 0.0f), value = key;
         for (std::int64_t h = 0; h < s_.kv_heads; ++h) {

@@ -3,17 +3,32 @@
 #include <qwen3vl/io/checkpoint.hpp>
 #include <qwen3vl/model/bundles.hpp>
 #include <qwen3vl/testing/golden.hpp>
+#include <qwen3vl/testing/orthonormal.hpp>
 #include "catch.hpp"
 
 namespace qwen3vl_test {
 
 using namespace qwen3vl;
 
+/// A checkpoint, and random directions for policies that ask for tables of such.
+struct GoldenSource {
+    io::Checkpoint& checkpoint;
+    std::vector<std::vector<float>> tables = {};
+
+    TensorView take(const std::string& name, const Shape& shape) { return checkpoint.take(name, shape); }
+    TensorView take_table(const std::string&, const Shape& shape) {
+        REQUIRE((shape.size() == 3 && shape[1] == shape[2]));
+        tables.push_back(testing::orthonormal(shape[0], shape[1], tables.size()));
+        return {DType::f32, shape, reinterpret_cast<const std::byte*>(tables.back().data()), {}};
+    }
+};
+
 /// Every case of a folder against a checkpoint, for chunks of 1 and 7 tokens and whole.
 template <class D, class Bundle>
 void check_golden_folder(const std::string& name, int expected_cases) {
     const auto checkpoint = std::make_shared<io::Checkpoint>(io::Checkpoint::open(QWEN3VL_TEST_DATA "/" + name));
-    const Model<D, Bundle> model(*checkpoint, checkpoint, nullptr, {});
+    GoldenSource source{*checkpoint};
+    const Model<D, Bundle> model(source, checkpoint, nullptr, {});
     CHECK(checkpoint->unused().empty());
     int cases = 0;
     for (const auto& entry : std::filesystem::directory_iterator(QWEN3VL_TEST_DATA "/" + name + "_cases")) {

@@ -17,9 +17,13 @@ struct all_blocks : Policies<Choice<slot::text, Text<attention::Flash<mask::Bloc
                              Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct all_chosen : Policies<Choice<slot::text, Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1000}>>>>,
                              Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
+struct full_rank
+    : Policies<Choice<slot::text,
+                      Text<attention::Flash<>>::with_kv_cache<kv_cache::LowRank<Rank{models::Tiny::text.head_dim}, kv_cache::Contiguous<kv_cache::Float32>>>>,
+               Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, all_blocks, all_chosen) {
+TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, all_blocks, all_chosen, full_rank) {
     check_golden_folder<models::Tiny, TestType>("tiny", 8);
 }

@@ -1,12 +1,25 @@
 #pragma once
 #include <qwen3vl/attention/heads.hpp>
 #include <qwen3vl/attention/mask_state.hpp>
+#include <qwen3vl/core/row_blocks.hpp>
 #include <qwen3vl/kv_cache/either_tile.hpp>
+#include <qwen3vl/kv_cache/projection.hpp>
 
+/// A layer's attention: algorithm, mask and cache together.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// The queries of a chunk over a layer's cache, which holds the chunk's own keys already: the mask takes note of them first. `scratch` holds scratch_floats()
-/// for the team's threads.
+/// Floats of scratch for a chunk of `tokens` over at most `keys` keys, on so many threads.
+template <class Attention, class Cache>
+std::int64_t layer_scratch_floats(int threads, std::int64_t kv_heads, std::int64_t group, std::int64_t channels, std::int64_t tokens, std::int64_t keys) {
+    const std::int64_t floats = scratch_floats<Attention>(threads, kv_heads, group, kv_cache::stored_channels<Cache>(channels), keys);
+    if constexpr (kv_cache::Projects<typename Cache::Layer>)
+        return floats + 2 * tokens * kv_heads * group * Cache::stored_channels(channels) + threads * channels;
+    else
+        return floats;
+}
+
+/// The queries of a chunk over a layer's cache, which holds the chunk's own keys already: the mask takes note of them first. `scratch` holds
+/// layer_scratch_floats() for the team's threads.
 template <class Arch, class Attention, class Team, class Cache>
 void attend_layer(Team& team, const Heads& h, Cache& cache, [[maybe_unused]] typename MaskState<typename Attention::mask>::type& mask, float* scratch) {
     if constexpr (concepts::Recurrent<Attention>) {
@@ -14,7 +27,26 @@ void attend_layer(Team& team, const Heads& h, Cache& cache, [[maybe_unused]] typ
     } else {
         MaskState<typename Attention::mask>::update(mask, team, h.first, h.tokens,
                                                     [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, h.keys); });
-        attend<Arch, Attention>(team, h, kv_cache::tiles_of(cache, h.keys), scratch, mask);
+        const auto tiles = kv_cache::tiles_of(cache, h.keys);
+        if constexpr (kv_cache::Projects<Cache>) {
+            const std::int64_t heads = h.kv_heads * h.group, stored = cache.stored_channels(), rows = h.tokens * heads;
+            float *queries = scratch, *attended = queries + rows * stored, *expanded = attended + rows * stored, *rest = expanded + team.threads() * h.channels;
+            execution::for_row_blocks(team, rows, 16, [&](std::int64_t begin, std::int64_t end, int) {
+                for (std::int64_t r = begin; r < end; ++r)
+                    cache.template project<Arch>(r / (h.tokens * h.group), h.queries + r * h.channels, queries + r * stored);
+            });
+            attend<Arch, Attention>(team, {queries, h.tokens, h.kv_heads, h.group, stored, stored, h.first, h.keys, attended, heads * stored}, tiles, rest,
+                                    mask);
+            execution::for_row_blocks(team, rows, 16, [&](std::int64_t begin, std::int64_t end, int thread) {
+                float* row = expanded + thread * h.channels;
+                for (std::int64_t r = begin; r < end; ++r) {
+                    cache.template expand<Arch>(r % heads / h.group, attended + r * stored, row);
+                    std::copy_n(row, h.head_dim, h.out + r / heads * h.out_stride + r % heads * h.head_dim);
+                }
+            });
+        } else {
+            attend<Arch, Attention>(team, h, tiles, scratch, mask);
+        }
     }
 }
 

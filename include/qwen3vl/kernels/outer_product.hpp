@@ -49,4 +49,17 @@ inline void outer_product(const float* x, const float* w, std::int64_t k, bool f
         });
 }
 
+/// out [cols] = x [n] · matrix [n, cols]; cols a multiple of 16.
+template <class Arch>
+void row_times_matrix(const float* x, std::int64_t n, const float* matrix, std::int64_t cols, float* out) {
+    const auto columns = [&]<int NV>(std::int64_t c) {
+        outer_sums<Arch, 1, NV, 1, 1>(
+            x, matrix + c, cols, n, [](std::int64_t) {}, [=](int, int v, vec<Arch> sum) { store<Arch>(sum, out + c + v * Arch::floats); });
+    };
+    constexpr int most = 4;
+    std::int64_t c = 0;
+    for (; c + most * Arch::floats <= cols; c += most * Arch::floats) columns.template operator()<most>(c);
+    for (; c < cols; c += Arch::floats) columns.template operator()<1>(c);
+}
+
 }  // namespace qwen3vl::kernels

@@ -104,7 +104,16 @@ consteval bool check_layer() {
                 return !concepts::Recurrent<A> && !concepts::Recurrent<C>;
         }();
         static_assert(paired, "qwen3vl: slot kv_cache: attention::Linear and kv_cache::Recurrent go together, with the same Features");
-        return M::causal && (!forgets || M::span > 0) && fits && paired;
+        constexpr bool routed = NeedsTables<M, TextDims> && kv_cache::Projects<typename C::Layer>;
+        static_assert(!routed, "qwen3vl: slot kv_cache: LowRank keeps no rows that a learned router could read; use mask::KeyBounds or mask::MeanKey");
+        constexpr bool has_rank = [] {
+            if constexpr (requires { C::rank; })
+                return C::rank <= D::text.head_dim;
+            else
+                return true;
+        }();
+        static_assert(has_rank, "qwen3vl: slot kv_cache: LowRank keeps more numbers than a row has; use a Rank of at most head_dim");
+        return M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank;
     }
     return false;
 }

@@ -142,8 +142,9 @@ class ModelImpl {
                                         add(row);
                                     }});
         for (const auto& table : tables_.position) add(table);
-        for (const auto& layer : tables_.masks)
-            for (const auto& table : layer) add(table);
+        for (const auto* by_layer : {&tables_.masks, &tables_.caches})
+            for (const auto& layer : *by_layer)
+                for (const auto& table : layer) add(table);
         return h;
     }
 

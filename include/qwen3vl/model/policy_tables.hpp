@@ -9,7 +9,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::detail {
 
 struct PolicyTables {
     std::vector<std::vector<float>> position;
-    std::vector<std::vector<std::vector<float>>> masks;  ///< by layer
+    std::vector<std::vector<std::vector<float>>> masks, caches;  ///< by layer
 
     /// f(name, shape, table) for each, which is made where it is not there yet.
     template <Dims D, class P, class F>
@@ -26,10 +26,13 @@ struct PolicyTables {
         };
         fill(position, "", type_tag<typename P::Text::Position>{});
         masks.resize(static_cast<std::size_t>(D::text.layers));
+        caches.resize(masks.size());
         for (std::size_t i = 0; i < masks.size(); ++i)
             with_layer_slots<P>(i, [&](auto index) {
-                using Mask = typename LayerSlots<P, index()>::Attention::mask;
-                fill(masks[i], "layers." + std::to_string(i) + ".", type_tag<Mask>{});
+                using S = LayerSlots<P, index()>;
+                const std::string prefix = "layers." + std::to_string(i) + ".";
+                fill(masks[i], prefix, type_tag<typename S::Attention::mask>{});
+                fill(caches[i], prefix, type_tag<typename S::KvCache>{});
             });
     }
 };

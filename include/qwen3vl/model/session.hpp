@@ -123,7 +123,7 @@ class Session {
         for_each_cache([&](auto cache, const kv_cache::Extent& e, auto&) {
             using Cache = typename decltype(cache)::type;
             h = checksum(std::string(Cache::name) + ' ' + Cache::codec::name, h);
-            const std::int64_t numbers[] = {Cache::capacity, kv_cache::tile_keys, e.kv_heads, e.channels, e.span, e.sinks};
+            const std::int64_t numbers[] = {Cache::capacity, kv_cache::tile_keys, e.kv_heads, kv_cache::stored_channels<Cache>(e.channels), e.span, e.sinks};
             h = checksum(reinterpret_cast<const std::byte*>(numbers), sizeof numbers, h);
         });
         for (int i = 0; i < D::text.layers; ++i)
@@ -175,10 +175,14 @@ class Session {
                 const kv_cache::Extent e = S::extent(d, options_.context);
                 const auto owner = static_cast<std::size_t>(kv_cache::owner_of<typename S::KvCache>(static_cast<int>(i)));
                 caches.push_back(owner == i ? blocks[next++] : caches[owner]);
-                std::get<index()>(caches_).emplace_back(caches.back(), e);
-                const bool keeps = S::MaskState::bytes(e.kv_heads, e.channels, e.tokens) > 0;
+                if constexpr (NeedsTables<typename S::KvCache, TextDims>)
+                    std::get<index()>(caches_).emplace_back(caches.back(), e, model_->tables().caches[owner]);
+                else
+                    std::get<index()>(caches_).emplace_back(caches.back(), e);
+                const std::int64_t channels = S::mask_channels(d);
+                const bool keeps = S::MaskState::bytes(e.kv_heads, channels, e.tokens) > 0;
                 std::get<index()>(masks_).push_back(
-                    S::MaskState::in(keeps ? blocks[next++] : nullptr, e.kv_heads, e.channels, e.tokens, model_->tables().masks[i]));
+                    S::MaskState::in(keeps ? blocks[next++] : nullptr, e.kv_heads, channels, e.tokens, model_->tables().masks[i]));
             });
         const auto floats = [&] { return reinterpret_cast<float*>(blocks[next++]); };
         const auto rows = [&](std::int64_t columns) { return Matrix(floats(), chunk_, columns); };

@@ -33,6 +33,8 @@ struct LayerSlots {
     static constexpr kv_cache::Extent extent(const TextDims& d, int context) {
         return {d.kv_heads, kv_cache::padded_channels(d.head_dim), context, Attention::mask::span, Attention::mask::sinks};
     }
+    /// Channels of the keys that the mask sees.
+    static constexpr std::int64_t mask_channels(const TextDims& d) { return kv_cache::stored_channels<KvCache>(kv_cache::padded_channels(d.head_dim)); }
 };
 
 template <class P>
@@ -95,7 +97,7 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
             using S = LayerSlots<P, index()>;
             if (const int layer = static_cast<int>(i); kv_cache::owner_of<typename S::KvCache>(layer) == layer)
                 take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)));
-            if (const auto bytes = S::MaskState::bytes(d.kv_heads, channels, o.context); bytes > 0) take("mask", bytes);
+            if (const auto bytes = S::MaskState::bytes(d.kv_heads, S::mask_channels(d), o.context); bytes > 0) take("mask", bytes);
         });
     const auto input = [&](std::int64_t columns) {  // rows of so many columns in the layers' weight formats
         return largest_over_layers<P>(
@@ -111,7 +113,8 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
     floats("activations", n * d.head_dim / 2);                // cosines
     floats("activations", n * d.head_dim / 2);                // sines
     floats("attention scratch", largest_over_layers<P>([&](auto s) {
-               return attention::scratch_floats<typename decltype(s)::Attention>(threads, d.kv_heads, d.group(), channels, o.context);
+               using S = decltype(s);
+               return attention::layer_scratch_floats<typename S::Attention, typename S::KvCache>(threads, d.kv_heads, d.group(), channels, n, o.context);
            }));
     floats("activations", threads * text::row_floats(d));  // rows
     floats("logits", d.vocab);

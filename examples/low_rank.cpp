@@ -1,0 +1,127 @@
+// Makes the directions along which kv_cache::LowRank keeps keys and values, from what a model computes over calibration text or questions.
+//     low_rank --model MODEL (FOLDER | --text FILE) --out low_rank.safetensors [--skip N] [--limit N]
+// FOLDER holds questions (cases.json and images/) in the layout of make_eval.py, beside the shipped model; a text is read in windows. The model runs over
+// them in float32; the file receives "layers.N.kv_cache.keys" and "layers.N.kv_cache.values" [kv_heads, head_dim, head_dim]: orthonormal rows, the right
+// singular vectors of all values of a head, and of its keys together with the queries that ask for them, both of the same weight (Saxena et al., 2024, "Eigen
+// Attention", section 3.1). LowRank takes the first of them, so that one file serves every Rank. It also prints, for some ranks, the share of the squares of
+// queries, keys and values that is kept.
+// Exit code: 0, 2 a file cannot be used.
+#include <CLI/CLI.hpp>
+#include <Eigen/Eigenvalues>
+#include <cstdio>
+#include <qwen3vl/io/safetensors_writer.hpp>
+#include <qwen3vl/kv_cache/observed.hpp>
+#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/qwen3vl.hpp>
+
+#include "compiled_bundles.hpp"
+#include "matching_dims.hpp"
+#include "predictions.hpp"
+
+namespace q = qwen3vl;
+using Candidates = CompiledDims<q::models::Shapes, q::models::SmolLM2_135M, q::models::Qwen3VL_2B, q::models::Qwen3VL_4B, q::models::Qwen3VL_8B>;
+
+namespace {
+
+struct Options {
+    std::string model, folder, text, out;
+    predictions::Range range;
+    int window = 512, threads = 0;
+};
+
+/// What is kept of the squares of rows, by the number of directions.
+struct Kept {
+    Eigen::VectorXd keys, values;  ///< sums over all heads
+    double heads = 0;
+    double share(const Eigen::VectorXd& sums, std::int64_t rank) const { return sums.head(rank).sum() / heads; }
+};
+
+/// The directions of one head, [head_dim, head_dim], and the share of each in the squares.
+Eigen::MatrixXd directions(const Eigen::MatrixXd& products, Eigen::VectorXd& shares) {
+    const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> found(products);  // eigenvalues ascend
+    shares += found.eigenvalues().reverse().cwiseMax(0) / std::max(products.trace(), 1e-300);
+    return found.eigenvectors().rowwise().reverse().transpose();
+}
+
+Eigen::MatrixXd matrix(const q::kv_cache::Products& products, std::int64_t head, std::int64_t n) {
+    return Eigen::MatrixXd::NullaryExpr(n, n, [&](Eigen::Index a, Eigen::Index b) { return products.at(head, a, b); });
+}
+/// With a trace of 1, where there is any.
+Eigen::MatrixXd weighted(const Eigen::MatrixXd& products) { return products / std::max(products.trace(), 1e-300); }
+
+template <class D>
+void make(const Options& o) {
+    using Watching = q::Policies<
+        q::Choice<q::slot::text, q::TextPolicies<q::Choice<q::slot::weights, q::weights::Float32>, q::Choice<q::slot::kv_cache, q::kv_cache::Observed<>>>>,
+        q::Choice<q::slot::vision, q::VisionPolicies<q::Choice<q::slot::weights, q::weights::Float32>>>>;
+    constexpr q::TextDims d = D::text;
+    auto& observations = q::kv_cache::KeyObservations::of_program();
+    observations.set_layers(static_cast<std::size_t>(d.layers));
+    const auto model = q::Model<D, Watching>::load(o.model);
+    std::int64_t count = 0;
+    const auto take = [&](std::span<const float>) { ++count; };
+    if (o.text.empty())
+        predictions::over_cases(model, o.folder, o.range, o.threads, take);
+    else
+        predictions::over_text(model, o.text, o.window, o.range, o.threads, take);
+
+    Kept kept{Eigen::VectorXd::Zero(d.head_dim), Eigen::VectorXd::Zero(d.head_dim)};
+    std::vector<std::vector<float>> tables;
+    std::vector<std::string> names;
+    const auto add = [&](int layer, const char* name) -> std::vector<float>& {
+        names.push_back("layers." + std::to_string(layer) + ".kv_cache." + name);
+        return tables.emplace_back();
+    };
+    const auto append = [](std::vector<float>& table, const Eigen::MatrixXd& rows) {
+        for (Eigen::Index r = 0; r < rows.rows(); ++r)
+            for (Eigen::Index c = 0; c < rows.cols(); ++c) table.push_back(static_cast<float>(rows(r, c)));
+    };
+    tables.reserve(static_cast<std::size_t>(2 * d.layers));
+    for (int layer = 0; layer < d.layers; ++layer) {
+        const auto& seen = observations.layers()[static_cast<std::size_t>(layer)];
+        auto &keys = add(layer, "keys"), &values = add(layer, "values");
+        for (std::int64_t h = 0; h < d.kv_heads; ++h, ++kept.heads) {
+            append(keys, directions(weighted(matrix(seen.keys, h, d.head_dim)) + weighted(matrix(seen.queries, h, d.head_dim)), kept.keys));
+            append(values, directions(matrix(seen.values, h, d.head_dim), kept.values));
+        }
+    }
+    std::vector<std::pair<std::string, q::TensorView>> tensors;
+    for (std::size_t i = 0; i < tables.size(); ++i)
+        tensors.emplace_back(names[i],
+                             q::TensorView{q::DType::f32, {d.kv_heads, d.head_dim, d.head_dim}, reinterpret_cast<const std::byte*>(tables[i].data()), {}});
+    q::io::write_safetensors(o.out, tensors, {{"format", "pt"}, {"content", "orthonormal directions of keys and values, by falling weight"}});
+    std::printf("%s: %zu tables from %lld predicted tokens\n%8s %18s %8s\n", o.out.c_str(), tensors.size(), static_cast<long long>(count), "rank",
+                "queries and keys", "values");
+    for (const int share : {1, 2, 3, 4, 6, 8}) {
+        const std::int64_t rank = d.head_dim * share / 8;
+        std::printf("%8lld %18.4f %8.4f\n", static_cast<long long>(rank), kept.share(kept.keys, rank), kept.share(kept.values, rank));
+    }
+}
+
+void run(const Options& o) {
+    if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
+    with_matching_dims<Candidates>(o.model, [&](auto dims) { make<typename decltype(dims)::type>(o); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app{"Makes the directions along which kv_cache::LowRank keeps keys and values."};
+    Options o;
+    app.add_option("FOLDER", o.folder, "questions: cases.json and images/, as make_eval.py writes them");
+    app.add_option("--model", o.model, "checkpoint folder or .gguf file")->required();
+    app.add_option("--text", o.text, "a text file, instead of questions");
+    app.add_option("--out,-o", o.out, "the file to write")->required();
+    app.add_option("--skip", o.range.skip, "leave out the first so many questions or windows")->check(CLI::NonNegativeNumber);
+    app.add_option("--limit", o.range.limit, "only so many questions or windows; 0: all")->check(CLI::NonNegativeNumber);
+    app.add_option("--window", o.window, "tokens to a window of the text")->check(CLI::Range(2, 4096))->capture_default_str();
+    app.add_option("--threads", o.threads, "0: one for each physical core")->check(CLI::NonNegativeNumber);
+    CLI11_PARSE(app, argc, argv);
+    try {
+        run(o);
+        return 0;
+    } catch (const q::Error& e) {
+        std::fprintf(stderr, "low_rank: %s\n", e.what());
+        return 2;
+    }
+}

@@ -1,0 +1,95 @@
+#pragma once
+#include <algorithm>
+#include <qwen3vl/core/tables.hpp>
+#include <qwen3vl/core/tokens.hpp>
+#include <qwen3vl/kernels/outer_product.hpp>
+#include <qwen3vl/kv_cache/contiguous.hpp>
+#include <qwen3vl/kv_cache/projection.hpp>
+
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Numbers that are kept of a row, as a template argument.
+struct Rank {
+    int n = 0;
+};
+
+namespace kv_cache {
+
+/// Keys and values as their coordinates along R.n directions of each head, in another cache (Saxena et al., 2024, "Eigen Attention: attention in low-rank space
+/// for KV cache compression", section 3): queries are projected along with the keys, and the sums of values are expanded once, so that nothing is
+/// decompressed. Directions come from a singular value decomposition over calibration text (examples/low_rank): tables of each layer, "kv_cache.keys" and
+/// "kv_cache.values" [kv_heads, head_dim, head_dim], orthonormal rows by falling weight, of which the first R.n count. All of them keep everything. Keys are
+/// kept after rotation, so that a step rotates one key and not all.
+///     kv_cache::LowRank<Rank{64}, kv_cache::Contiguous<kv_cache::Int8>>
+template <Rank R, class Inner = Contiguous<>>
+struct LowRank {
+    static_assert(R.n > 0, "qwen3vl: slot kv_cache: LowRank needs a Rank above 0");
+    static constexpr const char* name = "LowRank";
+    using codec = typename Inner::codec;
+    static constexpr bool can_rewind = Inner::can_rewind;
+    static constexpr bool can_save = Inner::can_save;
+    static constexpr std::int64_t capacity = Inner::capacity;
+    static constexpr std::int64_t rank = R.n;
+
+    template <class Dims, class F>
+    static void for_each_table(const Dims& d, F&& f) {
+        f("kv_cache.keys", Shape{d.kv_heads, d.head_dim, d.head_dim});
+        f("kv_cache.values", Shape{d.kv_heads, d.head_dim, d.head_dim});
+    }
+
+    static constexpr std::int64_t stored_channels(std::int64_t /*channels*/) { return padded_channels(R.n); }
+    static std::int64_t bytes(const Extent& e) { return basis_bytes(e) + Inner::bytes(stored(e)); }
+    static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) { return Inner::saved_bytes(stored(e), tokens); }
+    static std::int64_t largest_chunk(const Extent& e) { return Inner::largest_chunk(stored(e)); }
+
+    class Layer : public Inner::Layer {
+      public:
+        /// `tables`: those that for_each_table names.
+        Layer(std::byte* memory, const Extent& e, Tables tables)
+            : Inner::Layer(memory + basis_bytes(e), stored(e)), basis_(reinterpret_cast<float*>(memory)), channels_(e.channels) {
+            std::int64_t head_dim = e.channels;  // padded
+            while (head_dim * head_dim * e.kv_heads > static_cast<std::int64_t>(tables[0].size())) --head_dim;
+            for (std::int64_t h = 0; h < e.kv_heads; ++h)
+                for (std::int64_t r = 0; r < std::min(rank, head_dim); ++r)
+                    for (std::int64_t c = 0; c < head_dim; ++c) {
+                        const auto at = static_cast<std::size_t>((h * head_dim + r) * head_dim + c);
+                        keys(h)[c * width + r] = tables[0][at];
+                        values(h)[c * width + r] = expansion(h)[r * channels_ + c] = tables[1][at];
+                    }
+        }
+        template <class Arch>
+        void write(std::int64_t kv_head, std::int64_t token, const float* key, const float* value) {
+            alignas(64) float rows[2 * width];
+            kernels::row_times_matrix<Arch>(key, channels_, keys(kv_head), width, rows);
+            kernels::row_times_matrix<Arch>(value, channels_, values(kv_head), width, rows + width);
+            Inner::Layer::template write<Arch>(kv_head, token, rows, rows + width);
+        }
+        std::int64_t stored_channels() const { return width; }
+        template <class Arch>
+        void project(std::int64_t kv_head, const float* query, float* out) const {
+            kernels::row_times_matrix<Arch>(query, channels_, keys(kv_head), width, out);
+        }
+        template <class Arch>
+        void expand(std::int64_t kv_head, const float* row, float* out) const {
+            kernels::row_times_matrix<Arch>(row, width, expansion(kv_head), channels_, out);
+        }
+
+      private:
+        float* keys(std::int64_t head) const { return basis_ + head * 3 * channels_ * width; }    ///< [channels, width]
+        float* values(std::int64_t head) const { return keys(head) + channels_ * width; }         ///< the same
+        float* expansion(std::int64_t head) const { return keys(head) + 2 * channels_ * width; }  ///< [width, channels]
+        float* basis_;
+        std::int64_t channels_;
+    };
+
+  private:
+    static constexpr std::int64_t width = padded_channels(R.n);
+    static Extent stored(Extent e) {
+        e.channels = width;
+        return e;
+    }
+    static std::int64_t basis_bytes(const Extent& e) { return e.kv_heads * 3 * e.channels * width * static_cast<std::int64_t>(sizeof(float)); }
+};
+
+}  // namespace kv_cache
+}  // namespace qwen3vl

@@ -1,0 +1,87 @@
+#include <qwen3vl/testing/orthonormal.hpp>
+#include "fixture.hpp"
+
+using namespace qwen3vl_test;
+
+namespace {
+
+/// With directions of its own.
+Sequence directed(std::int64_t tokens, std::int64_t kv_heads, std::int64_t group, std::int64_t head_dim) {
+    Sequence s(tokens, kv_heads, group, head_dim);
+    for (const auto seed : {std::uint64_t{1}, std::uint64_t{2}}) s.tables.push_back(testing::orthonormal(kv_heads, head_dim, seed));
+    return s;
+}
+
+/// What is left of rows [tokens, heads * head_dim] along the first directions of a table.
+std::vector<float> along(const Sequence& s, const std::vector<float>& rows, const std::vector<float>& table, std::int64_t rank) {
+    std::vector<float> left(rows.size());
+    const std::int64_t d = s.head_dim;
+    for (std::int64_t row = 0; row < static_cast<std::int64_t>(rows.size()) / d; ++row) {
+        const float* x = rows.data() + row * d;
+        std::vector<double> sum(static_cast<std::size_t>(d));
+        for (std::int64_t r = 0; r < rank; ++r) {
+            const float* direction = table.data() + (row % s.kv_heads * d + r) * d;
+            double coordinate = 0;
+            for (std::int64_t c = 0; c < d; ++c) coordinate += static_cast<double>(direction[c]) * static_cast<double>(x[c]);
+            for (std::int64_t c = 0; c < d; ++c) sum[static_cast<std::size_t>(c)] += coordinate * static_cast<double>(direction[c]);
+        }
+        for (std::int64_t c = 0; c < d; ++c) left[static_cast<std::size_t>(row * d + c)] = static_cast<float>(sum[static_cast<std::size_t>(c)]);
+    }
+    return left;
+}
+
+template <int R, class Attention = attention::Flash<>, class Team>
+std::vector<float> low_rank(const Sequence& s, Team& team, std::int64_t chunk) {
+    return run<Attention, kv_cache::LowRank<Rank{R}, kv_cache::Contiguous<kv_cache::Float32>>>(s, team, chunk);
+}
+
+/// Attention over the parts of keys and values that lie along the directions; projecting rounds sums over head_dim twice more, and expanding over the rank.
+template <int R, class Attention = attention::Flash<>>
+void check(const Sequence& s) {
+    CAPTURE(R, s.tokens, s.kv_heads, s.group, s.head_dim);
+    execution::Serial::Team serial(1);
+    execution::Threads<>::Team threads(3);
+    Sequence kept = s;
+    kept.keys = along(s, s.keys, s.tables[0], R);
+    kept.values = along(s, s.values, s.tables[1], R);
+    const auto whole = low_rank<R, Attention>(s, serial, s.tokens);
+    CHECK(testing::largest_difference(whole, kept.expected<mask::Causal>()) <= 4 * s.tolerance());
+    for (const std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(low_rank<R, Attention>(s, threads, chunk), whole));
+}
+
+}  // namespace
+
+TEST_CASE("a low-rank cache equals attention over what its directions keep") {
+    for (const std::int64_t tokens : {1, 2, 63, 65, 200}) check<8>(directed(tokens, 2, 2, 24));
+    check<20>(directed(150, 3, 1, 32));  // multi-head, a rank that is no multiple of a vector
+    check<4>(directed(90, 1, 8, 8));     // multi-query
+    check<40>(directed(100, 1, 2, 128));
+    check<8, attention::Dense<>>(directed(70, 2, 2, 24));
+    check<8, attention::Chunked<>>(directed(70, 2, 2, 24));
+}
+
+TEST_CASE("a low-rank cache of full rank equals a contiguous one") {
+    execution::Serial::Team team(1);
+    const Sequence s = directed(200, 2, 2, 24);
+    const auto exact = run<attention::Flash<>>(s, team, 200), found = low_rank<24>(s, team, 200);
+    double difference = 0;
+    for (std::size_t i = 0; i < found.size(); ++i) difference += std::abs(static_cast<double>(found[i]) - static_cast<double>(exact[i]));
+    CHECK(difference / static_cast<double>(found.size()) < 1e-6);
+}
+
+TEST_CASE("a low-rank cache stands over other caches and under other masks") {
+    execution::Serial::Team serial(1);
+    execution::Threads<>::Team threads(3);
+    using Window = mask::SlidingWindow<qwen3vl::Window{.tokens = 40, .sinks = 4}>;
+    using Ring = kv_cache::LowRank<Rank{8}, kv_cache::Ring<Tokens{256}, kv_cache::Float32>>;
+    using Whole = kv_cache::LowRank<Rank{8}, kv_cache::Contiguous<kv_cache::Float32>>;
+    const Sequence s = directed(400, 2, 2, 24);
+    const auto whole = run<attention::Flash<Window>, Whole>(s, serial, 400);
+    CHECK(testing::same_bits(run<attention::Flash<Window>, Ring>(s, threads, 100), whole));
+    using Chosen = mask::DynamicSparse<BlockBudget{.block = 16, .keep = 4}>;
+    const auto chosen = run<attention::Flash<Chosen>, Whole>(s, serial, 400);
+    for (const std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(run<attention::Flash<Chosen>, Whole>(s, threads, chunk), chosen));
+    using Hybrid = kv_cache::LowRank<Rank{8}, kv_cache::Hybrid<Tokens{64}>>;
+    const auto hybrid = run<attention::Flash<>, Hybrid>(s, serial, 128);
+    for (const std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(run<attention::Flash<>, Hybrid>(s, threads, chunk), hybrid));
+}
