@@ -34,8 +34,9 @@ struct Point {
     std::int64_t tokens = 0;
     double ms = 0, against_dense = 0;  ///< 0: Dense was not measured
     double scratch_bytes = 0;
-    double kv_bytes = 0;  ///< of the whole 2B
-    double pairs = 0;     ///< of query and visible key, in one head; 0: the mask alone does not say
+    double kv_bytes = 0;     ///< of the whole 2B
+    double difference = -1;  ///< of the last chunk's results from Dense's, the mean of the magnitudes; below 0: Dense was not measured, or in other chunks
+    double pairs = 0;        ///< of query and visible key, in one head; 0: the mask alone does not say
     double ns_per_pair() const { return pairs > 0 ? ms * 1e6 / pairs : 0; }
 };
 
@@ -60,8 +61,9 @@ std::optional<double> exponent(const std::vector<Point>& points, double Point::*
     return (n * xy - x * y) / (n * xx - x * x);
 }
 
+/// `results`: those of the last chunk.
 template <class Layer>
-Point measure(Team& team, const Options& o, std::int64_t tokens) {
+Point measure(Team& team, const Options& o, std::int64_t tokens, std::vector<float>& results) {
     const std::int64_t group = bench::text.group(), kv_heads = o.heads / group;
     Layer layer(team, kv_heads, tokens);
     q::testing::Rng random(1);
@@ -82,10 +84,19 @@ Point measure(Team& team, const Options& o, std::int64_t tokens) {
         best = std::min(best, bench::seconds_since(start));
     }
     Point p{.tokens = tokens, .ms = best * 1e3};
+    results = std::move(out);
     p.scratch_bytes = static_cast<double>(layer.scratch_bytes());
     p.kv_bytes = static_cast<double>(Layer::model_bytes(tokens));
     p.pairs = visible_pairs<typename Layer::Mask>(tokens);
     return p;
+}
+
+/// The mean of |a - b|; -1 where they are results of chunks of other lengths.
+double mean_difference(const std::vector<float>& a, const std::vector<float>& b) {
+    if (a.size() != b.size()) return -1;
+    double sum = 0;
+    for (std::size_t i = 0; i < a.size(); ++i) sum += std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
+    return sum / static_cast<double>(a.size());
 }
 
 /// A number that is known when it is above 0.
@@ -108,6 +119,7 @@ json row_of(const bench::Policy& policy, const std::vector<Point>& points) {
         row["points"].push_back({{"tokens", p.tokens},
                                  {"ms", p.ms},
                                  {"against_dense", number(p.against_dense)},
+                                 {"mean_difference", p.difference < 0 ? json(nullptr) : json(p.difference)},
                                  {"scratch_bytes", p.scratch_bytes},
                                  {"kv_bytes", p.kv_bytes},
                                  {"pairs", number(p.pairs)},
@@ -130,16 +142,19 @@ void run(const Options& o) {
                 static_cast<long long>(fit_from));
     std::printf("%-36s %7s %10s %8s %12s %10s %12s %8s\n", "policy", "tokens", "ms", "of Dense", "scratch KiB", "KV MiB", "pairs", "ns/pair");
     std::map<std::string, std::map<std::int64_t, double>> best;  // milliseconds by policy and tokens
+    std::map<std::int64_t, std::vector<float>> exact;            // Dense's results by tokens
     json rows = json::array();
     for (int round = 1; round <= o.rounds; ++round)
         bench::for_each_policy<q::kv_cache::Bf16>([&]<class Layer>(const bench::Policy& policy, q::type_tag<Layer>) {
             if (!std::regex_search(policy.name(), filter)) return;
             std::vector<Point> points;
             for (const auto tokens : o.tokens) {
-                Point p = measure<Layer>(team, o, tokens);
+                std::vector<float> results;
+                Point p = measure<Layer>(team, o, tokens, results);
                 double& ms = best[policy.name()].try_emplace(tokens, p.ms).first->second;
                 p.ms = ms = std::min(ms, p.ms);
-                if (best.contains(dense)) p.against_dense = ms / best[dense][tokens];
+                if (policy.name() == dense) exact[tokens] = results;
+                if (best.contains(dense)) p.against_dense = ms / best[dense][tokens], p.difference = mean_difference(results, exact[tokens]);
                 if (round == o.rounds) print(policy, p);
                 points.push_back(p);
             }

@@ -108,11 +108,16 @@ void run(const Options& o) {
     const auto models = chosen(o);
     bench::Limits limits(o.threads);
     double read = 0;
-    json rows = json::array();
+    json rows = json::array(), capacity = json::array();
     std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %7s %12s\n", bench::machine().c_str(), limits.threads(), "work", "bundle", "value", "limit",
                 "unit", "share", "no AMX", "peak MiB");
     for (const auto* entry : models) {
         const auto model = entry->load(limits.threads());
+        capacity.push_back({{"bundle", entry->bundle},
+                            {"layers", entry->layers},
+                            {"heads", entry->heads},
+                            {"parameters", entry->parameters},
+                            {"preserved", entry->preserved}});
         for (const auto& work : o.works) {
             reset_peak_memory();
             const auto measured = measure(*model, work, limits, o.seconds);
@@ -139,7 +144,7 @@ void run(const Options& o) {
             }
         }
     }
-    const json result = {{"machine", bench::machine()}, {"dims", o.dims}, {"limits", limits_json(limits, read)}, {"rows", rows}};
+    const json result = {{"machine", bench::machine()}, {"dims", o.dims}, {"limits", limits_json(limits, read)}, {"capacity", capacity}, {"rows", rows}};
     for (const auto& [name, value] : result["limits"].items()) std::printf("limit %-24s %10.1f\n", name.c_str(), value.get<double>());
     bench::write_json(o.json_file, result);
 }

@@ -32,6 +32,9 @@ struct Entry {
     const char* dims;
     const char* bundle;
     std::unique_ptr<LoadedModel> (*load)(int threads);
+    int layers, heads;  ///< of the decoder
+    std::int64_t parameters;
+    bool preserved;  ///< whether all of them take part
 };
 
 /// Every work that --work takes.

@@ -16,7 +16,6 @@
 #include "predictions.hpp"
 
 namespace q = qwen3vl;
-using Candidates = CompiledDims<q::models::Shapes, q::models::SmolLM2_135M, q::models::Qwen3VL_2B, q::models::Qwen3VL_4B, q::models::Qwen3VL_8B>;
 
 namespace {
 
@@ -32,7 +31,7 @@ void calibrate(const Options& o) {
     q::weights::Observations::of_program().set_block(o.block);
     const auto model = q::Model<D, Watched>::load(o.model, {.mmproj = o.mmproj});
     std::int64_t count = 0;
-    const auto take = [&](std::span<const float>) { ++count; };
+    const auto take = [&](std::span<const float>, int) { ++count; };
     if (o.text.empty())
         predictions::over_cases(model, o.folder, o.range, o.threads, take);
     else
@@ -47,7 +46,7 @@ void calibrate(const Options& o) {
 
 void run(const Options& o) {
     if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
-    with_matching_dims<Candidates>(o.model, [&](auto dims) { calibrate<typename decltype(dims)::type>(o); });
+    with_matching_dims<CompiledDims>(o.model, [&](auto dims) { calibrate<typename decltype(dims)::type>(o); });
 }
 
 }  // namespace

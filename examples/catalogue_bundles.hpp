@@ -1,8 +1,8 @@
 #pragma once
 #include <qwen3vl/model/bundles.hpp>
 
-/// Bundles that differ from float32 in one policy each, with windows and budgets of the size that the questions about Shapes call for: their prompts have 23
-/// to 119 tokens, 40 in the middle, and a policy that sees more than half of them says nothing.
+/// Bundles that differ from float32 in one policy each. Windows and budgets show at most half of what there is, or the figure says nothing: prompts about
+/// Shapes have 23 to 119 tokens, 40 in the middle; texts are read in windows of 2048 tokens.
 namespace catalogue {
 namespace q = qwen3vl;
 
@@ -42,9 +42,21 @@ QWEN3VL_CATALOGUE_BUNDLE(ntk_4, Placing<q::position::NTK<Base, q::Factor{4}>>);
 QWEN3VL_CATALOGUE_BUNDLE(yarn_4, Placing<q::position::YaRN<Base, q::YarnOptions{.factor = 4}>>);
 QWEN3VL_CATALOGUE_BUNDLE(approximate, Placing<q::position::Approximate<Base>>);
 
+QWEN3VL_CATALOGUE_BUNDLE(window_1000, Attending<q::attention::Flash<q::mask::SlidingWindow<q::Window{.tokens = 992, .sinks = 8}>>>);
+QWEN3VL_CATALOGUE_BUNDLE(blocks_1000, Attending<q::attention::Flash<q::mask::BlockSparse<q::BlockPattern{.block = 64, .local = 9, .global = 1, .stride = 4}>>>);
+QWEN3VL_CATALOGUE_BUNDLE(chosen_1000, Attending<q::attention::Flash<q::mask::DynamicSparse<q::BlockBudget{.block = 64, .keep = 12, .local = 2, .global = 1}>>>);
+QWEN3VL_CATALOGUE_BUNDLE(chosen_16_1000,
+                         Attending<q::attention::Flash<q::mask::DynamicSparse<q::BlockBudget{.block = 16, .keep = 48, .local = 8, .global = 4}>>>);
+QWEN3VL_CATALOGUE_BUNDLE(hybrid_64, Caching<q::kv_cache::Hybrid<q::Tokens{64}>>);
+QWEN3VL_CATALOGUE_BUNDLE(low_rank_32, Caching<q::kv_cache::LowRank<q::Rank{32}>>);
+QWEN3VL_CATALOGUE_BUNDLE(low_rank_48_int8, Caching<q::kv_cache::LowRank<q::Rank{48}, q::kv_cache::Contiguous<q::kv_cache::Int8>>>);
+
 #undef QWEN3VL_CATALOGUE_BUNDLE
 
-using all = q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, linear_256, kv_bf16, kv_int8, kv_int4, low_rank_16,
-                    low_rank_16_int8, low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate>;
+/// For questions about Shapes.
+using questions = q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, linear_256, kv_bf16, kv_int8, kv_int4, low_rank_16,
+                          low_rank_16_int8, low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate>;
+/// For texts of 2048 tokens and a text model with head_dim 64.
+using texts = q::list<window_1000, blocks_1000, chosen_1000, chosen_16_1000, linear_256, kv_bf16, kv_int8, kv_int4, hybrid_64, low_rank_32, low_rank_48_int8>;
 
 }  // namespace catalogue

@@ -2,17 +2,24 @@
 #include <qwen3vl/core/models.hpp>
 #include <qwen3vl/model/bundles.hpp>
 
-/// What the evaluating programs are compiled for: every bundle and the Dims they name, or those of the catalogue; in sanitized builds, which take minutes for
-/// each, one bundle of floats, one of integers and the Dims that comes with the source.
+/// What the evaluating programs are compiled for. Bundles: every shipped one, those of the catalogue, or the candidates of `advise`; in sanitized builds, which
+/// take minutes for each, one of floats and one of integers. Dims: those of the command line (QWEN3VL_CLI_DIMS), or those that both lists are measured with.
 #if defined(QWEN3VL_CATALOGUE)
 #include "catalogue_bundles.hpp"
-using CompiledBundles = catalogue::all;
-#elif defined(QWEN3VL_SANITIZED)
+using CompiledBundles = catalogue::questions;
+#elif defined(QWEN3VL_CATALOGUE_OF_TEXTS)
+#include "catalogue_bundles.hpp"
+using CompiledBundles = catalogue::texts;
+using CompiledDims = qwen3vl::list<qwen3vl::models::SmolLM2_135M>;
+#elif defined(QWEN3VL_CANDIDATES)
+#include "candidates.hpp"
+using CompiledBundles = candidates::all;
+using CompiledDims = qwen3vl::list<qwen3vl::models::Shapes, qwen3vl::models::SmolLM2_135M>;
+#else
+#if defined(QWEN3VL_SANITIZED)
 using CompiledBundles = qwen3vl::list<qwen3vl::bundles::float32, qwen3vl::bundles::int4>;
-template <class...>
-using CompiledDims = qwen3vl::list<qwen3vl::models::Shapes>;
 #else
 using CompiledBundles = qwen3vl::bundles::all;
-template <class... D>
-using CompiledDims = qwen3vl::list<D...>;
+#endif
+using CompiledDims = qwen3vl::list<QWEN3VL_COMPILED_DIMS>;
 #endif

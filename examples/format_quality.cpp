@@ -2,7 +2,7 @@
 //     format_quality --model MODEL (FOLDER | --text FILE) [--bundle NAME]... [--calibration FILE] [--tables FILE] [--json FILE] [--max-kl X] [--min-top1 X]
 // FOLDER holds questions (cases.json and images/) in the layout of make_eval.py, beside the shipped model: the tokens of the reference answers are predicted.
 // A text is read in windows. For each bundle: the mean Kullback-Leibler divergence KL(float32 || bundle) in nats a token, the share of tokens whose
-// likeliest is the same, and the bytes of the weights. Exit code: 0, 1 a bundle is outside of the bounds, 2 a file cannot be used.
+// likeliest is the same, the perplexity, and the bytes of the weights. Exit code: 0, 1 a bundle is outside of the bounds, 2 a file cannot be used.
 #include <qwen3vl/io/output_file.hpp>
 #include <qwen3vl/model/bundles.hpp>
 #include <qwen3vl/qwen3vl.hpp>
@@ -16,7 +16,6 @@
 #include "predictions.hpp"
 
 namespace q = qwen3vl;
-using Candidates = CompiledDims<q::models::Shapes, q::models::SmolLM2_135M>;
 
 namespace {
 
@@ -43,14 +42,16 @@ std::size_t likeliest(std::span<const float> values) { return static_cast<std::s
 struct Quality {
     std::string bundle;
     std::int64_t tokens = 0, bytes = 0;
-    double kl = 0, top1 = 0;  ///< sums, then means
+    double kl = 0, top1 = 0, surprise = 0;  ///< sums, then means
 
-    void add(std::span<const float> reference, std::span<const float> found) {
+    void add(std::span<const float> reference, std::span<const float> found, int next) {
         for (std::size_t i = 0; i < reference.size(); ++i)
             kl += std::exp(static_cast<double>(reference[i])) * (static_cast<double>(reference[i]) - static_cast<double>(found[i]));
         top1 += likeliest(reference) == likeliest(found);
+        surprise -= static_cast<double>(found[static_cast<std::size_t>(next)]);
         ++tokens;
     }
+    double perplexity() const { return std::exp(surprise); }
 };
 
 template <class D, class Bundle, class Take>
@@ -74,7 +75,7 @@ std::int64_t predict(const Options& o, const std::string& calibration, const Tak
 template <class D>
 std::vector<Quality> measure(const Options& o) {
     std::vector<std::vector<float>> reference;
-    predict<D, q::bundles::float32>(o, "", [&](std::span<const float> logits) { reference.push_back(log_probabilities(logits)); });
+    predict<D, q::bundles::float32>(o, "", [&](std::span<const float> logits, int) { reference.push_back(log_probabilities(logits)); });
     std::vector<Quality> rows;
     std::string names;
     q::for_each_type<CompiledBundles>([&](auto tag) {
@@ -83,12 +84,14 @@ std::vector<Quality> measure(const Options& o) {
         if (std::find(o.bundles.begin(), o.bundles.end(), Bundle::name) == o.bundles.end()) return;
         Quality row;
         row.bundle = Bundle::name;
-        row.bytes = predict<D, Bundle>(
-            o, o.calibration, [&](std::span<const float> logits) { row.add(reference.at(static_cast<std::size_t>(row.tokens)), log_probabilities(logits)); });
+        row.bytes = predict<D, Bundle>(o, o.calibration, [&](std::span<const float> logits, int next) {
+            row.add(reference.at(static_cast<std::size_t>(row.tokens)), log_probabilities(logits), next);
+        });
         row.kl /= static_cast<double>(row.tokens);
         row.top1 *= 100.0 / static_cast<double>(row.tokens);
-        std::printf("%-10s KL %.3e nats a token  top-1 %6.2f %%  weights %.2f MB  tokens %lld\n", row.bundle.c_str(), row.kl, row.top1,
-                    static_cast<double>(row.bytes) * 1e-6, static_cast<long long>(row.tokens));
+        row.surprise /= static_cast<double>(row.tokens);
+        std::printf("%-10s KL %.3e nats a token  top-1 %6.2f %%  perplexity %.4f  weights %.2f MB  tokens %lld\n", row.bundle.c_str(), row.kl, row.top1,
+                    row.perplexity(), static_cast<double>(row.bytes) * 1e-6, static_cast<long long>(row.tokens));
         std::fflush(stdout);
         rows.push_back(row);
     });
@@ -99,12 +102,16 @@ std::vector<Quality> measure(const Options& o) {
 int run(const Options& o) {
     if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
     std::vector<Quality> rows;
-    with_matching_dims<Candidates>(o.model, [&](auto dims) { rows = measure<typename decltype(dims)::type>(o); });
+    with_matching_dims<CompiledDims>(o.model, [&](auto dims) { rows = measure<typename decltype(dims)::type>(o); });
     nlohmann::ordered_json json = {{"model", o.model}, {"calibration", o.calibration}, {"rows", nlohmann::ordered_json::array()}};
     bool good = true;
     for (const auto& row : rows) {
-        json["rows"].push_back(
-            {{"bundle", row.bundle}, {"kl_nats_per_token", row.kl}, {"top1_percent", row.top1}, {"weight_bytes", row.bytes}, {"tokens", row.tokens}});
+        json["rows"].push_back({{"bundle", row.bundle},
+                                {"kl_nats_per_token", row.kl},
+                                {"top1_percent", row.top1},
+                                {"perplexity", row.perplexity()},
+                                {"weight_bytes", row.bytes},
+                                {"tokens", row.tokens}});
         good = good && row.kl <= o.max_kl && row.top1 >= o.min_top1;
     }
     if (!o.json.empty()) {

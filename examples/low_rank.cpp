@@ -19,7 +19,6 @@
 #include "predictions.hpp"
 
 namespace q = qwen3vl;
-using Candidates = CompiledDims<q::models::Shapes, q::models::SmolLM2_135M, q::models::Qwen3VL_2B, q::models::Qwen3VL_4B, q::models::Qwen3VL_8B>;
 
 namespace {
 
@@ -59,7 +58,7 @@ void make(const Options& o) {
     observations.set_layers(static_cast<std::size_t>(d.layers));
     const auto model = q::Model<D, Watching>::load(o.model);
     std::int64_t count = 0;
-    const auto take = [&](std::span<const float>) { ++count; };
+    const auto take = [&](std::span<const float>, int) { ++count; };
     if (o.text.empty())
         predictions::over_cases(model, o.folder, o.range, o.threads, take);
     else
@@ -100,7 +99,7 @@ void make(const Options& o) {
 
 void run(const Options& o) {
     if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
-    with_matching_dims<Candidates>(o.model, [&](auto dims) { make<typename decltype(dims)::type>(o); });
+    with_matching_dims<CompiledDims>(o.model, [&](auto dims) { make<typename decltype(dims)::type>(o); });
 }
 
 }  // namespace

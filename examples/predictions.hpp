@@ -9,8 +9,8 @@
 namespace predictions {
 namespace q = qwen3vl;
 
-/// Takes the logits [vocab] before one token of a text.
-using Take = std::function<void(std::span<const float> logits)>;
+/// Takes the logits [vocab] before one token of a text, and the token.
+using Take = std::function<void(std::span<const float> logits, int next)>;
 
 /// A range of the pieces (questions, or windows of a text) that a program looks at.
 struct Range {
@@ -40,9 +40,10 @@ void over_cases(const M& model, const std::string& folder, const Range& range, i
     options.presence_penalty = 0;
     options.threads = threads;
     options.logits_processor = [&](std::span<const int> so_far, std::span<float> logits) {
-        take(logits);
+        const int next = so_far.size() < answer.size() ? answer[so_far.size()] : assets.generation.eos[0];
+        take(logits, next);
         std::fill(logits.begin(), logits.end(), -std::numeric_limits<float>::infinity());
-        logits[static_cast<std::size_t>(so_far.size() < answer.size() ? answer[so_far.size()] : assets.generation.eos[0])] = 0.0f;
+        logits[static_cast<std::size_t>(next)] = 0.0f;
     };
     q::Chat chat(model, options);
     for (const auto& c : cases) {
@@ -69,12 +70,9 @@ void over_text(const M& model, const std::string& file, int window, const Range&
     q::Session session(model, {.context = window, .threads = threads});
     for (const auto& w : windows) {
         session.reset();
-        std::size_t left = w.size() - 1;  // what follows the last token is not known
+        std::size_t next = 1;  // what follows the last token is not known
         session.append({w, {}}, {.hook = [&](std::string_view name, int, q::ConstMatrix m) {
-                           if (name == "logits" && left > 0) {
-                               take({m.data, static_cast<std::size_t>(m.cols)});
-                               --left;
-                           }
+                           if (name == "logits" && next < w.size()) take({m.data, static_cast<std::size_t>(m.cols)}, w[next++]);
                        }});
     }
 }

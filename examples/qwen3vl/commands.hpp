@@ -9,4 +9,5 @@ void add_tokenize(CLI::App& app, int& exit_code);
 void add_preprocess(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);
+void add_advise(CLI::App& app, int& exit_code);
 void add_detect(CLI::App& app, int& exit_code);

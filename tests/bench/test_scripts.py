@@ -40,11 +40,12 @@ def curve(exponent, against_dense, kv_bytes):
             "points": [{"tokens": n, "ms": 1.0, "against_dense": against_dense, "kv_bytes": kv_bytes * n} for n in (256, 4096, 16384)]}
 
 
-CAUSAL = [policy("attention", a, "Causal", "Contiguous", "bf16") for a in ("Dense", "Flash", "Chunked")]
+CAUSAL = [policy("attention", a, "Causal", "Contiguous", "bf16") for a in ("Dense", "Flash", "Chunked")] + [
+    policy("attention", "Linear", "Causal", "Recurrent", "float32")]
 MASKED = [policy("attention", "Flash", m, "Contiguous", "bf16") for m in ("SlidingWindow", "BlockSparse", "DynamicSparse")]
 CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("float32", "bf16", "int8", "int4")] + [
     policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"), policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
-    policy("kv_cache", "Flash", "Causal", "Hybrid", "int4")]
+    policy("kv_cache", "Flash", "Causal", "Hybrid", "int4"), policy("kv_cache", "Flash", "Causal", "LowRank", "bf16")]
 SCALING = {"machine": "m", "positions": ["MRopeInterleaved", "Rope", "NTK", "YaRN", "Approximate"],
            "rows": [{**p, **curve(1.98, 0.4, 114688)} for p in CAUSAL + MASKED + CACHES]}
 NEEDLE = {"rows": [{**p, "tokens": n, "beginning": 1.0, "middle": 0.5, "end": 2e-7} for n in (4096, 16384) for p in CAUSAL + MASKED + CACHES]}
