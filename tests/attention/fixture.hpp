@@ -8,6 +8,7 @@
 #include <qwen3vl/reference/attention.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
+#include <qwen3vl/testing/standalone_layer.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include "arch_test.hpp"
 
@@ -61,7 +62,7 @@ class LayerRun {
           team_(team),
           extent_{s.kv_heads, s.channels(), s.tokens, Mask::span, Mask::sinks},
           memory_(static_cast<std::size_t>(Cache::bytes(extent_))),
-          cache_(memory_.data(), extent_),
+          cache_(memory_.data(), extent_, stage_keys()),
           mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, s.channels(), s.tokens))),
           mask_(State::in(mask_memory_.data(), s.kv_heads, s.channels(), s.tokens, s.tables)),
           out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
@@ -69,6 +70,7 @@ class LayerRun {
     /// Tokens [first, first + count). A mask that looks ahead finds all keys written.
     void chunk(std::int64_t first, std::int64_t count) {
         const std::int64_t end = Mask::causal ? first + count : s_.tokens;
+        if (written_ < end) kv_cache::make_room(cache_, written_, end - written_);
         for (; written_ < end; ++written_) write(written_);
         const std::int64_t channels = s_.channels(), heads = s_.kv_heads * s_.group;
         std::vector<float> queries(static_cast<std::size_t>(heads * count * channels), 0.0f);
@@ -78,9 +80,12 @@ class LayerRun {
                 for (std::int64_t c = 0; c < s_.head_dim; ++c)
                     queries[static_cast<std::size_t>(((h / s_.group * count + t) * s_.group + h % s_.group) * channels + c)] =
                         scale * s_.queries[static_cast<std::size_t>((first + t) * s_.q_dim() + h * s_.head_dim + c)];
-        std::vector<float> scratch(static_cast<std::size_t>(attention::scratch_floats<Attention>(team_.threads(), s_.kv_heads, s_.group, channels, end)));
+        std::int64_t floats = attention::scratch_floats<Attention>(team_.threads(), s_.kv_heads, s_.group, channels, end);
+        if constexpr (kv_cache::Offloads<Cache>)
+            floats = std::max(floats, attention::staged_scratch_floats<Attention>(team_.threads(), count, s_.kv_heads, s_.group, channels, end));
+        std::vector<float> scratch(static_cast<std::size_t>(floats));
         const attention::Heads h{queries.data(), count, s_.kv_heads, s_.group, channels, s_.head_dim, first, end, out_.data() + first * s_.q_dim(), s_.q_dim()};
-        State::update(mask_, team_, first, count, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, end); });
+        State::update(mask_, team_, first, count, kv_cache::later_tiles_of(cache_, end));
         attention::attend<Arch, Attention>(team_, h, kv_cache::tiles_of(cache_, end), scratch.data(), mask_);
     }
     /// The whole sequence in chunks of this many tokens.
@@ -90,8 +95,15 @@ class LayerRun {
     }
 
     const std::vector<float>& out() const { return out_; }
+    auto& cache() { return cache_; }
 
   private:
+    static constexpr std::int64_t stage_keys() {
+        if constexpr (attention::Splits<Attention>)
+            return attention::stage_keys<Attention>;
+        else
+            return 0;
+    }
     void write(std::int64_t token) {
         std::vector<float> key(static_cast<std::size_t>(s_.channels()), 0.0f), value = key;
         for (std::int64_t h = 0; h < s_.kv_heads; ++h) {
@@ -106,7 +118,7 @@ class LayerRun {
     Team& team_;
     kv_cache::Extent extent_;
     std::vector<std::byte> memory_;
-    typename Cache::Layer cache_;
+    testing::StandaloneLayer<Cache> cache_;
     std::vector<std::byte> mask_memory_;
     typename State::type mask_;
     std::int64_t written_ = 0;
