@@ -38,6 +38,7 @@ using Masks = list<mask::Causal, mask::SlidingWindow<Window{.tokens = 100, .sink
 TEMPLATE_LIST_TEST_CASE("keys that come back from disk give the bits of keys in memory", "", testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
     for (const std::int64_t tokens : {1, 64, 65, 129, 300}) check<attention::Flash<Mask>, kv_cache::Float32, Tokens{1}>(Sequence(tokens, 2, 3, 8), {1, 7, 64});
+    check<attention::Flash<Mask>, kv_cache::Float32, Tokens{0}>(Sequence(200, 1, 2, 8), {1});
     check<attention::Flash<Mask>, kv_cache::Bf16, Tokens{100}>(Sequence(700, 2, 2, 24), {13, 150});
     check<attention::Flash<Mask>, kv_cache::Int8, Tokens{64}>(Sequence(400, 4, 1, 24), {1, 90});   // multi-head
     check<attention::Flash<Mask>, kv_cache::Int4, Tokens{64}>(Sequence(400, 1, 4, 40), {1, 90});   // multi-query

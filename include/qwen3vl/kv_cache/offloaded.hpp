@@ -24,7 +24,7 @@ struct Offloaded {
     static_assert(
         std::is_same_v<Inner, Contiguous<codec>>,
         "qwen3vl: slot kv_cache: Offloaded is over Contiguous, any codec; Ring and Hybrid bound their memory themselves, and CrossLayer goes outside");
-    static_assert(Recent.n > 0, "qwen3vl: slot kv_cache: Offloaded needs Recent above 0 Tokens");
+    static_assert(Recent.n >= 0, "qwen3vl: slot kv_cache: Offloaded needs Recent of 0 Tokens or more");
     static constexpr const char* name = "Offloaded";
     static constexpr bool can_rewind = Inner::can_rewind;
     static constexpr bool can_save = Inner::can_save;

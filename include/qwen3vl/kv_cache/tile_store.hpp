@@ -15,8 +15,9 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
-/// Tiles in a file, and frames of memory that they come back to: what the layers of a session share that keep older tiles on disk. A thread of its own reads
-/// what is asked for, so that the disk works while the tiles of an earlier frame are computed with. Used by one thread at a time, apart from at().
+/// Tiles in a file, and frames of memory that they come back to: what the layers of a session share that keep older tiles on disk. Threads of its own read
+/// what is asked for, so that the disk works while the tiles of an earlier frame are computed with; they are two, so that it need not wait for the next
+/// question either. Used by one thread at a time, apart from at().
 class TileStore {
   public:
     /// Entries in a row of the file, the first at byte `begin`, `stride` bytes from one to the next.
@@ -24,7 +25,7 @@ class TileStore {
         std::int64_t begin = 0, count = 0, stride = 0;
     };
     /// Frames: one that is computed with, the others on their way.
-    static constexpr std::int64_t frames = 3;
+    static constexpr std::int64_t frames = 4;
     static constexpr std::int64_t ahead = frames - 1;
 
     /// Of the frames.
@@ -35,24 +36,19 @@ class TileStore {
     TileStore(const std::string& folder, std::int64_t file_bytes, std::byte* memory, std::int64_t frame_bytes)
         : file_(folder, file_bytes), memory_(aligned(memory)), frame_bytes_(frame_bytes) {
         const auto words = static_cast<std::size_t>(ceil_div(frame_bytes / ScratchFile::block, 64));  // an entry takes a block at least
-        for (Bits* bits : {&wanted_, &now_}) bits->resize(words);
-        for (Frame& f : frames_) f.held.resize(words), f.todo.resize(words);
+        wanted_.resize(words);
+        for (Frame& f : frames_)
+            for (Bits* bits : {&f.held, &f.todo, &f.now}) bits->resize(words);
         try {
-            reader_ = std::thread([this] { work(); });
+            for (auto& reader : readers_) reader = std::thread([this] { work(); });
         } catch (const std::exception&) {  // bad_alloc, or system_error of the thread
+            dismiss();
             throw OutOfMemory("a thread that reads tiles from disk: the system gives none");
         }
     }
     TileStore(const TileStore&) = delete;
     TileStore& operator=(const TileStore&) = delete;
-    ~TileStore() {
-        {
-            const std::lock_guard lock(mutex_);
-            stop_ = true;
-        }
-        asked_.notify_one();
-        reader_.join();
-    }
+    ~TileStore() { dismiss(); }
 
     std::int64_t frame_bytes() const { return frame_bytes_; }
     const ScratchFile& file() const { return file_; }
@@ -103,12 +99,21 @@ class TileStore {
     using Bits = std::vector<std::uint64_t>;  // one for each entry
     struct Frame {
         Span span;
-        Bits held, todo;
+        Bits held, todo, now;    ///< what is there, asked for, being read
         std::uint64_t turn = 0;  ///< when it was asked for last
         bool asked = false, reading = false;
         std::exception_ptr error;
     };
 
+    void dismiss() {
+        {
+            const std::lock_guard lock(mutex_);
+            stop_ = true;
+        }
+        asked_.notify_all();
+        for (auto& reader : readers_)
+            if (reader.joinable()) reader.join();
+    }
     static std::byte* aligned(std::byte* memory) {
         const auto past = reinterpret_cast<std::uintptr_t>(memory) % ScratchFile::block;
         return memory + (past ? ScratchFile::block - past : 0);
@@ -139,7 +144,7 @@ class TileStore {
         f->turn = ++turn_;
         f->error = nullptr;
         std::uint64_t missing = 0;
-        for (std::size_t w = 0; w < wanted_.size(); ++w) missing |= f->todo[w] |= wanted_[w] & ~f->held[w] & ~(f->reading ? now_[w] : 0);
+        for (std::size_t w = 0; w < wanted_.size(); ++w) missing |= f->todo[w] |= wanted_[w] & ~f->held[w] & ~(f->reading ? f->now[w] : 0);
         if (!missing) return;
         f->asked = true;
         asked_.notify_one();
@@ -150,21 +155,21 @@ class TileStore {
         while (!stop_) {
             Frame* next = nullptr;
             for (Frame& f : frames_)
-                if (f.asked && (!next || f.turn < next->turn)) next = &f;
+                if (f.asked && !f.reading && (!next || f.turn < next->turn)) next = &f;
             if (!next) {
                 asked_.wait(lock);
                 continue;
             }
             next->asked = false;
             next->reading = true;
-            std::swap(now_, next->todo);
+            std::swap(next->now, next->todo);
             std::fill(next->todo.begin(), next->todo.end(), 0);
             const Span span = next->span;
             lock.unlock();
             std::int64_t bytes = 0;
             std::exception_ptr error;
             try {
-                bytes = read_entries(span, data(*next));
+                bytes = read_entries(span, next->now, data(*next));
             } catch (...) {
                 error = std::current_exception();
             }
@@ -173,14 +178,15 @@ class TileStore {
             next->error = error;
             bytes_read_ += bytes;
             if (!error)
-                for (std::size_t w = 0; w < now_.size(); ++w) next->held[w] |= now_[w];
+                for (std::size_t w = 0; w < next->now.size(); ++w) next->held[w] |= next->now[w];
+            if (next->asked) asked_.notify_one();
             done_.notify_all();
         }
     }
-    /// Those of now_, neighbours together.
-    std::int64_t read_entries(const Span& span, std::byte* memory) const {
+    /// Those whose bits are set, neighbours together.
+    std::int64_t read_entries(const Span& span, const Bits& bits, std::byte* memory) const {
         std::int64_t bytes = 0;
-        const auto wanted = [&](std::int64_t i) { return now_[static_cast<std::size_t>(i / 64)] >> i % 64 & 1; };
+        const auto wanted = [&](std::int64_t i) { return bits[static_cast<std::size_t>(i / 64)] >> i % 64 & 1; };
         for (std::int64_t i = 0; i < span.count; ++i) {
             if (!wanted(i)) continue;
             const std::int64_t first = i;
@@ -195,7 +201,7 @@ class TileStore {
     ScratchFile file_;
     std::byte* memory_;
     std::int64_t frame_bytes_;
-    Bits wanted_, now_;
+    Bits wanted_;
     std::array<Frame, frames> frames_;
     Frame* in_use_ = nullptr;
     std::byte* at_use_ = nullptr;
@@ -204,7 +210,7 @@ class TileStore {
     bool stop_ = false;
     std::mutex mutex_;
     std::condition_variable asked_, done_;
-    std::thread reader_;
+    std::array<std::thread, 2> readers_;
 };
 
 }  // namespace qwen3vl::kv_cache

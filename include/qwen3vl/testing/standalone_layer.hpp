@@ -4,7 +4,7 @@
 #include <qwen3vl/kv_cache/layer_access.hpp>
 #include <qwen3vl/kv_cache/tile.hpp>
 #include <qwen3vl/kv_cache/tile_store.hpp>
-#include <vector>
+#include <qwen3vl/memory/arena.hpp>
 
 /// For tests and benches.
 namespace qwen3vl::inline QWEN3VL_ABI::testing {
@@ -19,14 +19,15 @@ namespace detail {
 /// A file in the folder for temporary ones, and frames.
 class StandaloneFile {
   public:
-    StandaloneFile(std::int64_t file_bytes, std::int64_t frame_bytes) : frames_(static_cast<std::size_t>(kv_cache::TileStore::memory_bytes(frame_bytes))) {
+    StandaloneFile(std::int64_t file_bytes, std::int64_t frame_bytes) : frames_(kv_cache::TileStore::memory_bytes(frame_bytes)) {
         if (file_bytes > 0)
-            store_ = std::make_unique<kv_cache::TileStore>(std::filesystem::temp_directory_path().string(), file_bytes, frames_.data(), frame_bytes);
+            store_ =
+                std::make_unique<kv_cache::TileStore>(std::filesystem::temp_directory_path().string(), file_bytes, frames_.take(frames_.size()), frame_bytes);
     }
     kv_cache::TileStore* store() const { return store_.get(); }
 
   private:
-    std::vector<std::byte> frames_;
+    memory::Arena frames_;
     std::unique_ptr<kv_cache::TileStore> store_;
 };
 }  // namespace detail
