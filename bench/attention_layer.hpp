@@ -5,8 +5,8 @@
 #include <qwen3vl/core/models.hpp>
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
+#include <qwen3vl/testing/standalone_layer.hpp>
 #include <type_traits>
-#include "cache_layer.hpp"
 #include "limits.hpp"
 
 /// One layer's attention at the 2B's text extents, over a cache of its own: what bench_scaling times and bench_needle asks.
@@ -39,13 +39,17 @@ class AttentionLayer {
         : team_(team),
           extent_(extent(kv_heads, tokens)),
           memory_(q::memory::Arena::footprint(Cache::bytes(extent_)) + q::memory::Arena::footprint(MaskState::bytes(kv_heads, stored, tokens))),
-          cache_(cache_layer<Cache>(memory_.take(Cache::bytes(extent_)), extent_)),
+          cache_(memory_.take(Cache::bytes(extent_)), extent_, stage_keys()),
           state_(MaskState::in(memory_.take(MaskState::bytes(kv_heads, stored, tokens)), kv_heads, stored, tokens, {})),  // no learned tables
           scratch_(q::aligned_floats(static_cast<std::size_t>(scratch_bytes() / 4))) {}
 
     /// Bytes of a whole 2B's caches, and of what its masks keep beside them.
     static std::int64_t model_bytes(std::int64_t tokens) {
-        return caches<Cache>() * Cache::bytes(extent(text.kv_heads, tokens)) + text.layers * MaskState::bytes(text.kv_heads, stored, tokens);
+        const q::kv_cache::Extent e = extent(text.kv_heads, tokens);
+        std::int64_t frames = 0;
+        if constexpr (q::kv_cache::Offloads<Cache>)
+            if (Cache::file_bytes(e) > 0) frames = q::kv_cache::TileStore::memory_bytes(Cache::frame_bytes(e, stage_keys()));
+        return caches<Cache>() * Cache::bytes(e) + frames + text.layers * MaskState::bytes(text.kv_heads, stored, tokens);
     }
     std::int64_t scratch_bytes() const {
         const std::int64_t chunk = std::min({chunk_tokens, extent_.tokens, largest_chunk()});
@@ -54,8 +58,11 @@ class AttentionLayer {
     /// Tokens that may be written before the first of them is attended to.
     std::int64_t largest_chunk() const { return Cache::largest_chunk(extent_); }
 
-    /// Stores the key and value of one head and token, rows of `channels` floats.
-    void write(std::int64_t kv_head, std::int64_t token, const float* key, const float* value) { cache_.template write<Arch>(kv_head, token, key, value); }
+    /// Stores the key and value of one head and token, rows of `channels` floats: head 0 first, tokens from first to last.
+    void write(std::int64_t kv_head, std::int64_t token, const float* key, const float* value) {
+        if (kv_head == 0) q::kv_cache::make_room(cache_, token, 1);
+        cache_.template write<Arch>(kv_head, token, key, value);
+    }
     /// Takes in tokens [first, first + count), which were written, for queries of later ones: before any that attend() does not see.
     void take_in(std::int64_t first, std::int64_t count) {
         if constexpr (q::concepts::Recurrent<Attention>) {
@@ -63,9 +70,11 @@ class AttentionLayer {
             std::vector<float> out(none.size());
             attend(none.data(), first, count, out.data());
         } else {
-            MaskState::update(state_, team_, first, count, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, first + count); });
+            MaskState::update(state_, team_, first, count, q::kv_cache::later_tiles_of(cache_, first + count));
         }
     }
+    /// Follows the writing of tokens [first, first + count) of every head.
+    void sum_up(std::int64_t first, std::int64_t count) { MaskState::update(state_, team_, first, count, q::kv_cache::later_tiles_of(cache_, first + count)); }
     /// out [count, kv_heads * group * channels] of tokens [first, first + count), the latest that were written; queries [kv_heads, count, group, channels].
     void attend(const float* queries, std::int64_t first, std::int64_t count, float* out) {
         const q::attention::Heads heads{queries,  count, extent_.kv_heads, text.group(), channels,
@@ -73,15 +82,22 @@ class AttentionLayer {
         q::attention::attend_layer<Arch, Attention>(team_, heads, cache_, state_, scratch_.get());
     }
 
+    auto& cache() { return cache_; }
+
   private:
     static constexpr std::int64_t stored = q::kv_cache::stored_channels<Cache>(channels);  ///< of the rows that the cache keeps
-
+    static constexpr std::int64_t stage_keys() {
+        if constexpr (q::attention::Splits<Attention>)
+            return q::attention::stage_keys<Attention>;
+        else
+            return 0;
+    }
     static q::kv_cache::Extent extent(std::int64_t kv_heads, std::int64_t tokens) { return {kv_heads, channels, tokens, Mask::span, Mask::sinks}; }
 
     Team& team_;
     q::kv_cache::Extent extent_;
     q::memory::Arena memory_;
-    typename Cache::Layer cache_;
+    q::testing::StandaloneLayer<Cache> cache_;
     typename MaskState::type state_;
     q::AlignedFloats scratch_;
 };

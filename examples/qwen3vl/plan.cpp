@@ -30,7 +30,8 @@ int run(const Options& o) {
                                                    {"parameters", model.parameters},
                                                    {"parts", parts},
                                                    {"total", plan.total()},
-                                                   {"anonymous", plan.anonymous()}}
+                                                   {"anonymous", plan.anonymous()},
+                                                   {"disk", plan.disk}}
                                 .dump(2)
                                 .c_str());
         return 0;
@@ -43,6 +44,7 @@ int run(const Options& o) {
         std::printf("  %-42s %10.1f MiB%s\n", p.name.c_str(), static_cast<double>(p.bytes) / mib, p.mapped ? "  mapped from the checkpoint" : "");
     std::printf("  %-42s %10.1f MiB\n  %-42s %10.1f MiB\n", "total", static_cast<double>(plan.total()) / mib, "of which not mapped",
                 static_cast<double>(plan.anonymous()) / mib);
+    if (plan.disk > 0) std::printf("  %-42s %10.1f MiB\n", "on disk", static_cast<double>(plan.disk) / mib);
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <qwen3vl/reference/attention.hpp>
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
+#include <qwen3vl/testing/standalone_layer.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include "arch_test.hpp"
 
@@ -61,7 +62,7 @@ class LayerRun {
           team_(team),
           extent_{s.kv_heads, s.channels(), s.tokens, Mask::span, Mask::sinks},
           memory_(static_cast<std::size_t>(Cache::bytes(extent_))),
-          cache_(layer(s, memory_.data(), extent_)),
+          cache_(memory_.data(), extent_, stage_keys(), s.tables),
           mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, stored, s.tokens))),
           mask_(State::in(mask_memory_.data(), s.kv_heads, stored, s.tokens, s.tables)),
           out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
@@ -69,6 +70,7 @@ class LayerRun {
     /// Tokens [first, first + count). A mask that looks ahead finds all keys written.
     void chunk(std::int64_t first, std::int64_t count) {
         const std::int64_t end = Mask::causal ? first + count : s_.tokens;
+        if (written_ < end) kv_cache::make_room(cache_, written_, end - written_);
         for (; written_ < end; ++written_) write(written_);
         const std::int64_t channels = s_.channels(), heads = s_.kv_heads * s_.group;
         std::vector<float> queries(static_cast<std::size_t>(heads * count * channels), 0.0f);
@@ -90,13 +92,14 @@ class LayerRun {
     }
 
     const std::vector<float>& out() const { return out_; }
+    auto& cache() { return cache_; }
 
   private:
-    static typename Cache::Layer layer(const Sequence& s, std::byte* memory, const kv_cache::Extent& e) {
-        if constexpr (NeedsTables<Cache, TextDims>)
-            return {memory, e, s.tables};
+    static constexpr std::int64_t stage_keys() {
+        if constexpr (attention::Splits<Attention>)
+            return attention::stage_keys<Attention>;
         else
-            return {memory, e};
+            return 0;
     }
     void write(std::int64_t token) {
         std::vector<float> key(static_cast<std::size_t>(s_.channels()), 0.0f), value = key;
@@ -112,7 +115,7 @@ class LayerRun {
     Team& team_;
     kv_cache::Extent extent_;
     std::vector<std::byte> memory_;
-    typename Cache::Layer cache_;
+    testing::StandaloneLayer<Cache> cache_;
     std::vector<std::byte> mask_memory_;
     typename State::type mask_;
     std::int64_t written_ = 0;

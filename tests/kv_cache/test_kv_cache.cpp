@@ -5,6 +5,7 @@
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
 #include <qwen3vl/testing/rng.hpp>
+#include <qwen3vl/testing/standalone_layer.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include <type_traits>
 #include "catch.hpp"
@@ -57,6 +58,12 @@ struct Kept<kv_cache::Int4> {
     }
 };
 
+/// Offloaded with so few tokens in memory that most come back from disk, too.
+template <class Codec, Tokens Recent>
+using Offloaded = kv_cache::Offloaded<kv_cache::Contiguous<Codec>, Recent>;
+using Caches = concat_t<kv_cache::all, list<Offloaded<kv_cache::Float32, Tokens{1}>, Offloaded<kv_cache::Int8, Tokens{64}>,
+                                            Offloaded<kv_cache::Int4, Tokens{200}>, kv_cache::CrossLayer<Offloaded<kv_cache::Bf16, Tokens{1}>>>>;
+
 /// Of a head's key and value.
 template <class Cache>
 std::int64_t token_bytes(std::int64_t channels) {
@@ -69,7 +76,7 @@ template <class Cache>
 struct Filled {
     kv_cache::Extent extent;
     std::vector<std::byte> memory;
-    typename Cache::Layer layer;
+    testing::StandaloneLayer<Cache> layer;
 
     explicit Filled(const kv_cache::Extent& e) : extent(e), memory(static_cast<std::size_t>(Cache::bytes(e))), layer(memory.data(), extent) {}
     std::vector<float> row(std::int64_t h, std::int64_t token, bool value) const {
@@ -78,13 +85,14 @@ struct Filled {
         return r;
     }
     void write(std::int64_t token) {
+        kv_cache::make_room(layer, token, 1);
         for (std::int64_t h = 0; h < extent.kv_heads; ++h) layer.template write<Arch>(h, token, row(h, token, false).data(), row(h, token, true).data());
     }
     /// Channels of one token that differ from what was written, with `tokens` stored.
     int differences(std::int64_t token, std::int64_t tokens) const {
         int n = 0;
         for (std::int64_t h = 0; h < extent.kv_heads; ++h) {
-            const auto tile = layer.tile(h, token / kv_cache::tile_keys, tokens);
+            const auto tile = testing::tile_of(layer, h, token / kv_cache::tile_keys, tokens);
             const std::int64_t i = token - tile.first;
             n += i < 0 || i >= tile.count;
             const auto key = row(h, token, false), value = row(h, token, true);
@@ -101,7 +109,7 @@ struct Filled {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a cache gives back what its mask can still show", "", testing::tuple_t<kv_cache::all>) {
+TEMPLATE_LIST_TEST_CASE("a cache gives back what its mask can still show", "", testing::tuple_t<Caches>) {
     using Cache = typename TestType::type;
     static_assert(concepts::KvCache<Cache>);
     static_assert(Cache::can_rewind == (Cache::capacity == 0 && !kv_cache::TilesByQuery<typename Cache::Layer>));
@@ -132,28 +140,30 @@ TEMPLATE_LIST_TEST_CASE("a cache gives back what its mask can still show", "", t
     check(type_tag<mask::SlidingWindow<Window{.tokens = 100, .sinks = 130}>>{});
 }
 
-TEMPLATE_LIST_TEST_CASE("tiles are consecutive, aligned and cut at the last token", "", testing::tuple_t<kv_cache::all>) {
+TEMPLATE_LIST_TEST_CASE("tiles are consecutive, aligned and cut at the last token", "", testing::tuple_t<Caches>) {
     using Cache = typename TestType::type;
     Filled<Cache> cache({1, 16, 200, 64, 4});
     for (std::int64_t t = 0; t < 200; ++t) cache.write(t);
     for (std::int64_t tokens : {1, 63, 64, 65, 128, 200})
         for (std::int64_t i = 0; i * kv_cache::tile_keys < tokens; ++i) {
-            const auto tile = cache.layer.tile(0, i, tokens);
+            const auto tile = testing::tile_of(cache.layer, 0, i, tokens);
             CHECK(tile.first == i * kv_cache::tile_keys);
             CHECK(tile.count == std::min<std::int64_t>(kv_cache::tile_keys, tokens - tile.first));
             CHECK(tile.channels == 16);
         }
 }
 
-TEMPLATE_LIST_TEST_CASE("a cache keeps within its bytes", "", testing::tuple_t<kv_cache::all>) {
+TEMPLATE_LIST_TEST_CASE("a cache keeps within its bytes", "", testing::tuple_t<Caches>) {
     using Cache = typename TestType::type;
     const kv_cache::Extent extent{3, 48, 300, 64, 70};
     const auto bytes = static_cast<std::size_t>(Cache::bytes(extent));
     const auto memory = std::make_unique<std::byte[]>(bytes);  // a sanitizer sees a write past it
-    typename Cache::Layer layer(memory.get(), extent);
+    testing::StandaloneLayer<Cache> layer(memory.get(), extent);
     const std::vector<float> row(48, 1.0f);
-    for (std::int64_t t = 0; t < extent.tokens; ++t)
+    for (std::int64_t t = 0; t < extent.tokens; ++t) {
+        kv_cache::make_room(layer, t, 1);
         for (std::int64_t h = 0; h < extent.kv_heads; ++h) layer.template write<Arch>(h, t, row.data(), row.data());
+    }
     if constexpr (Cache::capacity > 0) {
         CHECK(Cache::bytes({3, 48, 1 << 20, 64, 70}) == Cache::bytes(extent));  // does not grow with the context
         // two tiles of sinks, and whole tiles for the rest of the capacity
@@ -161,6 +171,10 @@ TEMPLATE_LIST_TEST_CASE("a cache keeps within its bytes", "", testing::tuple_t<k
     } else if constexpr (kv_cache::TilesByQuery<typename Cache::Layer>) {
         // 300 tokens in 4 bits; a query's tile, two before it and two more of a chunk in 16
         CHECK(static_cast<std::int64_t>(bytes) == 3 * (320 * token_bytes<Cache>(48) + 5 * 64 * 2 * 48 * 2));
+    } else if constexpr (kv_cache::Offloads<Cache>) {
+        // in memory or on disk, in whole blocks of a disk, and two blocks more
+        CHECK(static_cast<std::int64_t>(bytes) + Cache::file_bytes(extent) == 2 * 512 + 3 * 5 * round_up(64 * token_bytes<Cache>(48), 512));
+        CHECK(Cache::bytes({3, 48, 1 << 20, 64, 70}) == Cache::bytes({3, 48, 1 << 21, 64, 70}));  // does not grow with the context
     } else {
         CHECK(static_cast<std::int64_t>(bytes) == 3 * 320 * token_bytes<Cache>(48));
     }
@@ -259,7 +273,7 @@ TEST_CASE("channels are padded to whole vectors") {
     CHECK(kv_cache::padded_channels(128) == 128);
 }
 
-TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, zeros behind the last token", "", testing::tuple_t<kv_cache::all>) {
+TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, zeros behind the last token", "", testing::tuple_t<Caches>) {
     using Cache = typename TestType::type;
     for (const std::int64_t tokens : {0, 1, 64, 100, 700}) {
         CAPTURE(Cache::name, Cache::codec::name, tokens);
@@ -271,7 +285,7 @@ TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, z
         CHECK(static_cast<std::int64_t>(bytes.size()) == Cache::saved_bytes(from.extent, tokens));
         CHECK(Cache::saved_bytes(to.extent, tokens) == Cache::saved_bytes(from.extent, tokens));
         std::size_t at = 0;
-        to.layer.for_each_piece(tokens, [&](std::span<std::byte> piece) {
+        kv_cache::fill_pieces(to.layer, tokens, [&](std::span<std::byte> piece) {
             std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(at), piece.size(), piece.begin());
             at += piece.size();
         });
@@ -281,7 +295,7 @@ TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, z
         CHECK(differences == 0);
         // a ring that has gone round holds older keys there, which a mask may still show
         if (tokens % kv_cache::tile_keys && (Cache::capacity == 0 || tokens <= Cache::capacity)) {
-            const auto tile = to.layer.tile(1, tokens / kv_cache::tile_keys, tokens);
+            const auto tile = testing::tile_of(to.layer, 1, tokens / kv_cache::tile_keys, tokens);
             float behind = 0;
             for (std::int64_t i = tile.count; i < kv_cache::tile_keys; ++i)
                 for (std::int64_t c = 0; c < tile.channels; ++c) behind += std::abs(tile.key(i, c)) + std::abs(tile.value(i, c));

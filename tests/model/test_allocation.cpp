@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include "counting_malloc.hpp"
 #include "prompts.hpp"
+#include "temporary_folder.hpp"
 
 using namespace qwen3vl_test;
 
@@ -11,10 +12,14 @@ using D = models::Tiny;
 template <class Bundle, class Execution>
 using With = Model<D, Policies<Choice<slot::text, typename Bundle::Text>, Choice<slot::vision, typename Bundle::Vision>, Choice<slot::execution, Execution>>>;
 
+/// All but the latest tokens on disk.
+struct offloaded : TextPolicies<>::with_kv_cache<kv_cache::Offloaded<kv_cache::Contiguous<>, Tokens{1}>> {};
+
 template <class M>
 void check_decode() {
     const auto model = testing::synthetic_model<M>();
-    Session<M> session(model, {.context = 300});
+    const TemporaryFolder folder;
+    Session<M> session(model, {.context = 300, .offload_folder = folder.path()});
     const auto prompt = picture_prompt<D>(session, {{1, 4, 4}});
     session.append(prompt);
     const auto tokens = words(270);
@@ -58,6 +63,12 @@ TEST_CASE("a decode step makes no heap allocation, on several threads and over a
     if (!counts()) return;
     check_decode<With<bundles::bf16, execution::Threads<ThreadCount{3}>>>();
     check_decode<With<bundles::window, execution::Threads<ThreadCount{2}>>>();
+}
+
+TEST_CASE("a decode step makes no heap allocation where older tokens are on disk") {
+    if (!counts()) return;
+    check_decode<With<Policies<>::with_text<offloaded>, execution::Serial>>();
+    check_decode<With<Policies<>::with_text<offloaded>, execution::Threads<ThreadCount{3}>>>();
 }
 
 TEST_CASE("encoding a picture stays within its plan") {

@@ -24,6 +24,12 @@ struct low_rank : Text<attention::Flash<>, kv_cache::LowRank<Rank{20}, kv_cache:
 struct routed : Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1, .local = 1}, mask::Router<8>>>, kv_cache::Contiguous<kv_cache::Int8>> {};
 struct shared : Text<attention::Flash<>, kv_cache::CrossLayer<kv_cache::Contiguous<kv_cache::Int8>, LayerGroups{.size = 2, .first = 1}>> {};
 
+struct offloaded : Text<attention::Flash<>, kv_cache::Offloaded<kv_cache::Contiguous<kv_cache::Int8>, Tokens{64}>> {};
+struct offloaded_chosen : Text<attention::Chunked<mask::DynamicSparse<BlockBudget{.block = 128, .keep = 1, .local = 1}>, Tokens{64}>,
+                               kv_cache::Offloaded<kv_cache::Contiguous<kv_cache::Int4>, Tokens{1}>> {};
+struct offloaded_shared
+    : Text<attention::Flash<>, kv_cache::CrossLayer<kv_cache::Offloaded<kv_cache::Contiguous<>, Tokens{1}>, LayerGroups{.size = 2, .first = 1}>> {};
+
 constexpr int context = 480;
 
 /// Text around two pictures, over several blocks of keys.
@@ -41,11 +47,11 @@ std::vector<float> go_on(Session<M>& session) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("policies of the catalogue give the same bits however a prompt is cut, run, saved and rewound", "", nibbles, chunked, blocks, ring_of_blocks,
-                   chosen, chosen_by_means, routed, shared, hybrid, recurrent, low_rank) {
+                   chosen, chosen_by_means, routed, shared, hybrid, recurrent, low_rank, offloaded, offloaded_chosen, offloaded_shared) {
     using M = Model<D, TestType>;
     const M model = testing::synthetic_model<M>();
     const TemporaryFolder folder;
-    Session<M> whole(model, {.context = context, .threads = 1});
+    Session<M> whole(model, {.context = context, .threads = 1, .offload_folder = folder.path()});
     const auto prompt = talk(whole);
     whole.append(prompt);
     const auto after_prompt = logits_of(whole);
@@ -54,12 +60,12 @@ TEMPLATE_TEST_CASE("policies of the catalogue give the same bits however a promp
     CHECK(std::isfinite(testing::largest_magnitude(expected)));
     for (const int chunk : {1, 7, 64, 100}) {
         CAPTURE(chunk);
-        Session<M> cut(model, {.context = context, .chunk = chunk, .threads = 2});
+        Session<M> cut(model, {.context = context, .chunk = chunk, .threads = 2, .offload_folder = folder.path()});
         cut.append(prompt);
         CHECK(testing::same_bits(logits_of(cut), after_prompt));
         CHECK(testing::same_bits(go_on(cut), expected));
     }
-    Session<M> other(model, {.context = context + 20, .threads = 2});
+    Session<M> other(model, {.context = context + 20, .threads = 2, .offload_folder = folder.path()});
     other.append({words(450, 5), {}});
     other.restore(folder.file("state"));
     CHECK(testing::same_bits(go_on(other), expected));

@@ -13,6 +13,9 @@ using Vision = VisionPolicies<Choice<slot::weights, weights::Float32>, Choice<sl
 
 struct chunked : Policies<Choice<slot::text, Text<attention::Chunked<mask::Causal, Tokens{64}>>>,
                           Choice<slot::vision, Vision<attention::Chunked<mask::Full, Tokens{64}>>>> {};
+struct offloaded : Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, weights::Float32>,
+                                                            Choice<slot::kv_cache, kv_cache::Offloaded<kv_cache::Contiguous<kv_cache::Float32>, Tokens{0}>>>>,
+                            Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct all_blocks : Policies<Choice<slot::text, Text<attention::Flash<mask::BlockSparse<BlockPattern{.local = 1000}>>>>,
                              Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct all_chosen : Policies<Choice<slot::text, Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1000}>>>>,
@@ -24,6 +27,6 @@ struct full_rank
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, all_blocks, all_chosen, full_rank) {
+TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, offloaded, all_blocks, all_chosen, full_rank) {
     check_golden_folder<models::Tiny, TestType>("tiny", 8);
 }

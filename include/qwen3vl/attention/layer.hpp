@@ -2,7 +2,7 @@
 #include <qwen3vl/attention/heads.hpp>
 #include <qwen3vl/attention/mask_state.hpp>
 #include <qwen3vl/core/row_blocks.hpp>
-#include <qwen3vl/kv_cache/either_tile.hpp>
+#include <qwen3vl/kv_cache/layer_access.hpp>
 #include <qwen3vl/kv_cache/projection.hpp>
 
 /// A layer's attention: algorithm, mask and cache together.
@@ -11,7 +11,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::attention {
 /// Floats of scratch for a chunk of `tokens` over at most `keys` keys, on so many threads.
 template <class Attention, class Cache>
 std::int64_t layer_scratch_floats(int threads, std::int64_t kv_heads, std::int64_t group, std::int64_t channels, std::int64_t tokens, std::int64_t keys) {
-    const std::int64_t floats = scratch_floats<Attention>(threads, kv_heads, group, kv_cache::stored_channels<Cache>(channels), keys);
+    std::int64_t floats = scratch_floats<Attention>(threads, kv_heads, group, kv_cache::stored_channels<Cache>(channels), keys);
+    if constexpr (kv_cache::Offloads<Cache>) floats = std::max(floats, staged_scratch_floats<Attention>(threads, tokens, kv_heads, group, channels, keys));
     if constexpr (kv_cache::Projects<typename Cache::Layer>)
         return floats + 2 * tokens * kv_heads * group * Cache::stored_channels(channels) + threads * channels;
     else
@@ -25,8 +26,7 @@ void attend_layer(Team& team, const Heads& h, Cache& cache, [[maybe_unused]] typ
     if constexpr (concepts::Recurrent<Attention>) {
         Attention::template attend<Arch>(team, h, cache, scratch);
     } else {
-        MaskState<typename Attention::mask>::update(mask, team, h.first, h.tokens,
-                                                    [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, h.keys); });
+        MaskState<typename Attention::mask>::update(mask, team, h.first, h.tokens, kv_cache::later_tiles_of(cache, h.keys));
         const auto tiles = kv_cache::tiles_of(cache, h.keys);
         if constexpr (kv_cache::Projects<Cache>) {
             const std::int64_t heads = h.kv_heads * h.group, stored = cache.stored_channels(), rows = h.tokens * heads;

@@ -1,7 +1,11 @@
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <qwen3vl/concepts/concepts.hpp>
+#include <qwen3vl/core/checked.hpp>
+#include <qwen3vl/kv_cache/layer_access.hpp>
+#include <qwen3vl/kv_cache/tile.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
@@ -23,9 +27,20 @@ struct MaskState<Mask> {
     static type in(std::byte* memory, std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens, Tables tables) {
         return {memory, kv_heads, channels, tokens, tables};
     }
-    /// After keys [first, first + count) were written; `tile(kv_head, index)` gives them.
+    /// After keys [first, first + count) were written; `tile(kv_head, index)` gives them, as kv_cache::later_tiles_of.
     template <class Team, class Tile>
     static void update(type& state, Team& team, std::int64_t first, std::int64_t count, const Tile& tile) {
+        if constexpr (kv_cache::StagedTiles<Tile>) {
+            constexpr std::int64_t unit = std::max(Mask::block, kv_cache::tile_keys);  // what may have to be read together
+            for (std::int64_t begin = first / unit * unit; count > 0 && begin < tile.away() * kv_cache::tile_keys; begin = first / unit * unit) {
+                const std::int64_t step = std::max(unit, tile.most_tiles() * kv_cache::tile_keys / unit * unit), n = std::min(count, begin + step - first);
+                tile.bring(begin / kv_cache::tile_keys, std::min(tile.away(), ceil_div(first + n, kv_cache::tile_keys)));
+                state.update(team, first, n, tile);
+                tile.release();
+                first += n;
+                count -= n;
+            }
+        }
         state.update(team, first, count, tile);
     }
 };

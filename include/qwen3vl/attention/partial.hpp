@@ -59,11 +59,13 @@ void finish(std::int64_t rows, std::int64_t channels, const Partial& so_far) {
     for (std::int64_t r = 0; r < rows; ++r) kernels::scale_row<Arch>(1.0f / so_far.total[r], channels, so_far.out + r * channels);
 }
 
-/// The segments of the keys, each `length` keys from a multiple of it on, that hold a visible key of a block; in ascending order, each once.
+/// The segments of the keys, each `length` keys from a multiple of it on, that hold a visible key of a block; in ascending order, each once. Of the keys
+/// `within` alone, which are whole segments.
 template <class Mask>
 class Segments {
   public:
-    Segments(const QueryBlock& q, const Mask& visible, std::int64_t length) : q_(q), visible_(visible), length_(length) {
+    Segments(const QueryBlock& q, const Mask& visible, std::int64_t length, mask::KeyRange within = all_keys)
+        : q_(q), visible_(visible), length_(length), within_{within.begin, std::min(within.end, q.keys)} {
         for_each([&](mask::KeyRange) { ++count_; });
     }
     std::int64_t count() const { return count_; }
@@ -71,7 +73,7 @@ class Segments {
     template <class F>
     void for_each(F&& f) const {
         std::int64_t next = 0;
-        visible_.for_each_range(q_.first, q_.last(), {0, q_.keys}, [&](mask::KeyRange range) {
+        visible_.for_each_range(q_.first, q_.last(), within_, [&](mask::KeyRange range) {
             const std::int64_t end = ceil_div(range.end, length_);
             for (next = std::max(next, range.begin / length_); next < end; ++next) f(mask::KeyRange{next * length_, (next + 1) * length_});
         });
@@ -89,6 +91,7 @@ class Segments {
     QueryBlock q_;
     const Mask& visible_;
     std::int64_t length_, count_ = 0;
+    mask::KeyRange within_;
 };
 
 }  // namespace qwen3vl::attention

@@ -25,6 +25,7 @@ struct ChatOptions {
     int context = 8192;                                ///< tokens of the whole conversation; at most Session::max_context
     int chunk = 512;                                   ///< as SessionOptions::chunk
     int threads = 0;                                   ///< as SessionOptions::threads
+    std::string offload_folder = {};                   ///< as SessionOptions::offload_folder
     ProgressCallback progress = {};                    ///< stages "image" and "prefill"; returning false cancels
     std::shared_ptr<FeatureCache> feature_cache = {};  ///< pictures encoded before, perhaps shared with other chats of the model; by default one of 256 MiB
 };
@@ -251,7 +252,8 @@ Chat<M>::Chat(const M& model, ChatOptions options)
       assets_(assets_of(model)),
       session_(model, {.context = static_cast<int>(std::min<std::int64_t>(options_.context, Session<M>::max_context)),
                        .chunk = options_.chunk,
-                       .threads = options_.threads}),
+                       .threads = options_.threads,
+                       .offload_folder = options_.offload_folder}),
       config_(*assets_),
       cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
     state_.tools = std::exchange(options_.tools, {});

@@ -55,7 +55,8 @@ concept Recurrent = requires {
     { P::features } -> std::convertible_to<std::int64_t>;
 };
 
-/// Also: Layer::write<Arch>(kv_head, token, key, value); where it can be saved, Layer::for_each_piece(tokens, f) and saved_bytes(extent, tokens).
+/// Also: Layer::write<Arch>(kv_head, token, key, value); where it can be saved, Layer::for_each_piece(tokens, f) and saved_bytes(extent, tokens). What some
+/// caches offer beyond that stands in kv_cache/layer_access.hpp.
 template <class C>
 concept KvCache = Named<C> && Named<typename C::codec> && requires(const typename C::Layer& layer, std::int64_t i) {
     { C::can_rewind } -> std::convertible_to<bool>;

@@ -14,7 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 
-// What is specific to the operating system's files stands here alone.
+// What is specific to the operating system's files stands here and in scratch_file.hpp alone.
 namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// A file mapped read-only. Movable; the mapping goes with it.

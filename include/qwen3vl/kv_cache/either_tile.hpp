@@ -21,19 +21,4 @@ struct EitherTile : std::variant<A, B> {
     }
 };
 
-/// Layers of caches whose tiles depend on who asks: tile(kv_head, index, tokens, query), the same for all queries of a tile.
-template <class Layer>
-concept TilesByQuery = requires(const Layer& layer, std::int64_t i) {
-    layer.tile(i, i, i, i);
-};
-
-/// What gives the tiles of a layer that holds so many tokens: f(kv_head, index), or f(kv_head, index, query) where they depend on it.
-template <class Layer>
-auto tiles_of(const Layer& layer, std::int64_t tokens) {
-    if constexpr (TilesByQuery<Layer>)
-        return [&layer, tokens](std::int64_t head, std::int64_t index, std::int64_t query) { return layer.tile(head, index, tokens, query); };
-    else
-        return [&layer, tokens](std::int64_t head, std::int64_t index) { return layer.tile(head, index, tokens); };
-}
-
 }  // namespace qwen3vl::kv_cache

@@ -14,6 +14,7 @@ struct MemoryPlan {
         bool mapped = false;  ///< pages of the checkpoint itself: shared with other processes, given back under pressure
     };
     std::vector<Part> parts;
+    std::int64_t disk = 0;  ///< bytes of the file that a session makes in SessionOptions::offload_folder; no part of the memory
 
     std::int64_t total() const {
         std::int64_t sum = 0;

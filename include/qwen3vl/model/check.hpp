@@ -1,4 +1,5 @@
 #pragma once
+#include <qwen3vl/attention/stages.hpp>
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/model/policies.hpp>
 #include <qwen3vl/weights/traits.hpp>
@@ -85,6 +86,22 @@ consteval bool check_dims() {
     static_assert(std::is_same_v<typename Bundle::Member, typename base_of_t<Bundle>::Member>, \
                   "qwen3vl: slot " slot_name ": hidden by a using in the bundle; choose it by with_" slot_name "<>")
 
+/// Whether an algorithm and its mask take keys as a cache brings them that does not have all in memory.
+template <class A, class C>
+consteval bool check_stages() {
+    if constexpr (kv_cache::Offloads<C>) {
+        constexpr bool splits = attention::Splits<A>;
+        static_assert(splits, "qwen3vl: slot attention: Offloaded keys come in segments, which this algorithm does not take; use Flash or Chunked");
+        if constexpr (splits && concepts::StatefulMask<typename A::mask>) {
+            constexpr bool fits = A::mask::block <= attention::stage_keys<A>;
+            static_assert(fits, "qwen3vl: slot attention: the mask's block is longer than a stage of Offloaded keys, 1024 or a segment; use a shorter block");
+            return fits;
+        }
+        return splits;
+    }
+    return true;
+}
+
 template <Dims D, class A, class C>
 consteval bool check_layer() {
     static_assert(concepts::Attention<A>, "qwen3vl: slot attention: the policy does not model concepts::Attention; see concepts/concepts.hpp");
@@ -113,7 +130,7 @@ consteval bool check_layer() {
                 return true;
         }();
         static_assert(has_rank, "qwen3vl: slot kv_cache: LowRank keeps more numbers than a row has; use a Rank of at most head_dim");
-        return M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank;
+        return M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank && check_stages<A, C>();
     }
     return false;
 }

@@ -157,7 +157,9 @@ class ModelImpl {
             floats += TensorView{DType::f32, shape, nullptr, {}}.elements();
         });
         if (floats > 0) plan.parts.push_back({"policies' tables", floats * static_cast<std::int64_t>(sizeof(float)), false});
-        for (auto& part : session_plan<D, P>(options).parts) plan.parts.push_back(std::move(part));
+        MemoryPlan session = session_plan<D, P>(options);
+        for (auto& part : session.parts) plan.parts.push_back(std::move(part));
+        plan.disk = session.disk;
         return plan;
     }
 

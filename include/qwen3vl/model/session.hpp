@@ -4,6 +4,7 @@
 #include <qwen3vl/model/model.hpp>
 #include <qwen3vl/model/positions.hpp>
 #include <qwen3vl/model/saved_state.hpp>
+#include <qwen3vl/model/session_file.hpp>
 #include <span>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -33,7 +34,8 @@ class Session {
     /// The longest context that the position policy counts to.
     static constexpr std::int64_t max_context = Text::Position::max_positions(D::text);
 
-    /// Takes all memory that decoding needs. Throws OutOfMemory where it exceeds what the machine has available.
+    /// Takes all memory that decoding needs, and room on disk where a cache keeps tokens there. Throws OutOfMemory where it exceeds what the machine has
+    /// available, FileError where the disk has no room.
     explicit Session(const M& model, const SessionOptions& options = {});
     /// A session does not keep its model alive: name the model first.
     explicit Session(M&&, const SessionOptions& = {}) = delete;
@@ -51,11 +53,11 @@ class Session {
     std::shared_ptr<const VisualFeatures> encode(const Patches& patches, const ProgressCallback& progress = {},
                                                  const TensorHook& hook = {}) requires VisionLanguageDims<D>;
 
-    /// Appends a prompt; logits() are then those after its last token. Throws PromptError, ContextOverflow (nothing is appended then), Cancelled.
-    /// After Cancelled the session is as before the call; one whose cache cannot rewind is empty.
+    /// Appends a prompt; logits() are then those after its last token. Throws PromptError, ContextOverflow (nothing is appended then), Cancelled, and FileError
+    /// where a cache keeps tokens on a disk that fails. After the last two the session is as before the call; one whose cache cannot rewind is empty.
     void append(const Prompt& prompt, const AppendOptions& options = {});
 
-    /// Appends one token. Makes no heap allocation.
+    /// Appends one token. Makes no heap allocation. Throws as the other.
     void append(int token);
 
     /// Logits [vocab] after the last token. Valid until the next append.
@@ -144,13 +146,13 @@ class Session {
         return bytes;
     }
 
-    /// Masks that choose keys look at those in the caches anew.
-    void update_masks() {
+    /// Masks that choose keys look anew at those of so many tokens in the caches.
+    void update_masks(std::int64_t tokens) {
         for (std::size_t i = 0; i < static_cast<std::size_t>(D::text.layers); ++i)
             detail::with_layer_slots<P>(i, [&](auto index) {
                 const auto& cache = std::get<index()>(caches_)[i / period];
-                detail::LayerSlots<P, index()>::MaskState::update(std::get<index()>(masks_)[i / period], team_, 0, length(),
-                                                                  [&](std::int64_t head, std::int64_t tile) { return cache.tile(head, tile, length()); });
+                detail::LayerSlots<P, index()>::MaskState::update(std::get<index()>(masks_)[i / period], team_, 0, tokens,
+                                                                  kv_cache::later_tiles_of(cache, tokens));
             });
     }
 
@@ -168,6 +170,7 @@ class Session {
     void place(const std::vector<std::byte*>& blocks) {
         constexpr TextDims d = D::text;
         std::size_t next = 0;
+        file_.open(options_, detail::frame_bytes<D, P>(options_) > 0 ? blocks[next++] : nullptr);
         std::vector<std::byte*> caches;  // of the layers
         for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
             detail::with_layer_slots<P>(i, [&](auto index) {
@@ -177,6 +180,8 @@ class Session {
                 caches.push_back(owner == i ? blocks[next++] : caches[owner]);
                 if constexpr (NeedsTables<typename S::KvCache, TextDims>)
                     std::get<index()>(caches_).emplace_back(caches.back(), e, model_->tables().caches[owner]);
+                else if constexpr (kv_cache::Offloads<typename S::KvCache>)
+                    std::get<index()>(caches_).emplace_back(caches.back(), e, file_.template place_of<typename S::KvCache>(i));
                 else
                     std::get<index()>(caches_).emplace_back(caches.back(), e);
                 const std::int64_t channels = S::mask_channels(d);
@@ -310,6 +315,7 @@ class Session {
     SessionOptions options_;
     Team team_;
     typename P::Memory memory_;
+    detail::SessionFile<D, P> file_;
     decltype(cache_tuple(std::make_index_sequence<period>{})) caches_;
     decltype(mask_tuple(std::make_index_sequence<period>{})) masks_;
     text::Buffers buffers_{};
@@ -393,7 +399,12 @@ void Session<M>::append(int token) {
     embed(&token, 1);
     add_positions(first, 1);
     position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, {position, position, position}, buffers_.cosines.row(0), buffers_.sines.row(0));
-    run_layers(1, first, [](int) {});
+    try {
+        run_layers(1, first, [](int) {});
+    } catch (...) {
+        if (!can_rewind) reset();
+        throw;
+    }
     compute_logits(buffers_.x.row(0));
     next_after_.push_back(position + 1);
 }
@@ -434,11 +445,13 @@ void Session<M>::restore(const std::string& path, const AcceptState& accept) {
         if (const std::int64_t p = next_after[i]; p < inside || p > static_cast<std::int64_t>(i) || (p == inside && (i == 0 || i + 1 == next_after.size())))
             in.fail("damaged: position " + std::to_string(p) + " after " + std::to_string(i) + " tokens");
     if (accept) accept(in.extra(), next_after);
+    reset();
+    if (header.logits != 0) in.read(std::as_writable_bytes(std::span(logits_, static_cast<std::size_t>(D::text.vocab))));
+    for_each_cache(
+        [&](auto, const kv_cache::Extent&, auto& cache) { kv_cache::fill_pieces(cache, tokens, [&](std::span<std::byte> piece) { in.read(piece); }); });
+    update_masks(tokens);
     next_after_.assign(next_after.begin(), next_after.end());
     has_logits_ = header.logits != 0;
-    if (has_logits_) in.read(std::as_writable_bytes(std::span(logits_, static_cast<std::size_t>(D::text.vocab))));
-    for_each_cache([&](auto, const kv_cache::Extent&, auto& cache) { cache.for_each_piece(tokens, [&](std::span<std::byte> piece) { in.read(piece); }); });
-    update_masks();
 }
 
 /// Stands in for the session of a model that was refused: the same members, so that the refusal is the only error.

@@ -1,6 +1,8 @@
 #pragma once
 #include <algorithm>
 #include <qwen3vl/kv_cache/codec.hpp>
+#include <qwen3vl/kv_cache/layer_access.hpp>
+#include <qwen3vl/kv_cache/tile_store.hpp>
 #include <qwen3vl/memory/plan.hpp>
 #include <qwen3vl/model/policies.hpp>
 #include <qwen3vl/text/decoder.hpp>
@@ -19,6 +21,8 @@ struct SessionOptions {
     int threads = 0;            ///< for prompts and pictures; 0: the execution policy's default
     int decode_threads = 0;     ///< for one token after another; 0: as `threads`
     Grid largest_picture = {};  ///< for the memory plan alone: patches of the largest picture to come; 0: none is planned for
+    /// Where caches that keep older tokens on disk make their file, which has no name and goes with the session; MemoryPlan::disk tells its size.
+    std::string offload_folder = {};
 };
 
 namespace detail {
@@ -53,6 +57,46 @@ constexpr std::int64_t largest_over_layers(F&& value) {
     std::int64_t n = 0;
     for (std::size_t i = 0; i < layer_period<P>; ++i) with_layer_slots<P>(i, [&](auto index) { n = std::max(n, value(LayerSlots<P, index()>{})); });
     return n;
+}
+
+/// Whether a layer's cache keeps some of its tokens in a file.
+template <class P>
+inline constexpr bool offloads = []<std::size_t... I>(std::index_sequence<I...>) {
+    return (kv_cache::Offloads<typename LayerSlots<P, I>::KvCache> || ...);
+}
+(std::make_index_sequence<layer_period<P>>{});
+
+/// f(layer, offset in the session's file, bytes) for every layer with tokens of its own there.
+template <Dims D, class P, class F>
+void for_each_file_part(const SessionOptions& o, F&& f) {
+    std::int64_t at = 0;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(D::text.layers); ++i)
+        with_layer_slots<P>(i, [&](auto index) {
+            using S = LayerSlots<P, index()>;
+            if constexpr (kv_cache::Offloads<typename S::KvCache>) {
+                if (kv_cache::owner_of<typename S::KvCache>(static_cast<int>(i)) != static_cast<int>(i)) return;
+                const std::int64_t bytes = S::KvCache::file_bytes(S::extent(D::text, o.context));
+                f(i, at, bytes);
+                at += bytes;
+            }
+        });
+}
+template <Dims D, class P>
+std::int64_t file_bytes(const SessionOptions& o) {
+    std::int64_t sum = 0;
+    for_each_file_part<D, P>(o, [&](std::size_t, std::int64_t, std::int64_t bytes) { sum += bytes; });
+    return sum;
+}
+/// Of a frame that holds a stage of any layer.
+template <Dims D, class P>
+std::int64_t frame_bytes(const SessionOptions& o) {
+    return largest_over_layers<P>([&](auto s) -> std::int64_t {
+        using S = decltype(s);
+        if constexpr (kv_cache::Offloads<typename S::KvCache>)
+            return S::KvCache::frame_bytes(S::extent(D::text, o.context), attention::stage_keys<typename S::Attention>);
+        else
+            return 0;
+    });
 }
 
 /// Threads of prefill and of decode, and those of a session's team, which does both.
@@ -92,6 +136,7 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
     constexpr TextDims d = D::text;
     const std::int64_t n = chunk_tokens<D, P>(o), channels = kv_cache::padded_channels(d.head_dim);
     const auto floats = [&](const char* part, std::int64_t count) { take(part, count * static_cast<std::int64_t>(sizeof(float))); };
+    if (const auto frame = frame_bytes<D, P>(o); frame > 0) take("kv_cache: frames", kv_cache::TileStore::memory_bytes(frame));
     for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
         with_layer_slots<P>(i, [&](auto index) {
             using S = LayerSlots<P, index()>;
@@ -124,6 +169,7 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
 template <Dims D, class P>
 MemoryPlan session_plan(const SessionOptions& o) {
     MemoryPlan plan;
+    plan.disk = file_bytes<D, P>(o);
     const int threads = team_size<P>(o);
     for_each_session_block<D, P>(o, threads, [&](const char* part, std::int64_t bytes) {
         const auto known = std::find_if(plan.parts.begin(), plan.parts.end(), [&](const auto& p) { return p.name == part; });

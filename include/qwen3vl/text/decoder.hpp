@@ -4,6 +4,7 @@
 #include <qwen3vl/attention/layer.hpp>
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/execution/execution.hpp>
+#include <qwen3vl/kv_cache/layer_access.hpp>
 #include <qwen3vl/norm/rows.hpp>
 #include <qwen3vl/text/parameters.hpp>
 #include <qwen3vl/weights/linear.hpp>
@@ -61,7 +62,7 @@ void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffe
 }
 
 /// b.x [tokens, hidden] through one layer. The tokens follow `first` tokens that the cache holds already. A layer that `Stores` no keys finds those of the
-/// tokens too.
+/// tokens too. Throws what the cache throws; it then holds the tokens before `first` still.
 template <class Arch, class Norm, class Activation, class Format, class Ffn, class Attention, bool Stores = true, class Layer, class Cache, class Team>
 void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache,
                    typename attention::MaskState<typename Attention::mask>::type& mask, std::int64_t tokens, std::int64_t first) {
@@ -85,6 +86,7 @@ void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers&
     weights::linear<Arch, Format>(team, normed, projections, [&](int which, std::int64_t row, std::int64_t column, std::int64_t count, const float* values) {
         std::copy_n(values, count, qkv.row(row) + at[static_cast<std::size_t>(which)] + column);
     });
+    if constexpr (Stores) kv_cache::make_room(cache, first, tokens);
     rotate_and_store<Arch, Norm, Stores>(team, d, w, b, cache, tokens, first);
     const attention::Heads heads{b.queries,  tokens, d.kv_heads,     d.group(),     kv_cache::padded_channels(d.head_dim),
                                  d.head_dim, first,  first + tokens, attended.data, attended.stride};

@@ -1,0 +1,68 @@
+#pragma once
+#include <concepts>
+#include <cstdint>
+#include <qwen3vl/core/config.hpp>
+
+/// How attention and sessions meet a layer of any cache: caches that do more than give tiles say so by the members that they have.
+namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
+
+/// Layers of caches whose tiles depend on who asks: tile(kv_head, index, tokens, query), the same for all queries of a tile.
+template <class Layer>
+concept TilesByQuery = requires(const Layer& layer, std::int64_t i) {
+    layer.tile(i, i, i, i);
+};
+
+/// Tiles of which the first away() are not in memory: ask(first, last, for_each_wanted) begins to bring some of tiles [first, last), which are at most
+/// most_tiles(), await(first) waits for them, and from then on tiles(kv_head, index) gives them, until the next await() or release(); meanwhile `ahead` others
+/// may be asked for. ask_next() is the same of the layer that attends next. bring(first, last) asks and waits for all heads' tiles.
+template <class T>
+concept StagedTiles = requires(const T& tiles, std::int64_t i) {
+    { tiles.away() } -> std::same_as<std::int64_t>;
+    { tiles.most_tiles() } -> std::same_as<std::int64_t>;
+    { T::ahead } -> std::convertible_to<std::int64_t>;
+    tiles.await(i);
+    tiles.bring(i, i);
+    tiles.release();
+};
+
+/// Caches that keep some tiles in a file: file_bytes(extent) of each layer, frame_bytes(extent, keys) for as many keys as come together, and
+/// Layer(memory, extent, place in a TileStore).
+template <class Cache>
+concept Offloads = requires {
+    typename Cache::Place;
+};
+
+/// What gives the tiles of a layer that holds so many tokens, as queries see them that come long after: f(kv_head, index).
+template <class Layer>
+auto later_tiles_of(const Layer& layer, std::int64_t tokens) {
+    if constexpr (requires { layer.reader(tokens); })
+        return layer.reader(tokens);
+    else
+        return [&layer, tokens](std::int64_t head, std::int64_t index) { return layer.tile(head, index, tokens); };
+}
+/// The same as attention asks: f(kv_head, index), or f(kv_head, index, query) where they depend on it.
+template <class Layer>
+auto tiles_of(const Layer& layer, std::int64_t tokens) {
+    if constexpr (TilesByQuery<Layer>)
+        return [&layer, tokens](std::int64_t head, std::int64_t index, std::int64_t query) { return layer.tile(head, index, tokens, query); };
+    else
+        return later_tiles_of(layer, tokens);
+}
+
+/// Before tokens [first, first + count) are written, at most the cache's largest_chunk(): those behind `first` are void. Caches that must make room do so.
+/// Throws FileError where one cannot; it then holds the tokens before `first` still.
+template <class Layer>
+void make_room(Layer& layer, std::int64_t first, std::int64_t count) {
+    if constexpr (requires { layer.make_room(first, count); }) layer.make_room(first, count);
+}
+
+/// f(bytes) for the memory of the first `tokens` tokens, as Layer::for_each_piece, but for f to fill.
+template <class Layer, class F>
+void fill_pieces(Layer& layer, std::int64_t tokens, F&& f) {
+    if constexpr (requires { layer.fill_pieces(tokens, f); })
+        layer.fill_pieces(tokens, f);
+    else
+        layer.for_each_piece(tokens, f);
+}
+
+}  // namespace qwen3vl::kv_cache
