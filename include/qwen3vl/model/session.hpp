@@ -323,7 +323,7 @@ class Session {
 // `extern template` or not.
 
 template <class M>
-Session<M>::Session(const M& model, const SessionOptions& options) : model_(&model), options_(options), team_(detail::team_size<P>(options)) {
+Session<M>::Session(const M& model, const SessionOptions& options) : model_(&model), options_(detail::with_threads<P>(options)), team_(detail::team_size<P>(options_)) {
     if (options.context < 1 || options.context > max_context)
         throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(max_context) + " tokens, found " + std::to_string(options.context));
     chunk_ = detail::chunk_tokens<D, P>(options);

@@ -67,6 +67,13 @@ template <class P>
 int team_size(const SessionOptions& o) {
     return std::max(prefill_threads<P>(o), decode_threads<P>(o));
 }
+/// Options with the defaults of both in place: to find them out asks the system.
+template <class P>
+SessionOptions with_threads(SessionOptions o) {
+    o.threads = prefill_threads<P>(o);
+    o.decode_threads = decode_threads<P>(o);
+    return o;
+}
 
 /// Tokens to a chunk that the options and every cache allow.
 template <Dims D, class P>
