@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include "counting_malloc.hpp"
 #include "prompts.hpp"
+#include "temporary_folder.hpp"
 
 using namespace qwen3vl_test;
 
@@ -12,8 +13,7 @@ template <class Bundle, class Execution>
 using With = Model<D, Policies<Choice<slot::text, typename Bundle::Text>, Choice<slot::vision, typename Bundle::Vision>, Choice<slot::execution, Execution>>>;
 
 template <class M>
-void check_decode() {
-    const auto model = testing::synthetic_model<M>();
+void check_decode(const M& model = testing::synthetic_model<M>()) {
     Session<M> session(model, {.context = 300});
     const auto prompt = picture_prompt<D>(session, {{1, 4, 4}});
     session.append(prompt);
@@ -57,7 +57,19 @@ TEST_CASE("a decode step makes no heap allocation, on one thread") {
 TEST_CASE("a decode step makes no heap allocation, on several threads and over a ring") {
     if (!counts()) return;
     check_decode<With<bundles::bf16, execution::Threads<ThreadCount{3}>>>();
+    check_decode<With<bundles::bf16, execution::Threads<>>>();
     check_decode<With<bundles::window, execution::Threads<ThreadCount{2}>>>();
+}
+
+TEST_CASE("a decode step makes no heap allocation where its weights are paged") {
+    if (!counts()) return;
+    struct Packable : testing::SyntheticSource {
+        std::uint64_t fingerprint() const { return 1; }
+    };
+    const TemporaryFolder folder;
+    auto source = std::make_shared<Packable>();
+    using M = Model<D, PoliciesWithWeights<weights::Paged<weights::Bf16>>>;
+    check_decode(M(*source, source, nullptr, {.packed = folder.path()}));
 }
 
 TEST_CASE("encoding a picture stays within its plan") {

@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <qwen3vl/core/uncached_file.hpp>
+#include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/memory/pages.hpp>
 #include <qwen3vl/model/paging_plan.hpp>
 #include <string>
@@ -52,6 +54,7 @@ class WeightWindow {
     void start(UncachedFile file) {
         file_ = std::move(file);
         try {
+            team_.emplace(readers.n);
             reader_ = std::thread([this] { read_parts(); });
         } catch (const std::exception&) {
             throw OutOfMemory("paged weights: the system gives no thread to read them");
@@ -110,8 +113,9 @@ class WeightWindow {
         bool failed = false;       ///< the last read of it: nothing to read ahead
         std::exception_ptr error;  ///< for those who wait
     };
-    /// Bytes of a read: a request to stop is heard between two.
-    static constexpr std::int64_t piece = std::int64_t{4} << 20;
+    /// Reads in flight, and the bytes of each: one alone leaves a disk idle between two.
+    static constexpr ThreadCount readers{4};
+    static constexpr std::int64_t piece = 1 << 20;
 
     const Run& run(int part) const { return runs_[static_cast<std::size_t>(part)]; }
     Slot& slot_of(int part) { return slots_[static_cast<std::size_t>(run(part).slot)]; }
@@ -206,7 +210,10 @@ class WeightWindow {
     void read_part(int part) {
         const Run& r = run(part);
         const std::int64_t begin = r.offset / UncachedFile::alignment * UncachedFile::alignment, end = r.offset + r.bytes;
-        for (std::int64_t at = begin; at < end && !stop_; at += piece) file_.read(at, std::min(piece, end - at), slot_data(r.slot) + (at - begin));
+        team_->run(ceil_div(end - begin, piece), [&](std::int64_t i, int) {
+            const std::int64_t at = begin + i * piece;
+            if (!stop_) file_.read(at, std::min(piece, end - at), slot_data(r.slot) + (at - begin));
+        });
     }
 
     std::vector<Run> runs_;
@@ -223,6 +230,7 @@ class WeightWindow {
     int latest_ = -1;
     Counts counts_;
     std::atomic<bool> stop_{false};
+    std::optional<execution::Threads<readers>::Team> team_;
     std::thread reader_;
 };
 
