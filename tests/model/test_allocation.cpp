@@ -16,8 +16,7 @@ using With = Model<D, Policies<Choice<slot::text, typename Bundle::Text>, Choice
 struct offloaded : TextPolicies<>::with_kv_cache<kv_cache::Offloaded<kv_cache::Contiguous<>, Tokens{1}>> {};
 
 template <class M>
-void check_decode() {
-    const auto model = testing::synthetic_model<M>();
+void check_decode(const M& model = testing::synthetic_model<M>()) {
     const TemporaryFolder folder;
     Session<M> session(model, {.context = 300, .offload_folder = folder.path()});
     const auto prompt = picture_prompt<D>(session, {{1, 4, 4}});
@@ -62,6 +61,7 @@ TEST_CASE("a decode step makes no heap allocation, on one thread") {
 TEST_CASE("a decode step makes no heap allocation, on several threads and over a ring") {
     if (!counts()) return;
     check_decode<With<bundles::bf16, execution::Threads<ThreadCount{3}>>>();
+    check_decode<With<bundles::bf16, execution::Threads<>>>();
     check_decode<With<bundles::window, execution::Threads<ThreadCount{2}>>>();
 }
 
@@ -69,6 +69,17 @@ TEST_CASE("a decode step makes no heap allocation where older tokens are on disk
     if (!counts()) return;
     check_decode<With<Policies<>::with_text<offloaded>, execution::Serial>>();
     check_decode<With<Policies<>::with_text<offloaded>, execution::Threads<ThreadCount{3}>>>();
+}
+
+TEST_CASE("a decode step makes no heap allocation where its weights are paged") {
+    if (!counts()) return;
+    struct Packable : testing::SyntheticSource {
+        std::uint64_t fingerprint() const { return 1; }
+    };
+    const TemporaryFolder folder;
+    auto source = std::make_shared<Packable>();
+    using M = Model<D, PoliciesWithWeights<weights::Paged<weights::Bf16>>>;
+    check_decode(M(*source, source, nullptr, {.packed = folder.path()}));
 }
 
 TEST_CASE("encoding a picture stays within its plan") {

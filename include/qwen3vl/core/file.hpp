@@ -114,6 +114,17 @@ class WritableFile {
     }
 
     std::byte* data() const { return data_; }
+    /// The name of the file until it is published.
+    const std::string& temporary() const { return temporary_; }
+    /// Writes the pages of [begin, begin + bytes) to the disk; they leave this process's memory until somebody touches them again. Throws FileError where the
+    /// disk fails.
+    void flush(const std::byte* begin, std::size_t bytes) {
+        constexpr std::uintptr_t page = 4096;
+        const auto first = reinterpret_cast<std::uintptr_t>(begin) / page * page;
+        const std::size_t count = reinterpret_cast<std::uintptr_t>(begin) + bytes - first;
+        if (::msync(reinterpret_cast<void*>(first), count, MS_SYNC) != 0) throw FileError(path_ + ": cannot write: " + std::strerror(errno));
+        ::madvise(reinterpret_cast<void*>(first), count, MADV_DONTNEED);
+    }
     /// The bytes stay mapped. Throws FileError.
     void publish() {
         if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw FileError(path_ + ": cannot rename to it: " + std::strerror(errno));

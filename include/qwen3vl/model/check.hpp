@@ -158,6 +158,28 @@ consteval bool check_layers(std::index_sequence<I...>) {
     return (check_layer<D, policy_at<A, I>, policy_at<C, I>>() && ...);
 }
 
+/// Whether a slot's format can be paged, where it is.
+template <class F>
+consteval bool check_paging() {
+    using Inner = typename weights::paging<F>::format;
+    if constexpr (weights::is_paged<F>) {
+        constexpr bool packed = [] {
+            if constexpr (weights::is_paged<Inner>)
+                return false;
+            else
+                return !weights::traits<Inner>::row_major;
+        }();
+        static_assert(packed,
+                      "qwen3vl: slot weights: Paged keeps the packed form of a format, and this one has none; page Float32, Bf16, F16, Int8, Int4 or NF4");
+        return packed;
+    }
+    return true;
+}
+template <class W, std::size_t... I>
+consteval bool check_paged_layers(std::index_sequence<I...>) {
+    return (check_paging<policy_at<W, I>>() && ...);
+}
+
 /// Whether all of a slot's weight formats model the concept.
 template <class W>
 inline constexpr bool formats_are_known = []<std::size_t... I>(std::index_sequence<I...>) {
@@ -201,7 +223,10 @@ consteval bool check_text() {
         using A = typename P::Attention;
         using C = typename P::KvCache;
         using Period = std::make_index_sequence<joint_period<A, C>>;
-        return norm && activation && position && check_layers<D, A, C>(Period{}) && check_sharing<A, C>(Period{});
+        constexpr bool paging =
+            check_paged_layers<typename P::Weights>(std::make_index_sequence<plan<typename P::Weights>::period>{}) &&
+            (std::is_same_v<typename P::EmbeddingWeights, policy_at<typename P::Weights, 0>> || check_paging<typename P::EmbeddingWeights>());
+        return norm && activation && position && paging && check_layers<D, A, C>(Period{}) && check_sharing<A, C>(Period{});
     }
     return false;
 }
@@ -233,7 +258,7 @@ consteval bool check_vision() {
         static_assert(whole, "qwen3vl: slot attention: patches have no order, so the tower's mask cannot be causal; use mask::Full");
         constexpr bool plain = !P::Activation::gated && !P::MergerActivation::gated;
         static_assert(plain, "qwen3vl: slot activation: the tower's feed-forward layers are not gated; use activation::GeluTanh or GeluExact");
-        return whole && plain;
+        return whole && plain && check_paging<typename P::Weights>();
     }
     return false;
 }

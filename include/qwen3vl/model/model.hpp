@@ -7,9 +7,11 @@
 #include <qwen3vl/memory/plan.hpp>
 #include <qwen3vl/model/check.hpp>
 #include <qwen3vl/model/packed_file.hpp>
+#include <qwen3vl/model/paging_plan.hpp>
 #include <qwen3vl/model/parameters.hpp>
 #include <qwen3vl/model/policy_tables.hpp>
 #include <qwen3vl/model/session_plan.hpp>
+#include <qwen3vl/model/weight_window.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +26,8 @@ struct LoadOptions {
     ProgressCallback progress = {};  ///< stage "load", in tensors
     LogHook log = {};                ///< told of tensors that nothing uses
     int threads = 0;                 ///< for converting; 0: the execution policy's default
-    std::string packed = {};  ///< a folder for the packed form of the weights (model/packed_file.hpp): read there, and written where it is missing or stale
+    /// A folder for the packed form of the weights (model/packed_file.hpp): read there, and written where it is missing or stale. Paged weights need it.
+    std::string packed = {};
     std::string calibration = {};  ///< a file made by examples/calibrate, by which integer formats round weights; empty: to nearest
     std::string tables = {};       ///< a safetensors file with the tables of policies that need some (core/tables.hpp)
     std::string mmproj = {};       ///< of a GGUF model: the file with its vision part; empty: the one file mmproj*.gguf beside it
@@ -57,6 +60,8 @@ class ModelImpl {
     ModelImpl(Source& source, std::shared_ptr<const void> keep_alive, std::shared_ptr<const Assets> assets, const LoadOptions& options)
         : keep_alive_(std::move(keep_alive)), assets_(std::move(assets)) {
         arch::require_supported<Arch>();
+        if (pages && (options.packed.empty() || !requires { source.fingerprint(); }))
+            throw ConfigError("LoadOptions::packed: weights::Paged reads a packed file while the model runs; name a folder for it");
         typename P::Execution::Team team(options.threads);
         std::int64_t total = 0, done = 0;
         for_each_parameter<D>([&](const std::string&, const Shape&) { ++total; });
@@ -67,6 +72,7 @@ class ModelImpl {
         bool filling = false;  // the packed file is new
         if constexpr (requires { source.fingerprint(); })
             if (!options.packed.empty()) filling = open_packed(source.fingerprint(), options, team);
+        if constexpr (pages) open_window();
         // one block for all: huge pages fit it, which virtual machines read up to twice as fast
         if (!packed_) memory_ = memory::Arena(packed_bytes());
         std::size_t index = 0;
@@ -82,9 +88,12 @@ class ModelImpl {
                                         std::optional<weights::ColumnMoments> known;
                                         if constexpr (requires { source.moments(name, cols); }) known = source.moments(name, cols);
                                         const auto* moments = known ? &*known : nullptr;
-                                        with_format(part, [&]<class Format>(type_tag<Format>) {
+                                        with_stored_format<P>(part, [&]<class Format>(type_tag<Format>) {
                                             using Traits = weights::traits<Format>;
-                                            if constexpr (Traits::row_major) {
+                                            if constexpr (weights::is_paged<Format>) {
+                                                if (filling) fill_paged<Format>(source, view, name, index, team, moments);
+                                                matrix = weights::WeightMatrix(paged_address(index, part), rows, cols);
+                                            } else if constexpr (Traits::row_major) {
                                                 matrix = weights::load<Arch, Format>(view, name, rows, cols, team, moments);
                                             } else {
                                                 std::byte* room = nullptr;
@@ -99,6 +108,7 @@ class ModelImpl {
                                         ++index;
                                     }});
         if (filling) finish_packed(options, team);
+        if constexpr (pages) window_->start(packed_->take_file());
         tables_.template visit<D, P>([&](const std::string& name, const Shape& shape, std::vector<float>& table) {
             const auto take = [&] {
                 if constexpr (requires { source.take_table(name, shape); })
@@ -115,10 +125,47 @@ class ModelImpl {
 
     const Parameters& parameters() const { return parameters_; }
     const PolicyTables& tables() const { return tables_; }
+    /// Whether some weights are paged. Their matrices in parameters() have a content only while they are held.
+    static constexpr bool pages = window_layers<D, P> > 0;
+    /// What keeps the weights of layer `i`, of the member I of the period, in memory for as long as it lives. Whoever has one takes no other. Nothing where
+    /// they always are; throws FileError where they cannot be read.
+    template <std::size_t I>
+    auto hold_layer([[maybe_unused]] int i) const {
+        if constexpr (weights::is_paged<typename LayerSlots<P, I>::StoredWeights>)
+            return window_->hold(plan_.layer(i));
+        else
+            return vision::AlwaysHeld{};
+    }
+    /// What does the same for the tower: see vision::AlwaysHeld.
+    auto stage_holder() const {
+        if constexpr (weights::is_paged<typename Vision::Weights>)
+            return StageHolder{window_.get()};
+        else
+            return vision::AlwaysHeld{};
+    }
+    /// f(first row, matrix) for the blocks of rows of head(), which together are all of it; each is in memory during its call. Throws FileError.
+    template <class F>
+    void for_each_head_block(F&& f) const {
+        if constexpr (weights::is_paged<typename Text::EmbeddingWeights>) {
+            const std::int64_t step = rows_at_once<D>(D::text.hidden);
+            for (std::int64_t row = 0; row < D::text.vocab; row += step) {
+                const int part = plan_.head_block(row / step);
+                const auto held = window_->hold(part);
+                f(row, weights::WeightMatrix(window_->at(part), std::min<std::int64_t>(step, D::text.vocab - row), D::text.hidden));
+            }
+        } else {
+            f(std::int64_t{0}, head());
+        }
+    }
+    /// A token's row of the embedding [hidden] to `out`. Throws FileError.
+    void embed(int token, float* out) const { read_row<typename Text::EmbeddingWeights>(parameters_.text.embedding, plan_.embedding, token, out); }
+    /// Bytes that were read into the window of paged weights so far, and seconds that sessions waited for them.
+    WeightWindow::Counts paging_counts() const { return window_ ? window_->counts() : WeightWindow::Counts{}; }
+
     /// Null where the model was not loaded from a folder.
     const std::shared_ptr<const Assets>& assets() const { return assets_; }
 
-    /// The matrix that turns a hidden state into logits.
+    /// The matrix that turns a hidden state into logits; for_each_head_block() has its rows, paged or not.
     const weights::WeightMatrix& head() const {
         if constexpr (D::text.tied)
             return parameters_.text.embedding;
@@ -130,6 +177,7 @@ class ModelImpl {
     std::uint64_t fingerprint() const {
         std::uint64_t h = checksum(D::name);
         std::vector<float> row;
+        std::size_t index = 0;
         const auto add = [&](const std::vector<float>& values) {
             h = checksum(reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float), h);
         };
@@ -137,9 +185,9 @@ class ModelImpl {
             parameters_, Overloaded{[&](const std::string&, const Shape&, const std::vector<float>& vector) { add(vector); },
                                     [&](const std::string&, const Shape&, const weights::WeightMatrix& w, const Part& part) {
                                         row.resize(static_cast<std::size_t>(w.cols()));
-                                        with_format(part,
-                                                    [&]<class Format>(type_tag<Format>) { weights::traits<Format>::template row<Arch>(w, 0, row.data()); });
+                                        with_stored_format<P>(part, [&]<class Format>(type_tag<Format>) { read_row<Format>(w, index, 0, row.data()); });
                                         add(row);
+                                        ++index;
                                     }});
         for (const auto& table : tables_.position) add(table);
         for (const auto* by_layer : {&tables_.masks, &tables_.caches})
@@ -166,15 +214,10 @@ class ModelImpl {
     /// Whether every layer, head and parameter of the Dims takes part in the computation.
     static constexpr bool preserves_capacity = Text::Depth::preserves_capacity && Text::Ffn::preserves_capacity;
 
-    /// f(type_tag<Format>{}) with the weight format of a part.
+    /// f(type_tag<Format>{}) with the weight format of a part; of a paged one, what it pages.
     template <class F>
     static void with_format(const Part& part, F&& f) {
-        if (part.kind == Part::vision)
-            f(type_tag<typename Vision::Weights>{});
-        else if (part.kind == Part::embedding)
-            f(type_tag<typename Text::EmbeddingWeights>{});
-        else
-            with_layer_slots<P>(static_cast<std::size_t>(part.index), [&](auto index) { f(type_tag<typename LayerSlots<P, index()>::Weights>{}); });
+        with_stored_format<P>(part, [&]<class Stored>(type_tag<Stored>) { f(type_tag<typename weights::paging<Stored>::format>{}); });
     }
 
   private:
@@ -190,12 +233,14 @@ class ModelImpl {
         const std::string path = PackedFile::path(options.packed, layout);
         const std::uint64_t key = layout ^ fingerprint;
         std::string why;
-        packed_ = PackedFile::open(path, key, sizes, team, why);
+        constexpr auto use = pages ? PackedFile::Use::read : PackedFile::Use::mapped;
+        packed_ = PackedFile::open(path, key, sizes, team, why, use);
         if (!why.empty() && options.log) options.log(why + "; it is made anew");
         if (packed_) return false;
         try {
-            packed_ = PackedFile::create(path, key, sizes);
+            packed_ = PackedFile::create(path, key, sizes, use);
         } catch (const FileError& e) {
+            if (pages) throw;
             if (options.log) options.log(std::string(e.what()) + "; the packed weights are not kept");
         }
         return packed_.has_value();
@@ -205,7 +250,53 @@ class ModelImpl {
         try {
             packed_->finish(team);
         } catch (const FileError& e) {
+            if (pages) throw;
             if (options.log) options.log(std::string(e.what()) + "; the packed weights are not kept");
+        }
+    }
+
+    /// Lays the paged weights out in memory, as they are in the packed file.
+    void open_window() {
+        plan_ = paging_plan<D, P>();
+        std::vector<WeightWindow::Run> runs;
+        for (const auto& piece : plan_.pieces) runs.push_back({packed_->offset(piece.matrix) + piece.begin, piece.bytes, piece.slot, piece.next});
+        window_ = std::make_unique<WeightWindow>(std::move(runs), window_layers<D, P>, plan_.slot_bytes(), plan_.panel_bytes());
+    }
+    /// Where a paged matrix lies while its part is held; null for the embedding and the head, which are never there as a whole.
+    const std::byte* paged_address(std::size_t index, const Part& part) const {
+        if (part.kind == Part::embedding) return nullptr;
+        const int at = part.kind == Part::vision ? part.index : plan_.layer(part.index);
+        const auto& piece = plan_.pieces[static_cast<std::size_t>(at)];
+        return piece.slot < 0 ? nullptr : window_->at(at) + (packed_->offset(index) - packed_->offset(piece.matrix));
+    }
+    /// Packs a matrix into the file in blocks of rows, each of which leaves memory when it is written.
+    template <class Format, class Source, class Team>
+    void fill_paged([[maybe_unused]] Source& source, const TensorView& view, const std::string& name, std::size_t index, Team& team,
+                    const weights::ColumnMoments* moments) {
+        const std::int64_t rows = view.shape[0], cols = view.elements() / rows, step = rows_at_once<D>(cols);
+        const auto bytes = [&](std::int64_t n) { return weights::traits<Format>::template bytes<Arch>(n, cols); };
+        for (std::int64_t row = 0; row < rows; row += step) {
+            const std::int64_t count = std::min(step, rows - row);
+            TensorView block{view.dtype, {row, cols}, view.data, view.file};
+            block.data += block.bytes();
+            block.shape[0] = count;
+            std::byte* room = packed_->at(index) + bytes(row);
+            weights::pack<Arch, typename weights::paging<Format>::format>(block, name, count, cols, team, room, moments);
+            packed_->flush(room, bytes(count));
+            if constexpr (requires { source.release(block); }) source.release(block);
+        }
+    }
+    /// Row `r` of a matrix, of the packed file's matrix `index`.
+    template <class Format>
+    void read_row(const weights::WeightMatrix& w, [[maybe_unused]] std::size_t index, std::int64_t r, float* out) const {
+        using Traits = weights::traits<Format>;
+        if constexpr (weights::is_paged<Format>) {
+            const std::int64_t first = r / weights::panel_rows<Arch> * weights::panel_rows<Arch>, count = std::min(weights::panel_rows<Arch>, w.rows() - first);
+            const auto bytes = [&](std::int64_t n) { return Traits::template bytes<Arch>(n, w.cols()); };
+            window_->read(packed_->offset(index) + bytes(first), bytes(count),
+                          [&](const std::byte* panel) { Traits::template row<Arch>(weights::WeightMatrix(panel, count, w.cols()), r - first, out); });
+        } else {
+            Traits::template row<Arch>(w, r, out);
         }
     }
 
@@ -237,15 +328,16 @@ class ModelImpl {
         for_each_matrix<D>([&](const std::string&, std::int64_t rows, std::int64_t cols, const Part& part) {
             auto& sum = part.kind == Part::vision ? tower : part.kind == Part::embedding ? embedding : decoder;
             matrices += rows * cols;
-            with_format(part, [&]<class Format>(type_tag<Format>) {
+            with_stored_format<P>(part, [&]<class Format>(type_tag<Format>) {
+                if constexpr (weights::is_paged<Format>) return;
                 sum.bytes += weights::traits<Format>::template bytes<Arch>(rows, cols);
                 sum.mapped = sum.mapped && weights::traits<Format>::is_mapped(checkpoint);
             });
         });
         vectors.bytes = (all - matrices) * static_cast<std::int64_t>(sizeof(float));
-        plan.parts.push_back(embedding);
-        plan.parts.push_back(decoder);
-        if (VisionLanguageDims<D>) plan.parts.push_back(tower);
+        for (auto* part : {&embedding, &decoder, &tower})
+            if (part->bytes > 0) plan.parts.push_back(std::move(*part));
+        if (pages) plan.parts.push_back({"weights: window of the paged", window_bytes<D, P>(), false});
         plan.parts.push_back(vectors);
     }
 
@@ -255,6 +347,8 @@ class ModelImpl {
     PolicyTables tables_;
     std::shared_ptr<const void> keep_alive_;
     std::shared_ptr<const Assets> assets_;
+    PagingPlan plan_;
+    std::unique_ptr<WeightWindow> window_;  ///< where `pages`
 };
 
 /// Stands in for a model that was refused: the same members, so that the refusal is the only error.

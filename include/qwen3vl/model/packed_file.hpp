@@ -5,6 +5,8 @@
 #include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/core/checksum.hpp>
 #include <qwen3vl/core/file.hpp>
+#include <qwen3vl/core/uncached_file.hpp>
+#include <qwen3vl/memory/pages.hpp>
 #include <string>
 #include <vector>
 
@@ -23,35 +25,36 @@ class PackedFile {
         return folder + name;
     }
 
+    /// How its matrices are used.
+    enum class Use {
+        mapped,  ///< where they are mapped
+        read     ///< some are read from file() while the model runs: the file is checked, and after it was filled by flush() too, in little memory
+    };
+
     /// Maps the file and checks it on all threads of the team. Nothing where there is none; `why` then says what is wrong with the one that is there.
     template <class Team>
-    static std::optional<PackedFile> open(const std::string& path, std::uint64_t key, const std::vector<std::int64_t>& sizes, Team& team, std::string& why) {
+    static std::optional<PackedFile> open(const std::string& path, std::uint64_t key, const std::vector<std::int64_t>& sizes, Team& team, std::string& why,
+                                          Use use = Use::mapped) {
         if (::access(path.c_str(), F_OK) != 0) return {};
         PackedFile packed(sizes);
         try {
             packed.file_ = MappedFile(path);
+            if (use == Use::read) packed.uncached_.emplace(path);
+            why = packed.what_is_wrong(path, key, team);
         } catch (const FileError& e) {
             why = e.what();
-            return {};
         }
-        const auto bytes = packed.file_.bytes();
-        packed.data_ = bytes.data();
-        Header header{};
-        if (bytes.size() >= sizeof header) std::memcpy(static_cast<void*>(&header), bytes.data(), sizeof header);
-        if (bytes.size() != static_cast<std::size_t>(packed.total_) || !(header == packed.header(key)))
-            why = path + ": made for another state of the checkpoint or another version";
-        else if (std::vector<std::uint64_t> sums = packed.checksums(team); std::memcmp(sums.data(), bytes.data() + sizeof header, 8 * sums.size()) != 0)
-            why = path + ": damaged";
         if (why.empty()) return packed;
         return {};
     }
 
     /// A file of this size for the matrices, to be filled through at() and then finished. Throws FileError where the system gives no room; a file that was
     /// at `path` stays until finish().
-    static PackedFile create(const std::string& path, std::uint64_t key, const std::vector<std::int64_t>& sizes) {
+    static PackedFile create(const std::string& path, std::uint64_t key, const std::vector<std::int64_t>& sizes, Use use = Use::mapped) {
         PackedFile packed(sizes);
         packed.writable_ = WritableFile(path, static_cast<std::size_t>(packed.total_));
         packed.data_ = packed.writable_.data();
+        if (use == Use::read) packed.uncached_.emplace(packed.writable_.temporary(), path);
         packed.key_ = key;
         return packed;
     }
@@ -60,10 +63,18 @@ class PackedFile {
     void finish(Team& team) {
         const Header h = header(key_);
         std::memcpy(writable_.data(), static_cast<const void*>(&h), sizeof h);
+        if (uncached_) flush(writable_.data(), total_);
         const auto sums = checksums(team);
         std::memcpy(writable_.data() + sizeof h, sums.data(), 8 * sums.size());
+        if (uncached_) flush(writable_.data(), first_);
         writable_.publish();
     }
+    /// What was written to at() goes to the disk and leaves memory. Throws FileError.
+    void flush(const std::byte* begin, std::int64_t bytes) { writable_.flush(begin, static_cast<std::size_t>(bytes)); }
+
+    /// Of Use::read: the file, for whoever reads matrices; once, when the checks are done.
+    UncachedFile take_file() { return std::move(*uncached_); }
+    std::int64_t offset(std::size_t index) const { return offsets_[index]; }
 
     /// Matrix `index`.
     const std::byte* at(std::size_t index) const { return data_ + offsets_[index]; }
@@ -93,14 +104,33 @@ class PackedFile {
         h.bytes = static_cast<std::uint64_t>(total_);
         return h;
     }
+    /// Empty where the mapped file is in order.
+    template <class Team>
+    std::string what_is_wrong(const std::string& path, std::uint64_t key, Team& team) {
+        const auto bytes = file_.bytes();
+        data_ = bytes.data();
+        Header found{};
+        if (bytes.size() >= sizeof found) std::memcpy(static_cast<void*>(&found), bytes.data(), sizeof found);
+        if (bytes.size() != static_cast<std::size_t>(total_) || !(found == header(key)))
+            return path + ": made for another state of the checkpoint or another version";
+        const std::vector<std::uint64_t> sums = checksums(team);
+        return std::memcmp(sums.data(), bytes.data() + sizeof found, 8 * sums.size()) != 0 ? path + ": damaged" : "";
+    }
     /// Of the pieces, and in the end one of header and those.
     template <class Team>
     std::vector<std::uint64_t> checksums(Team& team) const {
         std::vector<std::uint64_t> sums(static_cast<std::size_t>(pieces_) + 1);
-        team.run(pieces_, [&](std::int64_t i, int) {
-            const std::int64_t begin = first_ + i * piece;
-            sums[static_cast<std::size_t>(i)] =
-                checksum(data_ + begin, static_cast<std::size_t>(std::min(piece, total_ - begin)), static_cast<std::uint64_t>(i));
+        std::vector<memory::Pages> buffers;
+        for (int i = 0; uncached_ && i < team.threads(); ++i) buffers.emplace_back(piece);
+        team.run(pieces_, [&](std::int64_t i, int thread) {
+            const std::int64_t begin = first_ + i * piece, bytes = std::min(piece, total_ - begin);
+            const std::byte* data = data_ + begin;
+            if (uncached_) {
+                std::byte* buffer = buffers[static_cast<std::size_t>(thread)].data();
+                uncached_->read(begin, bytes, buffer);
+                data = buffer;
+            }
+            sums[static_cast<std::size_t>(i)] = checksum(data, static_cast<std::size_t>(bytes), static_cast<std::uint64_t>(i));
         });
         sums.back() = checksum(reinterpret_cast<const std::byte*>(sums.data()), 8 * static_cast<std::size_t>(pieces_), checksum(data_, sizeof(Header)));
         return sums;
@@ -111,6 +141,7 @@ class PackedFile {
     std::uint64_t key_ = 0;
     MappedFile file_;
     WritableFile writable_;
+    std::optional<UncachedFile> uncached_;
     const std::byte* data_ = nullptr;
 };
 

@@ -221,8 +221,7 @@ class Session {
     }
 
     void embed(const int* tokens, std::int64_t count) {
-        for (std::int64_t i = 0; i < count; ++i)
-            weights::traits<typename Text::EmbeddingWeights>::template row<Arch>(model_->parameters().text.embedding, tokens[i], buffers_.x.row(i));
+        for (std::int64_t i = 0; i < count; ++i) model_->embed(tokens[i], buffers_.x.row(i));
     }
 
     /// What a learned table of positions adds to tokens [first, first + count) of the sequence.
@@ -270,6 +269,7 @@ class Session {
     void run_layer(int i, std::int64_t count, std::int64_t first) {
         using S = detail::LayerSlots<P, I>;
         const auto layer = static_cast<std::size_t>(i);
+        [[maybe_unused]] const auto held = model_->template hold_layer<I>(i);
         text::decoder_layer<Arch, typename Text::Norm, typename Text::Activation, typename S::Weights, typename Text::Ffn, typename S::Attention, Stores>(
             team_, D::text, model_->parameters().text.layers[layer], buffers_, std::get<I>(caches_)[layer / period], std::get<I>(masks_)[layer / period], count,
             first);
@@ -296,12 +296,15 @@ class Session {
     }
 
     void compute_logits(const float* x) {
-        using Format = typename Text::EmbeddingWeights;
+        using Format = typename weights::paging<typename Text::EmbeddingWeights>::format;
+        has_logits_ = false;
         const weights::Input normed{buffers_.input, 1, D::text.hidden};
-        weights::announce<Arch, Format>(team_, std::array{&model_->head()});
+        if (model_->head().data()) weights::announce<Arch, Format>(team_, std::array{&model_->head()});
         normalise({x, 1, D::text.hidden, D::text.hidden},
                   [&](std::int64_t, const float* values) { weights::traits<Format>::template encode<Arch>(normed, 0, 0, D::text.hidden, values); });
-        weights::linear_store<Arch, Format>(team_, normed, model_->head(), nullptr, Matrix(logits_, 1, D::text.vocab));
+        model_->for_each_head_block([&](std::int64_t first, const weights::WeightMatrix& w) {
+            weights::linear_store<Arch, Format>(team_, normed, w, nullptr, Matrix(logits_ + first, 1, w.rows()));
+        });
         has_logits_ = true;
     }
 
@@ -330,7 +333,8 @@ class Session {
 // `extern template` or not.
 
 template <class M>
-Session<M>::Session(const M& model, const SessionOptions& options) : model_(&model), options_(options), team_(detail::team_size<P>(options)) {
+Session<M>::Session(const M& model, const SessionOptions& options)
+    : model_(&model), options_(detail::with_threads<P>(options)), team_(detail::team_size<P>(options_)) {
     if (options.context < 1 || options.context > max_context)
         throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(max_context) + " tokens, found " + std::to_string(options.context));
     chunk_ = detail::chunk_tokens<D, P>(options);
@@ -359,7 +363,8 @@ std::shared_ptr<const VisualFeatures> Session<M>::encode(const Patches& patches,
                          std::to_string(patches.values.size()) + " values; rows and columns must be multiples of " + std::to_string(merge) +
                          ", and each patch has " + std::to_string(D::vision.patch_values()) + " values");
     team_.limit(detail::prefill_threads<P>(options_));
-    vision::Encoder<Arch, detail::TowerSlots<P>, Team> encoder(D::vision, model_->parameters().vision, g, team_, hook);
+    vision::Encoder<Arch, detail::TowerSlots<P>, Team, decltype(model_->stage_holder())> encoder(D::vision, model_->parameters().vision, g, team_, hook,
+                                                                                                 model_->stage_holder());
     VisualFeatures features = encoder.run(patches.values.data(), progress);
     P::Alignment::align(features);
     return std::make_shared<const VisualFeatures>(Text::TokenReduction::reduce(std::move(features)));

@@ -32,7 +32,8 @@ template <class P, std::size_t I>
 struct LayerSlots {
     using Attention = policy_at<typename P::Text::Attention, I>;
     using KvCache = policy_at<typename P::Text::KvCache, I>;
-    using Weights = policy_at<typename P::Text::Weights, I>;
+    using StoredWeights = policy_at<typename P::Text::Weights, I>;  ///< paged or not
+    using Weights = typename weights::paging<StoredWeights>::format;
     using MaskState = attention::MaskState<typename Attention::mask>;
     static constexpr kv_cache::Extent extent(const TextDims& d, int context) {
         return {d.kv_heads, kv_cache::padded_channels(d.head_dim), context, Attention::mask::span, Attention::mask::sinks};
@@ -112,6 +113,13 @@ template <class P>
 int team_size(const SessionOptions& o) {
     return std::max(prefill_threads<P>(o), decode_threads<P>(o));
 }
+/// Options with the defaults of both in place: to find them out asks the system.
+template <class P>
+SessionOptions with_threads(SessionOptions o) {
+    o.threads = prefill_threads<P>(o);
+    o.decode_threads = decode_threads<P>(o);
+    return o;
+}
 
 /// Tokens to a chunk that the options and every cache allow.
 template <Dims D, class P>
@@ -127,7 +135,7 @@ std::int64_t chunk_tokens(const SessionOptions& o) {
 
 template <class P>
 using TowerSlots = vision::Slots<typename P::Vision::Attention, typename P::Vision::Norm, typename P::Vision::Activation, typename P::Vision::MergerActivation,
-                                 typename P::Vision::Position, typename P::Vision::Weights>;
+                                 typename P::Vision::Position, typename weights::paging<typename P::Vision::Weights>::format>;
 
 /// Names every block of memory that a session of these options takes from its memory policy, in order: take(part, bytes). The session and its
 /// plan are this one list.

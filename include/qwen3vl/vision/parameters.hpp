@@ -30,35 +30,48 @@ struct Parameters {
     std::vector<MergerParameters<M, V>> deepstack;
 };
 
+/// The stages of the tower, by which its weights are used together, are counted in the order in which a picture passes them: the patch embedding, the blocks,
+/// behind a block the DeepStack merger that reads it, and the main merger.
+constexpr int block_stage(const VisionDims& d, int block) {
+    int stage = 1 + block;
+    for (std::size_t level = 0; level < static_cast<std::size_t>(d.deepstack_count); ++level) stage += d.deepstack[level] < block;
+    return stage;
+}
+constexpr int deepstack_stage(const VisionDims& d, std::size_t level) { return block_stage(d, d.deepstack[level]) + 1; }
+constexpr int merger_stage(const VisionDims& d) { return 1 + d.depth + d.deepstack_count; }
+constexpr int stage_count(const VisionDims& d) { return merger_stage(d) + 1; }
+
 /// f(name, shape, vector) or f(name, shape, matrix, part) for every parameter of the tower, in the order of the forward pass. P is
 /// Parameters<…>, const or not.
 template <bool NormBias, class P, class F>
 void visit(const VisionDims& d, const std::string& root, P& p, F&& f) {
     const std::int64_t h = d.hidden;
-    const auto dense = [&](const std::string& name, std::int64_t out, std::int64_t in, auto& w, auto& bias) {
-        f(name + ".weight", Shape{out, in}, w, Part{Part::vision});
+    const auto dense = [&](int stage, const std::string& name, std::int64_t out, std::int64_t in, auto& w, auto& bias) {
+        f(name + ".weight", Shape{out, in}, w, Part{Part::vision, stage});
         f(name + ".bias", Shape{out}, bias);
     };
-    const auto merger = [&](const std::string& name, std::int64_t norm_channels, auto& m) {
+    const auto merger = [&](int stage, const std::string& name, std::int64_t norm_channels, auto& m) {
         visit_norm<NormBias>(m.norm, name + "norm", norm_channels, f);
-        dense(name + "linear_fc1", d.merged(), d.merged(), m.fc1, m.fc1_bias);
-        dense(name + "linear_fc2", d.out, d.merged(), m.fc2, m.fc2_bias);
+        dense(stage, name + "linear_fc1", d.merged(), d.merged(), m.fc1, m.fc1_bias);
+        dense(stage, name + "linear_fc2", d.out, d.merged(), m.fc2, m.fc2_bias);
     };
-    f(root + "patch_embed.proj.weight", Shape{h, d.channels, d.temporal_patch, d.patch, d.patch}, p.patch_embed, Part{Part::vision});
+    f(root + "patch_embed.proj.weight", Shape{h, d.channels, d.temporal_patch, d.patch, d.patch}, p.patch_embed, Part{Part::vision, 0});
     f(root + "patch_embed.proj.bias", Shape{h}, p.patch_embed_bias);
     f(root + "pos_embed.weight", Shape{d.positions, h}, p.positions);
     for (std::size_t i = 0; i < p.blocks.size(); ++i) {
         auto& b = p.blocks[i];
+        const int stage = block_stage(d, static_cast<int>(i));
         const std::string at = root + "blocks." + std::to_string(i) + ".";
         visit_norm<NormBias>(b.norm1, at + "norm1", h, f);
-        dense(at + "attn.qkv", 3 * h, h, b.qkv, b.qkv_bias);
-        dense(at + "attn.proj", h, h, b.proj, b.proj_bias);
+        dense(stage, at + "attn.qkv", 3 * h, h, b.qkv, b.qkv_bias);
+        dense(stage, at + "attn.proj", h, h, b.proj, b.proj_bias);
         visit_norm<NormBias>(b.norm2, at + "norm2", h, f);
-        dense(at + "mlp.linear_fc1", d.ffn, h, b.fc1, b.fc1_bias);
-        dense(at + "mlp.linear_fc2", h, d.ffn, b.fc2, b.fc2_bias);
+        dense(stage, at + "mlp.linear_fc1", d.ffn, h, b.fc1, b.fc1_bias);
+        dense(stage, at + "mlp.linear_fc2", h, d.ffn, b.fc2, b.fc2_bias);
     }
-    merger(root + "merger.", h, p.merger);
-    for (std::size_t i = 0; i < p.deepstack.size(); ++i) merger(root + "deepstack_merger_list." + std::to_string(i) + ".", d.merged(), p.deepstack[i]);
+    merger(merger_stage(d), root + "merger.", h, p.merger);
+    for (std::size_t i = 0; i < p.deepstack.size(); ++i)
+        merger(deepstack_stage(d, i), root + "deepstack_merger_list." + std::to_string(i) + ".", d.merged(), p.deepstack[i]);
 }
 
 }  // namespace qwen3vl::vision

@@ -73,8 +73,14 @@ std::int64_t workspace_floats(const VisionDims& d, const Grid& g, int threads) {
            attention::scratch_floats<typename P::Attention>(threads, d.heads, 1, e.channels, e.span) + 16 * 16;
 }
 
+/// For weights that are always in memory. Where they are not, something else in its place sees to it that a stage's weights are, for as long as what it
+/// returns lives.
+struct AlwaysHeld {
+    constexpr AlwaysHeld operator()(int) const { return {}; }
+};
+
 /// One encoding: the buffers, and the steps in their order. P is Slots<…>.
-template <class Arch, class P, class Team>
+template <class Arch, class P, class Team, class Hold = AlwaysHeld>
 class Encoder {
     using Attention = typename P::Attention;
     using Norm = typename P::Norm;
@@ -83,13 +89,14 @@ class Encoder {
     using Merger = MergerParameters<weights::WeightMatrix, std::vector<float>>;
 
   public:
-    Encoder(const VisionDims& d, const Weights& w, const Grid& grid, Team& team, const TensorHook& hook)
+    Encoder(const VisionDims& d, const Weights& w, const Grid& grid, Team& team, const TensorHook& hook, const Hold& hold = {})
         : d_(d),
           w_(w),
           grid_(grid),
           e_(d, grid),
           team_(team),
           hook_(hook),
+          hold_(hold),
           memory_(aligned_floats(static_cast<std::size_t>(workspace_floats<Arch, P>(d, grid, team.threads())))),
           keys_(reinterpret_cast<std::byte*>(memory_.get()), e_.keys(d)) {
         float* next = memory_.get();
@@ -116,15 +123,15 @@ class Encoder {
         VisualFeatures out{.grid = grid_, .merge = d_.merge, .width = d_.out, .embedding = {}, .deepstack = {}};
         for (int i = 0; i < d_.depth; ++i) {
             report(progress, "image", i, d_.depth);
-            block(w_.blocks[static_cast<std::size_t>(i)]);
+            block(i);
             see("vision.block", i, x_);
-            for (int level = 0; level < d_.deepstack_count; ++level)
-                if (d_.deepstack[static_cast<std::size_t>(level)] == i) {
-                    out.deepstack.push_back(merge<true>(w_.deepstack[static_cast<std::size_t>(level)]));
-                    see("vision.deepstack", level, features(out.deepstack.back()));
+            for (std::size_t level = 0; level < static_cast<std::size_t>(d_.deepstack_count); ++level)
+                if (d_.deepstack[level] == i) {
+                    out.deepstack.push_back(merge<true>(deepstack_stage(d_, level), w_.deepstack[level]));
+                    see("vision.deepstack", static_cast<int>(level), features(out.deepstack.back()));
                 }
         }
-        out.embedding = merge<false>(w_.merger);
+        out.embedding = merge<false>(merger_stage(d_), w_.merger);
         see("vision.merger", 0, features(out.embedding));
         report(progress, "image", d_.depth, d_.depth);
         return out;
@@ -149,13 +156,17 @@ class Encoder {
         });
     }
 
-    void embed(const float* values) {
+    void embed_patches(const float* values) {
+        [[maybe_unused]] const auto held = hold_(0);
         const std::int64_t n = d_.patch_values();
         in_passes(e_.patches, [&](std::int64_t first, std::int64_t count) {
             const weights::Input in{input_, count, n};
             weights::encode_rows<Arch, Format>(team_, {values + first * n, count, n, n}, in);
             weights::linear_store<Arch, Format>(team_, in, w_.patch_embed, w_.patch_embed_bias.data(), Matrix(x_.row(first), count, d_.hidden));
         });
+    }
+    void embed(const float* values) {
+        embed_patches(values);
         see("vision.patch_embed", 0, x_);
         using Table = typename P::Position::table;
         for_each_patch(grid_.h, grid_.w, d_.merge, [&](std::int64_t i, int y, int x) {
@@ -174,8 +185,9 @@ class Encoder {
         });
     }
 
-    template <class Block>
-    void block(const Block& w) {
+    void block(int i) {
+        [[maybe_unused]] const auto held = hold_(block_stage(d_, i));
+        const auto& w = w_.blocks[static_cast<std::size_t>(i)];
         for (std::int64_t t = 0; t < grid_.t; ++t) attend(w, t * e_.span);
         in_passes(e_.patches, [&](std::int64_t first, std::int64_t count) {
             const weights::Input in{input_, count, d_.hidden}, inner{inner_, count, d_.ffn};
@@ -222,7 +234,8 @@ class Encoder {
 
     /// Merges blocks of patches into tokens. DeepStack's mergers normalise the joined patches, the main one each patch.
     template <bool AfterJoining>
-    std::vector<float> merge(const Merger& w) {
+    std::vector<float> merge(int stage, const Merger& w) {
+        [[maybe_unused]] const auto held = hold_(stage);
         std::vector<float> out(static_cast<std::size_t>(e_.tokens * d_.out));
         const std::int64_t width = AfterJoining ? d_.merged() : d_.hidden;  // of what is normalised
         in_passes(e_.tokens, [&](std::int64_t first, std::int64_t count) {
@@ -266,6 +279,7 @@ class Encoder {
     Extents e_;
     Team& team_;
     const TensorHook& hook_;
+    Hold hold_;
     AlignedFloats memory_;
     KeyStore::Layer keys_;
     Matrix x_, attended_;

@@ -1,13 +1,21 @@
 #pragma once
+#include <algorithm>
+#include <array>
 #include <qwen3vl/core/half.hpp>
 #include <qwen3vl/core/list.hpp>
 #include <qwen3vl/core/tensor.hpp>
+#include <string_view>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// Columns of a weight matrix that share a scale, as a template argument; 0: the whole row.
 struct Group {
     int columns = 0;
+};
+
+/// Layers of weights in memory at a time, the one in use included, as a template argument.
+struct Resident {
+    int layers = 3;
 };
 
 /// Weight formats as policies. What a format does stands in its traits; algorithms name none. All but Mapped re-order the weights once, at load, into
@@ -71,7 +79,38 @@ struct NF4 {
     static constexpr const char* name = S == Scales::f16 ? "nf4" : "nf4_dq";
 };
 
-/// Every format: feeds the conformance tests, the benches and the tools' bundle names.
+/// Another format whose matrices stay in a file: while the model runs, a window of layers is in memory, and those that come next are read ahead. Kernels, bits
+/// and packed file are those of the other format, which is not Mapped. Needs LoadOptions::packed; model/weight_window.hpp says how it reads and what happens
+/// where the disk fails. Decoder (or layers of it), embedding and tower may be paged each for itself; they share one window.
+///
+///     using Small = q::Model<q::models::Qwen3VL_2B, q::PoliciesWithWeights<q::weights::Paged<q::weights::Bf16>>>;  // 4.3 GB of weights in 0.4 of memory
+template <class Inner, Resident R = Resident{}>
+struct Paged {
+    static_assert(R.layers > 1, "qwen3vl: slot weights: Paged reads nothing ahead into a window of one layer; Resident needs layers > 1");
+    static constexpr auto letters = [] {
+        constexpr std::string_view prefix = "paged_", inner = Inner::name;
+        std::array<char, prefix.size() + inner.size() + 1> all{};
+        std::copy(inner.begin(), inner.end(), std::copy(prefix.begin(), prefix.end(), all.begin()));
+        return all;
+    }();
+    static constexpr const char* name = letters.data();
+};
+
+/// What algorithms compute with where a slot names a format, and the layers that its window holds; 0: its matrices are in memory as a whole.
+template <class F>
+struct paging {
+    using format = F;
+    static constexpr int layers = 0;
+};
+template <class Inner, Resident R>
+struct paging<Paged<Inner, R>> {
+    using format = Inner;
+    static constexpr int layers = R.layers;
+};
+template <class F>
+inline constexpr bool is_paged = paging<F>::layers > 0;
+
+/// Every format that has kernels of its own: feeds the conformance tests, the benches and the tools' bundle names.
 using all = list<Float32, Bf16, F16, Mapped<Float32>, Mapped<Bf16>, Mapped<F16>, Int8<>, Int8<Group{32}>, Int4<>, Int4<Group{64}>, Int4<Group{128}>,
                  Int4<Group{32}, Centre::minimum>, NF4<>, NF4<Scales::bits8>>;
 

@@ -37,6 +37,8 @@ template <Group G, Centre C>
 struct traits<Int4<G, C>> : IntegerPanels<Int4<G, C>> {};
 template <Scales S>
 struct traits<NF4<S>> : IntegerPanels<NF4<S>> {};
+template <class Inner, Resident R>
+struct traits<Paged<Inner, R>> : traits<Inner> {};
 
 /// A checkpoint's tensor in a format to `out`, bytes(rows, cols), on all threads of the team. Where the moments of its columns are given, formats
 /// that round by them do. Throws LoadError where a number does not fit the format.
