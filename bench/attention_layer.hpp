@@ -65,7 +65,7 @@ class AttentionLayer {
     }
     /// Takes in tokens [first, first + count), which were written, for queries of later ones: before any that attend() does not see.
     void take_in(std::int64_t first, std::int64_t count) {
-        if constexpr (q::concepts::Recurrent<Attention>) {
+        if constexpr (q::concepts::Recurrent<Attention> || q::kv_cache::Evicts<typename Cache::Layer>) {
             const std::vector<float> none(static_cast<std::size_t>(count * extent_.kv_heads * text.group() * channels));
             std::vector<float> out(none.size());
             attend(none.data(), first, count, out.data());
@@ -127,7 +127,7 @@ void for_each_policy(F&& f) {
             [&](auto attention) { give("attention", attention, q::type_tag<q::kv_cache::Contiguous<Codec>>{}); });
     });
     give("attention", q::type_tag<q::attention::Linear<>>{}, q::type_tag<q::kv_cache::Recurrent<>>{});
-    q::for_each_type<q::concat_t<q::kv_cache::all, q::kv_cache::with_tables>>([&]<class C>(C cache) {
+    q::for_each_type<q::concat_t<q::concat_t<q::kv_cache::all, q::kv_cache::evicting>, q::kv_cache::with_tables>>([&]<class C>(C cache) {
         for_each_mask([&]<class M>(M) {
             using Mask = typename M::type;
             constexpr std::int64_t capacity = C::type::capacity;

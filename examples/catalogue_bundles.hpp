@@ -48,6 +48,9 @@ QWEN3VL_CATALOGUE_BUNDLE(chosen_1000, Attending<q::attention::Flash<q::mask::Dyn
 QWEN3VL_CATALOGUE_BUNDLE(chosen_16_1000,
                          Attending<q::attention::Flash<q::mask::DynamicSparse<q::BlockBudget{.block = 16, .keep = 48, .local = 8, .global = 4}>>>);
 QWEN3VL_CATALOGUE_BUNDLE(hybrid_64, Caching<q::kv_cache::Hybrid<q::Tokens{64}>>);
+QWEN3VL_CATALOGUE_BUNDLE(heavy_hitters_1024, Caching<q::kv_cache::Evicting<q::Tokens{1024}>>);
+QWEN3VL_CATALOGUE_BUNDLE(latest_queries_1024, Caching<q::kv_cache::Evicting<q::Tokens{1024}, q::kv_cache::LatestQueries<>>>);
+QWEN3VL_CATALOGUE_BUNDLE(age_1024, Caching<q::kv_cache::Evicting<q::Tokens{1024}, q::kv_cache::Age>>);
 QWEN3VL_CATALOGUE_BUNDLE(low_rank_32, Caching<q::kv_cache::LowRank<q::Rank{32}>>);
 QWEN3VL_CATALOGUE_BUNDLE(low_rank_48_int8, Caching<q::kv_cache::LowRank<q::Rank{48}, q::kv_cache::Contiguous<q::kv_cache::Int8>>>);
 
@@ -57,6 +60,7 @@ QWEN3VL_CATALOGUE_BUNDLE(low_rank_48_int8, Caching<q::kv_cache::LowRank<q::Rank{
 using questions = q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, linear_256, kv_bf16, kv_int8, kv_int4, low_rank_16,
                           low_rank_16_int8, low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate>;
 /// For texts of 2048 tokens and a text model with head_dim 64.
-using texts = q::list<window_1000, blocks_1000, chosen_1000, chosen_16_1000, linear_256, kv_bf16, kv_int8, kv_int4, hybrid_64, low_rank_32, low_rank_48_int8>;
+using texts = q::list<window_1000, blocks_1000, chosen_1000, chosen_16_1000, linear_256, kv_bf16, kv_int8, kv_int4, hybrid_64, heavy_hitters_1024,
+                      latest_queries_1024, age_1024, low_rank_32, low_rank_48_int8>;
 
 }  // namespace catalogue

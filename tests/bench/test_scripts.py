@@ -46,6 +46,7 @@ MASKED = [policy("attention", "Flash", m, "Contiguous", "bf16") for m in ("Slidi
 CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("float32", "bf16", "int8", "int4")] + [
     policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"), policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
     policy("kv_cache", "Flash", "Causal", "Hybrid", "int4"), policy("kv_cache", "Flash", "Causal", "LowRank", "bf16"),
+    *(policy("kv_cache", "Flash", "Causal", f"Evicting/{rating}", "bf16") for rating in ("HeavyHitters", "LatestQueries", "Age")),
     policy("kv_cache", "Flash", "Causal", "Offloaded", "bf16")]
 SCALING = {"machine": "m", "positions": ["MRopeInterleaved", "Rope", "NTK", "YaRN", "Approximate"],
            "rows": [{**p, **curve(1.98, 0.4, 114688)} for p in CAUSAL + MASKED + CACHES]}

@@ -12,6 +12,7 @@ using D = models::Tiny;
 template <class Bundle, class Execution>
 using With = Model<D, Policies<Choice<slot::text, typename Bundle::Text>, Choice<slot::vision, typename Bundle::Vision>, Choice<slot::execution, Execution>>>;
 
+struct evicting : TextPolicies<>::with_kv_cache<kv_cache::Evicting<Tokens{64}, kv_cache::HeavyHitters, Protected{.recent = 20}>> {};
 /// All but the latest tokens on disk.
 struct offloaded : TextPolicies<>::with_kv_cache<kv_cache::Offloaded<kv_cache::Contiguous<>, Tokens{1}>> {};
 
@@ -63,6 +64,11 @@ TEST_CASE("a decode step makes no heap allocation, on several threads and over a
     check_decode<With<bundles::bf16, execution::Threads<ThreadCount{3}>>>();
     check_decode<With<bundles::bf16, execution::Threads<>>>();
     check_decode<With<bundles::window, execution::Threads<ThreadCount{2}>>>();
+}
+
+TEST_CASE("a decode step makes no heap allocation where older tokens are given up") {
+    if (!counts()) return;
+    check_decode<With<Policies<>::with_text<evicting>, execution::Serial>>();
 }
 
 TEST_CASE("a decode step makes no heap allocation where older tokens are on disk") {

@@ -20,6 +20,7 @@ struct chosen_by_means : Text<attention::Chunked<mask::DynamicSparse<BlockBudget
 
 struct hybrid : Text<attention::Flash<>, kv_cache::Hybrid<Tokens{64}>> {};
 struct recurrent : Text<attention::Linear<Features{64}>, kv_cache::Recurrent<Features{64}>> {};
+struct evicting : Text<attention::Flash<>, kv_cache::Evicting<Tokens{64}, kv_cache::HeavyHitters, Protected{.sinks = 2, .recent = 20}>> {};
 struct low_rank : Text<attention::Flash<>, kv_cache::LowRank<Rank{20}, kv_cache::Contiguous<kv_cache::Int8>>> {};
 struct routed : Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1, .local = 1}, mask::Router<8>>>, kv_cache::Contiguous<kv_cache::Int8>> {};
 struct shared : Text<attention::Flash<>, kv_cache::CrossLayer<kv_cache::Contiguous<kv_cache::Int8>, LayerGroups{.size = 2, .first = 1}>> {};
@@ -47,7 +48,7 @@ std::vector<float> go_on(Session<M>& session) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("policies of the catalogue give the same bits however a prompt is cut, run, saved and rewound", "", nibbles, chunked, blocks, ring_of_blocks,
-                   chosen, chosen_by_means, routed, shared, hybrid, recurrent, low_rank, offloaded, offloaded_chosen, offloaded_shared) {
+                   chosen, chosen_by_means, routed, shared, hybrid, recurrent, low_rank, evicting, offloaded, offloaded_chosen, offloaded_shared) {
     using M = Model<D, TestType>;
     const M model = testing::synthetic_model<M>();
     const TemporaryFolder folder;

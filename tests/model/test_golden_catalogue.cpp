@@ -20,6 +20,10 @@ struct all_blocks : Policies<Choice<slot::text, Text<attention::Flash<mask::Bloc
                              Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct all_chosen : Policies<Choice<slot::text, Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1000}>>>>,
                              Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
+struct never_full
+    : Policies<
+          Choice<slot::text, Text<attention::Flash<>>::with_kv_cache<kv_cache::Evicting<Tokens{1024}, kv_cache::HeavyHitters, Protected{}, kv_cache::Float32>>>,
+          Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct full_rank
     : Policies<Choice<slot::text,
                       Text<attention::Flash<>>::with_kv_cache<kv_cache::LowRank<Rank{models::Tiny::text.head_dim}, kv_cache::Contiguous<kv_cache::Float32>>>>,
@@ -27,6 +31,7 @@ struct full_rank
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, offloaded, all_blocks, all_chosen, full_rank) {
+TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, offloaded, all_blocks, all_chosen, full_rank,
+                   never_full) {
     check_golden_folder<models::Tiny, TestType>("tiny", 8);
 }

@@ -17,9 +17,15 @@ struct Heads {
     std::int64_t keys = 0;
     float* out = nullptr;  ///< [tokens, out_stride], head h at column h * head_dim
     std::int64_t out_stride = 0;
+    std::int64_t chunk = 0;  ///< tokens whose queries lie between one head's and the next one's; 0: `tokens`
 
     QueryBlock block(std::int64_t head, std::int64_t token, std::int64_t count) const {
-        return {queries + (head * tokens + token) * group * channels, count * group, channels, group, first + token, keys};
+        return {queries + (head * (chunk > 0 ? chunk : tokens) + token) * group * channels, count * group, channels, group, first + token, keys};
+    }
+    /// Tokens [token, token + count) alone, as if the first of them had sequence index `index` among so many keys.
+    Heads part(std::int64_t token, std::int64_t count, std::int64_t index, std::int64_t among) const {
+        return {queries + token * group * channels, count, kv_heads, group, channels, head_dim, index, among, out + token * out_stride, out_stride,
+                chunk > 0 ? chunk : tokens};
     }
     /// Puts a block's result [rows, channels] in its place.
     void place(std::int64_t head, std::int64_t token, std::int64_t rows, const float* result) const {

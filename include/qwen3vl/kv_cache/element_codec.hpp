@@ -36,6 +36,17 @@ struct ElementCodec {
             p.value_scales[i] = value_scale;
         }
     }
+    /// Number j becomes as number i of another tile.
+    static void copy(const std::byte* from, std::int64_t i, std::byte* to, std::int64_t j, std::int64_t channels) {
+        const Parts<const std::byte> a(from, channels);
+        const Parts<std::byte> b(to, channels);
+        for (std::int64_t c = 0; c < channels; ++c) b.keys[c * tile_keys + j] = a.keys[c * tile_keys + i];
+        std::copy_n(a.values + i * channels, channels, b.values + j * channels);
+        if constexpr (Scaled) {
+            b.key_scales[j] = a.key_scales[i];
+            b.value_scales[j] = a.value_scales[i];
+        }
+    }
     /// Zeros in place of number `from` and those behind it.
     static void clear(std::byte* memory, std::int64_t channels, std::int64_t from) {
         const Parts<std::byte> p(memory, channels);

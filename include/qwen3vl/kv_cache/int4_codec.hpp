@@ -67,6 +67,18 @@ struct Int4 {
             scales[tile_keys * groups + i * groups + g] = encode<Arch>(value + c, n, values + (i * groups + g) * 16);
         }
     }
+    /// Number j becomes as number i of another tile.
+    static void copy(const std::byte* from, std::int64_t i, std::byte* to, std::int64_t j, std::int64_t channels) {
+        const std::int64_t groups = NibbleTile::groups(channels), bytes = tile_keys * groups * 16;
+        const auto *in = reinterpret_cast<const std::uint8_t*>(from), *in_values = in + bytes;
+        auto *out = reinterpret_cast<std::uint8_t*>(to), *out_values = out + bytes;
+        for (std::int64_t row = 0; row < groups * 16; ++row) out[row * tile_keys + j] = in[row * tile_keys + i];
+        std::copy_n(in_values + i * groups * 16, groups * 16, out_values + j * groups * 16);
+        const auto* in_scales = reinterpret_cast<const bf16*>(in_values + bytes);
+        auto* out_scales = reinterpret_cast<bf16*>(out_values + bytes);
+        for (std::int64_t g = 0; g < groups; ++g) out_scales[g * tile_keys + j] = in_scales[g * tile_keys + i];
+        std::copy_n(in_scales + (tile_keys + i) * groups, groups, out_scales + (tile_keys + j) * groups);
+    }
     /// Zeros in place of number `from` and those behind it.
     static void clear(std::byte* memory, std::int64_t channels, std::int64_t from) {
         const std::int64_t groups = NibbleTile::groups(channels);

@@ -2,6 +2,7 @@
 #include <qwen3vl/core/list.hpp>
 #include <qwen3vl/kv_cache/contiguous.hpp>
 #include <qwen3vl/kv_cache/cross_layer.hpp>
+#include <qwen3vl/kv_cache/evicting.hpp>
 #include <qwen3vl/kv_cache/hybrid.hpp>
 #include <qwen3vl/kv_cache/low_rank.hpp>
 #include <qwen3vl/kv_cache/offloaded.hpp>
@@ -12,6 +13,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 /// Every cache over every codec: feeds the conformance tests and the bench.
 using all = list<Contiguous<Float32>, Contiguous<Bf16>, Contiguous<Int8>, Contiguous<Int4>, Ring<Tokens{256}, Float32>, Ring<Tokens{256}, Bf16>,
                  Ring<Tokens{256}, Int8>, Ring<Tokens{256}, Int4>, CrossLayer<Contiguous<Bf16>>, Hybrid<>, Offloaded<>>;
+/// Caches that give keys up.
+using evicting = list<Evicting<Tokens{1024}>, Evicting<Tokens{1024}, LatestQueries<>>, Evicting<Tokens{1024}, Age>>;
 /// Caches that need tables.
 using with_tables = list<LowRank<Rank{64}>, LowRank<Rank{64}, Contiguous<Int8>>>;
 }  // namespace qwen3vl::kv_cache

@@ -32,6 +32,14 @@ concept Offloads = requires {
     typename Cache::Place;
 };
 
+/// Layers that hold a bounded number of keys and give others up by their ratings: the last of `tokens` tokens sees seen(tokens) of them, in tiles of their own
+/// order. begin(kv_head, token) comes before the first key of a tile is rated, settle(kv_head, tokens, order) after the last.
+template <class Layer>
+concept Evicts = requires(const Layer& layer, std::int64_t i) {
+    { layer.seen(i) } -> std::same_as<std::int64_t>;
+    { layer.ratings(i) } -> std::same_as<float*>;
+};
+
 /// What gives the tiles of a layer that holds so many tokens, as queries see them that come long after: f(kv_head, index).
 template <class Layer>
 auto later_tiles_of(const Layer& layer, std::int64_t tokens) {

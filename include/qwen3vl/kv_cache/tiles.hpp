@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <qwen3vl/kv_cache/codec.hpp>
 #include <span>
@@ -23,6 +24,12 @@ class Tiles {
     /// A tile's keys and values; its place in the sequence is the caller's to say.
     typename Codec::tile tile(std::int64_t kv_head, std::int64_t tile, std::int64_t first, std::int64_t count) const {
         return Codec::view(at(kv_head, tile), channels_, first, count);
+    }
+    /// A tile becomes as another is.
+    void copy(std::int64_t kv_head, std::int64_t from, std::int64_t to) { std::copy_n(at(kv_head, from), Codec::tile_bytes(channels_), at(kv_head, to)); }
+    /// The key and value that are number j of a tile become those that are number i of another.
+    void copy_row(std::int64_t kv_head, std::int64_t from, std::int64_t i, std::int64_t to, std::int64_t j) {
+        Codec::copy(at(kv_head, from), i, at(kv_head, to), j, channels_);
     }
     /// Zeros in place of number `from` of a tile and those behind it, for every head.
     void clear(std::int64_t tile, std::int64_t from) {

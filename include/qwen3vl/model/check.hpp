@@ -121,6 +121,10 @@ consteval bool check_layer() {
                 return !concepts::Recurrent<A> && !concepts::Recurrent<C>;
         }();
         static_assert(paired, "qwen3vl: slot kv_cache: attention::Linear and kv_cache::Recurrent go together, with the same Features");
+        constexpr bool evicts = kv_cache::Evicts<typename C::Layer>, all_seen = !evicts || std::is_same_v<M, mask::Causal>;
+        static_assert(all_seen, "qwen3vl: slot kv_cache: Evicting chooses what is seen; use mask::Causal");
+        constexpr bool alone = !((evicts || concepts::Recurrent<C>)&&kv_cache::shares_layers<C>);
+        static_assert(alone, "qwen3vl: slot kv_cache: CrossLayer is over caches that only writing changes; use Contiguous, Ring, Hybrid or Offloaded");
         constexpr bool routed = NeedsTables<M, TextDims> && kv_cache::Projects<typename C::Layer>;
         static_assert(!routed, "qwen3vl: slot kv_cache: LowRank keeps no rows that a learned router could read; use mask::KeyBounds or mask::MeanKey");
         constexpr bool has_rank = [] {
@@ -130,7 +134,7 @@ consteval bool check_layer() {
                 return true;
         }();
         static_assert(has_rank, "qwen3vl: slot kv_cache: LowRank keeps more numbers than a row has; use a Rank of at most head_dim");
-        return M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank && check_stages<A, C>();
+        return M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank && all_seen && alone && check_stages<A, C>();
     }
     return false;
 }
