@@ -65,23 +65,27 @@ TEST_CASE("one token after another over several stages has the same bits") {
 }
 
 TEST_CASE("a mask's choice is all that is read, and everything once for all queries of a chunk") {
-    const Sequence s(2048 + 64, 2, 2, 16);
+    constexpr std::int64_t before = 5 * 1024, tile = 2 * 64 * 16 * 2, away = before / 64 - 1;  // two tiles are in memory
+    const Sequence s(before + 64, 2, 2, 16);
     execution::Threads<>::Team threads(2);
     const auto read_by = [&](auto attention_tag, std::int64_t count) {
         using Attention = typename decltype(attention_tag)::type;
         LayerRun<Attention, Offloaded<kv_cache::Bf16, Tokens{64}>, execution::Threads<>::Team> layer(s, threads);
-        for (std::int64_t first = 0; first < 2048; first += 64) layer.chunk(first, 64);
-        const auto before = layer.cache().store()->bytes_read();
-        layer.chunk(2048, count);
-        return layer.cache().store()->bytes_read() - before;
+        for (std::int64_t first = 0; first < before; first += 64) layer.chunk(first, 64);
+        auto& store = *layer.cache().store();
+        const auto so_far = store.bytes_read();
+        layer.chunk(before, count);
+        return store.bytes_read() - so_far;
     };
-    constexpr std::int64_t tile = 2 * 64 * 16 * 2, away = 31;  // of 33 tiles, two are in memory
     for (const std::int64_t count : {1, 64}) {
         const auto read = read_by(type_tag<attention::Flash<>>{}, count);
-        CHECK(read >= tile);                 // the first tiles were asked for at the end of the chunk before
-        CHECK(read <= 2 * away * tile * 2);  // and are at the end of this one
+        // what was read ahead of this chunk counts for the one before it; the tile that left memory last may cost its stage again
+        CHECK(read >= (away - 16) * 2 * tile);
+        CHECK(read <= (away + 16) * 2 * tile);
     }
     CHECK(read_by(type_tag<attention::Flash<mask::SlidingWindow<Window{.tokens = 60}>>>{}, 64) == 0);
-    // each head the first block and two others, where neither memory nor a frame of the chunk before has them
-    CHECK(read_by(type_tag<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>>>{}, 1) <= 2 * 3 * tile);
+    // each head the first block and two others, where they are not in memory
+    const auto chosen = read_by(type_tag<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>>>{}, 1);
+    CHECK(chosen > 0);
+    CHECK(chosen <= 2 * 3 * tile);
 }

@@ -10,7 +10,14 @@ using namespace qwen3vl_test;
 
 namespace {
 
-using D = models::Tiny;
+/// More layers than frames, so that nothing is found there from the token before.
+struct D : models::Tiny {
+    static constexpr TextDims text = [] {
+        TextDims d = models::Tiny::text;
+        d.layers = 9;
+        return d;
+    }();
+};
 using Contiguous = kv_cache::Contiguous<kv_cache::Bf16>;
 using Offloaded = kv_cache::Offloaded<Contiguous, Tokens{64}>;  // two tiles stay in memory
 
@@ -137,7 +144,7 @@ TEST_CASE("a file that cannot be made is named, and why") {
 TEST_CASE("a disk that fails loses nothing: the session is as before the call, and goes on when the disk does") {
     const M model = testing::synthetic_model<M>();
     const TemporaryFolder folder, states;
-    const std::string other = states.write("other", std::string(1 << 20, 'x'));
+    const std::string other = states.write("other", std::string(2 << 20, 'x'));
     const Prompt first{words(300), {}}, second{words(120, 3), {}};
     Session<M> session(model, on(folder));
     session.append(first);
