@@ -86,7 +86,8 @@ void check_bits() {
         using M = Model<D, Bundle>;
         std::string log;
         const auto model = load<M>(folder.path(), &log);
-        CAPTURE(Inner::name, detail::window_layers<D, Bundle>);
+        constexpr int window = detail::window_layers<D, Bundle>;
+        CAPTURE(Inner::name, window);
         CHECK(log.empty());
         CHECK(testing::same_bits(conversation(model), expected));
         CHECK(model.paging_counts().bytes > 0);
@@ -100,8 +101,8 @@ void check_bits() {
 
 TEST_CASE("paged weights give the same logits, whatever is paged and however long the window") {
     using B = weights::Bf16;
-    check_bits<Wide, B, Everywhere<Paged<B, 2>>, Everywhere<Paged<B, 3>>, Everywhere<Paged<B, 4>>, Everywhere<Paged<B, 100>>, With<Paged<B>, B, B>,
-               With<B, Paged<B>, B>, With<B, B, Paged<B>>, With<B, Paged<B, 2>, Paged<B, 5>>>();
+    check_bits<Wide, B, Everywhere<Paged<B, 2>>, Everywhere<Paged<B, 100>>, With<Paged<B>, B, B>, With<B, Paged<B>, B>, With<B, B, Paged<B>>,
+               With<B, Paged<B, 2>, Paged<B, 5>>>();
 }
 TEST_CASE("so they do in every format, and under a head of its own") {
     check_bits<Wide, weights::Float32, Everywhere<Paged<weights::Float32, 2>>>();

@@ -23,7 +23,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::detail {
 /// whatever the system does with its cache, inside of a cgroup too; a part that is there cannot be taken away again while it is used; and a disk that fails, or
 /// a file that was cut short since its checksums were compared at load, is a FileError for whoever waits for the part (who may try again), where a mapping
 /// would end the program. The price: sessions that run at the same time share the slots. A slot is read anew only when nobody uses it, in the order in which
-/// parts were asked for, so that all come forward; sessions that are not at the same layer read each for itself.
+/// parts were asked for, so that all come forward; sessions that are not at the same layer read each for itself. What changes in the file after the load,
+/// without its length, is not seen.
 class WeightWindow {
   public:
     /// A part in the file.
@@ -114,8 +115,8 @@ class WeightWindow {
         std::exception_ptr error;  ///< for those who wait
     };
     /// Reads in flight, and the bytes of each: one alone leaves a disk idle between two.
-    static constexpr ThreadCount readers{4};
-    static constexpr std::int64_t piece = 1 << 20;
+    static constexpr ThreadCount readers{8};
+    static constexpr std::int64_t piece = 512 << 10;
 
     const Run& run(int part) const { return runs_[static_cast<std::size_t>(part)]; }
     Slot& slot_of(int part) { return slots_[static_cast<std::size_t>(run(part).slot)]; }

@@ -83,7 +83,7 @@ struct NF4 {
 /// and packed file are those of the other format, which is not Mapped. Needs LoadOptions::packed; model/weight_window.hpp says how it reads and what happens
 /// where the disk fails. Decoder (or layers of it), embedding and tower may be paged each for itself; they share one window.
 ///
-///     using Small = q::Model<q::models::Qwen3VL_2B, q::PoliciesWithWeights<q::weights::Paged<q::weights::Bf16>>>;  // 4.3 GB of weights in 0.4 of memory
+///     using Small = q::Model<q::models::Qwen3VL_2B, q::PoliciesWithWeights<q::weights::Paged<q::weights::Bf16>>>;  // 4.3 GB of weights, 0.3 in memory
 template <class Inner, Resident R = Resident{}>
 struct Paged {
     static_assert(R.layers > 1, "qwen3vl: slot weights: Paged reads nothing ahead into a window of one layer; Resident needs layers > 1");
