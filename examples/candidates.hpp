@@ -21,6 +21,8 @@ namespace q = qwen3vl;
 #define QWEN3VL_INT8 with_weights<q::weights::Int8<>>, q::weights::Int8<>
 #define QWEN3VL_INT4 with_weights<q::weights::Int4<q::Group{64}>>::with_embedding_weights<q::weights::Int8<>>, q::weights::Int8<>
 #define QWEN3VL_NF4 with_weights<q::weights::NF4<>>::with_embedding_weights<q::weights::Int8<>>, q::weights::Int8<>
+#define QWEN3VL_PAGED_BF16 with_weights<q::weights::Paged<q::weights::Bf16>>, q::weights::Paged<q::weights::Bf16>
+#define QWEN3VL_PAGED_INT8 with_weights<q::weights::Paged<q::weights::Int8<>>>, q::weights::Paged<q::weights::Int8<>>
 
 /// One for each cache.
 #define QWEN3VL_CANDIDATES_OF(format, FORMAT)                                                     \
@@ -34,6 +36,11 @@ QWEN3VL_CANDIDATES_OF(bf16, QWEN3VL_BF16);
 QWEN3VL_CANDIDATES_OF(int8, QWEN3VL_INT8);
 QWEN3VL_CANDIDATES_OF(int4, QWEN3VL_INT4);
 QWEN3VL_CANDIDATES_OF(nf4, QWEN3VL_NF4);
+QWEN3VL_CANDIDATE_WITH(paged_bf16_kv_bf16, QWEN3VL_PAGED_BF16, q::kv_cache::Contiguous<q::kv_cache::Bf16>);
+QWEN3VL_CANDIDATE_WITH(paged_bf16_kv_int8, QWEN3VL_PAGED_BF16, q::kv_cache::Contiguous<q::kv_cache::Int8>);
+QWEN3VL_CANDIDATE_WITH(paged_int8_kv_int8, QWEN3VL_PAGED_INT8, q::kv_cache::Contiguous<q::kv_cache::Int8>);
+QWEN3VL_CANDIDATE_WITH(int8_kv_offloaded, QWEN3VL_INT8, q::kv_cache::Offloaded<q::kv_cache::Contiguous<q::kv_cache::Int8>>);
+QWEN3VL_CANDIDATE_WITH(int4_kv_offloaded, QWEN3VL_INT4, q::kv_cache::Offloaded<q::kv_cache::Contiguous<q::kv_cache::Int8>>);
 
 #undef QWEN3VL_TEXT_OF
 #undef QWEN3VL_TEXT
@@ -44,10 +51,22 @@ QWEN3VL_CANDIDATES_OF(nf4, QWEN3VL_NF4);
 #undef QWEN3VL_INT8
 #undef QWEN3VL_INT4
 #undef QWEN3VL_NF4
+#undef QWEN3VL_PAGED_BF16
+#undef QWEN3VL_PAGED_INT8
 #undef QWEN3VL_CANDIDATES_OF
 #undef QWEN3VL_CANDIDATE_WITH
 
-using all = q::list<bf16_kv_bf16, bf16_kv_int8, bf16_kv_hybrid, bf16_kv_int4, int8_kv_bf16, int8_kv_int8, int8_kv_hybrid, int8_kv_int4, int4_kv_bf16,
-                    int4_kv_int8, int4_kv_hybrid, int4_kv_int4, nf4_kv_bf16, nf4_kv_int8, nf4_kv_hybrid, nf4_kv_int4>;
+/// What is measured.
+using in_memory = q::list<bf16_kv_bf16, bf16_kv_int8, bf16_kv_hybrid, bf16_kv_int4, int8_kv_bf16, int8_kv_int8, int8_kv_hybrid, int8_kv_int4, int4_kv_bf16,
+                          int4_kv_int8, int4_kv_hybrid, int4_kv_int4, nf4_kv_bf16, nf4_kv_int8, nf4_kv_hybrid, nf4_kv_int4>;
+
+/// A candidate that gives the same bits as one in memory, and waits for a disk.
+template <class Bundle, class Same>
+struct OnDisk {
+    using bundle = Bundle;
+    using same = Same;
+};
+using on_disk = q::list<OnDisk<paged_bf16_kv_bf16, bf16_kv_bf16>, OnDisk<paged_bf16_kv_int8, bf16_kv_int8>, OnDisk<paged_int8_kv_int8, int8_kv_int8>,
+                        OnDisk<int8_kv_offloaded, int8_kv_int8>, OnDisk<int4_kv_offloaded, int4_kv_int8>>;
 
 }  // namespace candidates

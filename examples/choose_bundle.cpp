@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
     for (const auto& row : rows) {
         std::printf("%-16s %6lld MiB", row.bundle.c_str(), static_cast<long long>(row.plan.total() >> 20));
         if (row.quality) std::printf("  KL %.1e nats a token, %.2f %% the same likeliest token", row.quality->kl, row.quality->top1);
-        std::printf("\n");
+        std::printf("%s\n", row.on_disk ? ", waits for the disk" : "");
     }
     if (rows.empty()) {
         std::fprintf(stderr, "nothing fits %ld MiB with a context of %ld tokens\n", mib, context);

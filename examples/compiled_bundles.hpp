@@ -13,7 +13,7 @@ using CompiledBundles = catalogue::texts;
 using CompiledDims = qwen3vl::list<qwen3vl::models::SmolLM2_135M>;
 #elif defined(QWEN3VL_CANDIDATES)
 #include "candidates.hpp"
-using CompiledBundles = candidates::all;
+using CompiledBundles = candidates::in_memory;
 using CompiledDims = qwen3vl::list<qwen3vl::models::Shapes, qwen3vl::models::SmolLM2_135M>;
 #else
 #if defined(QWEN3VL_SANITIZED)

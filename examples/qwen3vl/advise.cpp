@@ -23,7 +23,7 @@ constexpr double mib = 1024.0 * 1024.0;
 void print_json(const std::vector<advice::Row>& rows) {
     auto list = nlohmann::ordered_json::array();
     for (const auto& row : rows) {
-        nlohmann::ordered_json entry{{"bundle", row.bundle}, {"total", row.plan.total()}, {"kv_cache", row.kv_bytes}};
+        nlohmann::ordered_json entry{{"bundle", row.bundle}, {"total", row.plan.total()}, {"kv_cache", row.kv_bytes}, {"on_disk", row.on_disk}};
         entry["kl_nats_per_token"] = row.quality ? nlohmann::ordered_json(row.quality->kl) : nullptr;
         entry["top1_percent"] = row.quality ? nlohmann::ordered_json(row.quality->top1) : nullptr;
         entry["type"] = row.type;
@@ -37,15 +37,18 @@ void print(const std::vector<advice::Row>& rows, const char* dims, std::uint64_t
     for (const auto& row : rows) {
         std::printf("%-16s %12.0f %16.1f", row.bundle.c_str(), static_cast<double>(row.plan.total()) / mib, static_cast<double>(row.kv_bytes) / mib);
         if (row.quality)
-            std::printf(" %14.1e %18.2f\n", row.quality->kl, row.quality->top1);
+            std::printf(" %14.1e %18.2f", row.quality->kl, row.quality->top1);
         else
-            std::printf(" %14s %18s\n", "not measured", "");
+            std::printf(" %14s %18s", "not measured", "");
+        std::printf("%s\n", row.on_disk ? "  waits for the disk" : "");
     }
     const auto& best = rows.front();
-    std::printf("\nKL and the share of tokens with the same likeliest one: beside float32, on the Shapes model (bench/results/quality.json).\n\n");
+    std::printf("\nKL and the share of tokens with the same likeliest one: beside float32, SmolLM2-135M on a text (bench/results/quality.json).\n\n");
     std::printf("    namespace q = qwen3vl;\n    using Bundle = %s;  // %s\n    using Model = q::Model<q::models::%s, Bundle>;\n", best.type.c_str(),
                 best.bundle.c_str(), dims);
-    std::printf("    q::SessionOptions{.context = %llu}\n\n--json tells the types of the others.\n", static_cast<unsigned long long>(context));
+    std::printf("    q::SessionOptions{.context = %llu}\n", static_cast<unsigned long long>(context));
+    if (best.on_disk) std::printf("LoadOptions::packed or SessionOptions::offload_folder names the folder on the disk; the error at the start says which.\n");
+    std::printf("\n--json tells the types of the others.\n");
 }
 
 template <class D>

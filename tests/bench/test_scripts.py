@@ -112,6 +112,12 @@ class Scripts(unittest.TestCase):
         self.assertEqual(table["`Ring<bf16>`"][0], "the latest tokens and the sinks, 8 bits of the mantissa")
         self.assertEqual(table["`MRopeInterleaved`"], ["the trained angles", "", "", "", "", "100 % `bf16`"])
 
+    def test_the_page_of_the_catalogue_is_that_of_the_docstrings(self):
+        done = self.run_script("catalogue_page")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with open(os.path.join(BENCH, "catalogue.md"), encoding="utf-8") as page:
+            self.assertEqual(page.read(), done.stdout, "bench/catalogue_page > bench/catalogue.md makes it anew")
+
     def test_windows_longer_than_half_of_the_prompt_say_nothing(self):
         self.assertEqual(self.catalogue()[1]["`Flash<SlidingWindow>`"][-1], "87.12 % `window`")
         only_long = {"rows": QUALITY["rows"][:2]}

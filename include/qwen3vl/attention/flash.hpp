@@ -11,6 +11,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::attention {
 /// Tiled attention with online softmax: one pass over the keys, memory for one tile of scores (Dao, 2023, "FlashAttention-2", algorithm 1;
 /// Milakov & Gimelshein, 2018). Exact. Keys are taken in segments of fixed length, each from scratch and joined in ascending order, so that a step of
 /// decoding can give its segments to several threads without a change of bits ("Flash-Decoding").
+///     attention::Flash<mask::SlidingWindow<Window{.tokens = 4096, .sinks = 4}>>
 template <class Mask = mask::Causal>
 struct Flash {
     static constexpr const char* name = "Flash";

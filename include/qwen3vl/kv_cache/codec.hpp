@@ -9,11 +9,13 @@
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
 /// float32: exact, 8 bytes a channel for key and value.
+///     kv_cache::Contiguous<kv_cache::Float32>
 struct Float32 : FloatCodec<Float32, float> {
     static constexpr const char* name = "float32";
 };
 
 /// bfloat16, rounded to nearest even: half the bytes, 8 bits of mantissa.
+///     kv_cache::Contiguous<kv_cache::Bf16>
 struct Bf16 : FloatCodec<Bf16, bf16> {
     static constexpr const char* name = "bf16";
 };

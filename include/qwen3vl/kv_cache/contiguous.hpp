@@ -6,6 +6,7 @@
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
 /// Every token of the context at its own place. Keys are kept after rotation, so that a step rotates one key and not all.
+///     kv_cache::Contiguous<kv_cache::Int8>
 template <class Codec = Bf16>
 struct Contiguous {
     static constexpr const char* name = "Contiguous";

@@ -13,16 +13,17 @@ struct Protected {
 
 namespace kv_cache {
 
-/// How an evicting cache rates keys: by the probabilities that the last `queries` of every 64 queries gave them, summed over a group's heads, from the
-/// beginning on or of these alone.
-/// Heavy hitters: all probabilities that a key ever got (Zhang et al., 2023, "H2O: heavy-hitter oracle for efficient generative inference", algorithm 1).
+/// A rating of keys by all probabilities that a key ever got, summed over a group's heads (Zhang et al., 2023, "H2O: heavy-hitter oracle for efficient
+/// generative inference of large language models", algorithm 1). Any rating: by the last `queries` of every 64 queries, which accumulate or count alone.
+///     kv_cache::Evicting<Tokens{1024}, kv_cache::HeavyHitters>
 struct HeavyHitters {
     static constexpr const char* cache = "Evicting/HeavyHitters";
     static constexpr std::int64_t queries = tile_keys;
     static constexpr bool accumulates = true;
 };
-/// What the latest queries look at (Li et al., 2024, "SnapKV: LLM knows what you are looking for before generation", section 4), without its pooling of
-/// neighbours.
+/// A rating of keys by what the latest Window.n queries look at (Li et al., 2024, "SnapKV: LLM knows what you are looking for before generation", section 4),
+/// without its pooling of neighbours.
+///     kv_cache::Evicting<Tokens{1024}, kv_cache::LatestQueries<Tokens{16}>>
 template <Tokens Window = Tokens{16}>
 struct LatestQueries {
     static_assert(Window.n > 0 && Window.n <= tile_keys, "qwen3vl: slot kv_cache: LatestQueries needs a Window of 1 to 64 Tokens");
@@ -30,7 +31,8 @@ struct LatestQueries {
     static constexpr std::int64_t queries = Window.n;
     static constexpr bool accumulates = false;
 };
-/// Nothing but age: the sinks and the latest tokens stay (Xiao et al., 2024, "Efficient streaming language models with attention sinks").
+/// No rating but age: the sinks and the latest tokens stay (Xiao et al., 2024, "Efficient streaming language models with attention sinks").
+///     kv_cache::Evicting<Tokens{1024}, kv_cache::Age>
 struct Age {
     static constexpr const char* cache = "Evicting/Age";
     static constexpr std::int64_t queries = 0;

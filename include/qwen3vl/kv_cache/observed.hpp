@@ -57,6 +57,7 @@ class KeyObservations {
 };
 
 /// Another cache, which tells KeyObservations::of_program() of all it is given.
+///     kv_cache::Observed<>, as examples/low_rank.cpp uses it
 template <class Inner = Contiguous<Float32>>
 struct Observed : Inner {
     static constexpr const char* name = "Observed";

@@ -11,9 +11,9 @@ namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
 /// Inner, of which the latest Recent.n tokens and the rest of their tiles are in memory, and older tiles in a file on disk: the same bits as Inner, in memory
 /// that does not grow with the context. Attention takes the older keys from first to last, in stages of whole segments: while one is computed with, the next
-/// two are read, and at the end of a layer the first ones of the layer behind it, so that a step of decoding goes at the pace of the disk, and a chunk of a
+/// ones are read, and at the end of a layer the first ones of the layer behind it, so that a step of decoding goes at the pace of the disk, and a chunk of a
 /// prompt reads everything once, whatever its length (the overlap of Sheng et al., 2023, "FlexGen", algorithm 1, for one sequence). What a mask hides is not
-/// read. As many tokens as are in memory pass through the layers at once.
+/// read. The frames for that, four stages of 1024 tokens, are shared by all layers. As many tokens as are in memory pass through the layers at once.
 ///
 /// SessionOptions::offload_folder names the folder; all room is taken when the session is made, and given back with it. The system's page cache is passed by
 /// where the file system can (core/scratch_file.hpp). A disk that fails is a FileError of the call that needs it, with the session as before.

@@ -7,6 +7,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
 /// The latest tokens only, in a ring of whole tiles; the mask's sinks stay in tiles of their own. Memory does not grow with the context.
 /// Only for masks with a span. Keys are kept after rotation, at the positions they were rotated by.
+///     kv_cache::Ring<Tokens{4608}, kv_cache::Int8>, for mask::SlidingWindow<Window{.tokens = 4096, .sinks = 4}>
 template <Tokens T, class Codec = Bf16>
 struct Ring {
     static_assert(T.n > 0, "qwen3vl: slot kv_cache: Ring needs Tokens above 0");

@@ -8,6 +8,7 @@
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 
 /// The mean of the block's keys: the score is the mean of their products with the query (Lu et al., 2025, "MoBA: mixture of block attention", eq. 6).
+///     mask::DynamicSparse<BlockBudget{.keep = 32}, mask::MeanKey>
 struct MeanKey {
     static constexpr const char* name = "MeanKey";
     MeanKey(Tables, std::int64_t /*kv_heads*/) {}
@@ -28,6 +29,7 @@ struct MeanKey {
 
 /// The largest and the smallest of the block's keys by channel: the score is what the product with the query cannot exceed (Tang et al., 2024, "Quest:
 /// query-aware sparsity for efficient long-context LLM inference", algorithm 1).
+///     mask::DynamicSparse<BlockBudget{.keep = 32}, mask::KeyBounds>
 struct KeyBounds {
     static constexpr const char* name = "KeyBounds";
     KeyBounds(Tables, std::int64_t /*kv_heads*/) {}

@@ -4,6 +4,7 @@
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 
 /// A query sees the keys up to its own sequence index (not its M-RoPE position).
+///     attention::Flash<mask::Causal>
 struct Causal {
     static constexpr const char* name = "Causal";
     static constexpr bool causal = true;

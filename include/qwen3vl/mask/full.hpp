@@ -4,6 +4,7 @@
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 
 /// Every query sees every key: the vision tower within a picture.
+///     attention::Flash<mask::Full>, for the tower
 struct Full {
     static constexpr const char* name = "Full";
     static constexpr bool causal = false;

@@ -14,6 +14,7 @@ namespace mask {
 
 /// A query sees itself and the W.tokens - 1 keys before it, and the first W.sinks keys (attention sinks: Xiao et al., 2023,
 /// "Efficient streaming language models with attention sinks"; keys keep the positions they were rotated by).
+///     attention::Flash<mask::SlidingWindow<Window{.tokens = 4096, .sinks = 4}>>
 template <Window W>
 struct SlidingWindow {
     static_assert(W.tokens > 0 && W.sinks >= 0, "qwen3vl: slot mask: SlidingWindow needs tokens > 0 and sinks >= 0");

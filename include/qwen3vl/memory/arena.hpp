@@ -4,6 +4,7 @@
 namespace qwen3vl::inline QWEN3VL_ABI::memory {
 
 /// One zeroed block, mapped once and handed out from the front; nothing is given back before the whole. The plan's sums are its size.
+///     Policies<>::with_memory<memory::Arena>
 class Arena {
   public:
     static constexpr const char* name = "Arena";

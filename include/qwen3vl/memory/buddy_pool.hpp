@@ -25,6 +25,7 @@ struct PoolStatistics {
 /// block: what the pool knows lies beside the blocks, in at most 40 bytes of address space for 64 of the pool, resident only where blocks begin.
 ///
 /// Used by one thread at a time. A block ends with its pool.
+///     Policies<>::with_memory<memory::BuddyPool>
 class BuddyPool {
   public:
     static constexpr const char* name = "BuddyPool";

@@ -17,6 +17,7 @@ namespace position {
 /// Any rotary policy with cosines and sines from a table of one turn of E.n sines, interpolated by the addition theorem: from the nearest entry, at most
 /// pi / E.n away, with Taylor's polynomial of degree 2. Each differs from that of the base policy's float32 angle by at most (pi / E.n)^3 / 6 + 10 * 2^-24
 /// for positions to 2^18: 1e-6 with 256 entries, for which linear interpolation (h^2 / 8) would need 4000.
+///     position::Approximate<position::MRopeInterleaved>
 template <class Base, Entries E = Entries{256}>
 struct Approximate : Base {
     static_assert(E.n >= 16 && E.n <= 65536 && (E.n & (E.n - 1)) == 0,

@@ -6,6 +6,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::position {
 
 /// The learned square table of position embeddings, read bilinearly with the ends of picture and table pinned to each other
 /// (linspace(0, side - 1, n); `fast_pos_embed_interpolate`, modeling_qwen3_vl.py).
+///     position::Grid2D<position::InterpolatedTable>
 struct InterpolatedTable {
     static constexpr const char* name = "InterpolatedTable";
     /// Two neighbouring entries of the table and the weight of the second.

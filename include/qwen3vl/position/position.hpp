@@ -9,6 +9,7 @@
 namespace qwen3vl::inline QWEN3VL_ABI::position {
 
 /// The vision tower's two: a table added to the patches, and a rotation of queries and keys.
+///     VisionPolicies<>::with_position<position::Grid2D<>>
 template <class Table = InterpolatedTable, class Rotary = Axial>
 struct Grid2D {
     static constexpr const char* name = "Grid2D";

@@ -29,6 +29,7 @@ constexpr std::int64_t stretched(std::int64_t trained, double factor) {
 /// NTK-aware scaling for context beyond training: theta becomes theta * factor^(d / (d - 2)) with d = head_dim, so that the slowest pair turns
 /// `factor` times slower and the fastest as before (bloc97, 2023; Peng et al., 2023, "YaRN", section 3.1). Not trained for: the checkpoint and its
 /// config.json stay the stock ones.
+///     position::NTK<position::MRopeInterleaved, Factor{4}>
 template <class Base, Factor F>
 struct NTK : Base {
     static_assert(F.n >= 1, "qwen3vl: slot position: NTK needs a Factor of at least 1");
@@ -44,6 +45,7 @@ struct NTK : Base {
 /// turn often within the trained context keep their frequency, those that do not complete a turn are slowed down by the factor, between them
 /// a ramp; cosines and sines grow by 0.1 ln(factor) + 1. As in `_compute_yarn_parameters` (modeling_rope_utils.py) the ramp is linear in the pair's index
 /// and its ends are rounded outwards. It is put on a stock checkpoint: config.json keeps rope_type "default".
+///     position::YaRN<position::MRopeInterleaved, YarnOptions{.factor = 4}>
 template <class Base, YarnOptions O>
 struct YaRN : Base {
     static_assert(O.factor >= 1, "qwen3vl: slot position: YaRN needs a factor of at least 1");

@@ -35,6 +35,7 @@ struct TextRotary {
 };
 
 /// Rotary position embedding by one coordinate (Su et al., 2021, "RoFormer", eq. 34; rotate-half layout). For Dims without mrope_section.
+///     TextPolicies<>::with_position<position::Rope>
 struct Rope : TextRotary {
     static constexpr const char* name = "Rope";
     static constexpr bool multimodal = false;
@@ -45,6 +46,7 @@ struct Rope : TextRotary {
 
 /// Interleaved multimodal RoPE: pairs 1, 4, 7, … turn by the row, 2, 5, 8, … by the column, up to three times their section, all others by
 /// time (`apply_interleaved_mrope`, modeling_qwen3_vl.py). With all sections zero it is plain RoPE.
+///     TextPolicies<>::with_position<position::MRopeInterleaved>
 struct MRopeInterleaved : TextRotary {
     static constexpr const char* name = "MRopeInterleaved";
     static constexpr bool multimodal = true;
@@ -57,6 +59,7 @@ struct MRopeInterleaved : TextRotary {
 
 /// Axial 2-D RoPE of the vision tower: half of the pairs turn by the patch's row, half by its column, with the same frequencies
 /// (`Qwen3VLVisionRotaryEmbedding`).
+///     position::Grid2D<position::InterpolatedTable, position::Axial>
 struct Axial {
     static constexpr const char* name = "Axial";
     /// 0: row, 1: column, for pair i of head_dim / 2.
