@@ -38,8 +38,8 @@ template <class Attention, class Cache>
 std::int64_t layer_scratch_floats(int threads, std::int64_t kv_heads, std::int64_t group, std::int64_t channels, std::int64_t tokens, std::int64_t keys) {
     std::int64_t floats = scratch_floats<Attention>(threads, kv_heads, group, kv_cache::stored_channels<Cache>(channels), keys);
     if constexpr (kv_cache::Evicts<typename Cache::Layer>)
-        floats = std::max(scratch_floats<Attention>(threads, kv_heads, group, channels, Cache::budget + kv_cache::tile_keys),
-                          threads * rating_floats(channels, Cache::budget + kv_cache::tile_keys));
+        floats = std::max(scratch_floats<Attention>(threads, kv_heads, group, channels, Cache::Layer::budget + kv_cache::tile_keys),
+                          threads * rating_floats(channels, Cache::Layer::budget + kv_cache::tile_keys));
     if constexpr (kv_cache::Offloads<Cache>) floats = std::max(floats, staged_scratch_floats<Attention>(threads, tokens, kv_heads, group, channels, keys));
     if constexpr (kv_cache::Projects<typename Cache::Layer>)
         return floats + 2 * tokens * kv_heads * group * Cache::stored_channels(channels) + threads * channels;

@@ -4,6 +4,7 @@
 #include <qwen3vl/core/tokens.hpp>
 #include <qwen3vl/kernels/outer_product.hpp>
 #include <qwen3vl/kv_cache/contiguous.hpp>
+#include <qwen3vl/kv_cache/layer_access.hpp>
 #include <qwen3vl/kv_cache/projection.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -24,6 +25,9 @@ namespace kv_cache {
 template <Rank R, class Inner = Contiguous<>>
 struct LowRank {
     static_assert(R.n > 0, "qwen3vl: slot kv_cache: LowRank needs a Rank above 0");
+    static_assert(
+        !Evicts<typename Inner::Layer> && !Offloads<Inner> && !requires { Inner::recurrent; },
+        "qwen3vl: slot kv_cache: LowRank is over Contiguous, Ring or Hybrid: Evicting, Offloaded and Recurrent take queries as they are");
     static constexpr const char* name = "LowRank";
     using codec = typename Inner::codec;
     static constexpr bool can_rewind = Inner::can_rewind;
