@@ -31,8 +31,9 @@ struct Row {
 
 /// By bundle.
 inline std::map<std::string, Quality> measured() {
+    const auto result = nlohmann::json::parse(measured_quality);
     std::map<std::string, Quality> found;
-    for (const auto& row : nlohmann::json::parse(measured_quality).at("rows")) found[row.at("bundle")] = {row.at("kl_nats_per_token"), row.at("top1_percent")};
+    for (const auto& row : result.at("rows")) found[row.at("bundle")] = {row.at("kl_nats_per_token"), row.at("top1_percent")};
     return found;
 }
 
