@@ -103,7 +103,8 @@ int run(const Options& o) {
     if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
     std::vector<Quality> rows;
     with_matching_dims<CompiledDims>(o.model, [&](auto dims) { rows = measure<typename decltype(dims)::type>(o); });
-    nlohmann::ordered_json json = {{"model", o.model}, {"calibration", o.calibration}, {"rows", nlohmann::ordered_json::array()}};
+    nlohmann::ordered_json json = {
+        {"model", o.model}, {"text", o.text}, {"window", o.window}, {"calibration", o.calibration}, {"rows", nlohmann::ordered_json::array()}};
     bool good = true;
     for (const auto& row : rows) {
         json["rows"].push_back({{"bundle", row.bundle},
