@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "matching_dims.hpp"
+
 namespace q = qwen3vl;
 using Candidates = q::list<q::models::Tiny, q::models::Tall, q::models::Plain, q::models::Shapes>;
 

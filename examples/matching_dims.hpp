@@ -1,6 +1,7 @@
 #pragma once
+#include <qwen3vl/core/list.hpp>
+#include <qwen3vl/io/checkpoint.hpp>
 #include <qwen3vl/io/hf_config.hpp>
-#include <qwen3vl/qwen3vl.hpp>
 #include <string>
 
 /// f(type_tag<D>) for the first of the list's Dims that a checkpoint's config describes. Throws ConfigError where none is.
