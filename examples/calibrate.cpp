@@ -19,10 +19,9 @@ namespace q = qwen3vl;
 
 namespace {
 
-struct Options {
-    std::string model, mmproj, folder, text, out;
-    predictions::Range range;
-    int window = 512, block = static_cast<int>(q::weights::least_moment_block), threads = 0;
+struct Options : predictions::Source {
+    std::string out;
+    int block = static_cast<int>(q::weights::least_moment_block);
 };
 
 template <class D>
@@ -30,12 +29,7 @@ void calibrate(const Options& o) {
     using Watched = q::PoliciesWithWeights<q::weights::Observed<q::weights::Mapped<q::weights::Float32>>>;
     q::weights::Observations::of_program().set_block(o.block);
     const auto model = q::Model<D, Watched>::load(o.model, {.mmproj = o.mmproj});
-    std::int64_t count = 0;
-    const auto take = [&](std::span<const float>, int) { ++count; };
-    if (o.text.empty())
-        predictions::over_cases(model, o.folder, o.range, o.threads, take);
-    else
-        predictions::over_text(model, o.text, o.window, o.range, o.threads, take);
+    const std::int64_t count = o.predict(model);
     const auto moments = q::weights::Observations::of_program().moments();
     std::vector<std::pair<std::string, q::TensorView>> tensors;
     for (const auto& m : moments)
@@ -45,7 +39,7 @@ void calibrate(const Options& o) {
 }
 
 void run(const Options& o) {
-    if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
+    o.require_pieces();
     with_matching_dims<CompiledDims>(o.model, [&](auto dims) { calibrate<typename decltype(dims)::type>(o); });
 }
 
@@ -54,18 +48,11 @@ void run(const Options& o) {
 int main(int argc, char** argv) {
     CLI::App app{"Measures what a model's matrices are multiplied with, so that integer formats can round their weights by it."};
     Options o;
-    app.add_option("FOLDER", o.folder, "questions: cases.json and images/, as make_eval.py writes them");
-    app.add_option("--model", o.model, "checkpoint folder or .gguf file")->required();
-    app.add_option("--mmproj", o.mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");
-    app.add_option("--text", o.text, "a text file, instead of questions");
+    o.add_to(app);
     app.add_option("--out,-o", o.out, "the file to write")->required();
-    app.add_option("--skip", o.range.skip, "leave out the first so many questions or windows")->check(CLI::NonNegativeNumber);
-    app.add_option("--limit", o.range.limit, "only so many questions or windows; 0: all")->check(CLI::NonNegativeNumber);
-    app.add_option("--window", o.window, "tokens to a window of the text")->check(CLI::Range(2, 4096))->capture_default_str();
     app.add_option("--block", o.block, "columns that make up for each other's rounding: a larger block costs memory and rounds better")
         ->check(CLI::IsMember({128, 256, 512, 1024}))
         ->capture_default_str();
-    app.add_option("--threads", o.threads, "0: one for each physical core")->check(CLI::NonNegativeNumber);
     CLI11_PARSE(app, argc, argv);
     try {
         run(o);

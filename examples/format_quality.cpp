@@ -19,11 +19,9 @@ namespace q = qwen3vl;
 
 namespace {
 
-struct Options {
-    std::string model, mmproj, folder, text, calibration, tables, json;
+struct Options : predictions::Source {
+    std::string calibration, tables, json;
     std::vector<std::string> bundles;
-    predictions::Range range;
-    int window = 512, threads = 0;
     double max_kl = std::numeric_limits<double>::infinity(), min_top1 = 0;
 };
 
@@ -58,14 +56,7 @@ template <class D, class Bundle, class Take>
 std::int64_t predict(const Options& o, const std::string& calibration, const Take& take) {
     using M = q::Model<D, Bundle>;
     const auto model = M::load(o.model, {.threads = o.threads, .calibration = calibration, .tables = o.tables, .mmproj = o.mmproj});
-    if (o.text.empty()) {
-        if constexpr (q::VisionLanguageDims<D>)
-            predictions::over_cases(model, o.folder, o.range, o.threads, take);
-        else
-            throw q::ConfigError(std::string(D::name) + " has no vision tower: use --text FILE");
-    } else {
-        predictions::over_text(model, o.text, o.window, o.range, o.threads, take);
-    }
+    o.predict(model, take);
     std::int64_t bytes = 0;
     for (const auto& part : M::memory_plan().parts)
         if (part.name.rfind("weights: ", 0) == 0) bytes += part.bytes;
@@ -100,7 +91,7 @@ std::vector<Quality> measure(const Options& o) {
 }
 
 int run(const Options& o) {
-    if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
+    o.require_pieces();
     std::vector<Quality> rows;
     with_matching_dims<CompiledDims>(o.model, [&](auto dims) { rows = measure<typename decltype(dims)::type>(o); });
     nlohmann::ordered_json json = {
@@ -128,21 +119,14 @@ int run(const Options& o) {
 int main(int argc, char** argv) {
     CLI::App app{"How far the predictions of a model are from those in float32, by bundle."};
     Options o;
+    o.add_to(app);
     q::for_each_type<CompiledBundles>([&](auto tag) { o.bundles.emplace_back(decltype(tag)::type::name); });
-    app.add_option("FOLDER", o.folder, "questions: cases.json and images/, as make_eval.py writes them");
-    app.add_option("--model", o.model, "checkpoint folder or .gguf file")->required();
-    app.add_option("--mmproj", o.mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");
-    app.add_option("--text", o.text, "a text file, instead of questions");
     app.add_option("--bundle", o.bundles, "may be given several times; by default all")->take_all();
     app.add_option("--calibration", o.calibration, "a file made by calibrate, for the integer formats");
     app.add_option("--tables", o.tables, "a file with the tables of policies that need some, such as low_rank makes");
     app.add_option("--json", o.json, "write the table to this file");
-    app.add_option("--skip", o.range.skip, "leave out the first so many questions or windows")->check(CLI::NonNegativeNumber);
-    app.add_option("--limit", o.range.limit, "only so many questions or windows; 0: all")->check(CLI::NonNegativeNumber);
-    app.add_option("--window", o.window, "tokens to a window of the text")->check(CLI::Range(2, 4096))->capture_default_str();
     app.add_option("--max-kl", o.max_kl, "exit with 1 where a bundle's divergence is above this");
     app.add_option("--min-top1", o.min_top1, "exit with 1 where a bundle's agreement is below this, in percent");
-    app.add_option("--threads", o.threads, "0: one for each physical core")->check(CLI::NonNegativeNumber);
     CLI11_PARSE(app, argc, argv);
     try {
         return run(o);

@@ -22,10 +22,8 @@ namespace q = qwen3vl;
 
 namespace {
 
-struct Options {
-    std::string model, folder, text, out;
-    predictions::Range range;
-    int window = 512, threads = 0;
+struct Options : predictions::Source {
+    std::string out;
 };
 
 /// What is kept of the squares of rows, by the number of directions.
@@ -56,13 +54,8 @@ void make(const Options& o) {
     constexpr q::TextDims d = D::text;
     auto& observations = q::kv_cache::KeyObservations::of_program();
     observations.set_layers(static_cast<std::size_t>(d.layers));
-    const auto model = q::Model<D, Watching>::load(o.model);
-    std::int64_t count = 0;
-    const auto take = [&](std::span<const float>, int) { ++count; };
-    if (o.text.empty())
-        predictions::over_cases(model, o.folder, o.range, o.threads, take);
-    else
-        predictions::over_text(model, o.text, o.window, o.range, o.threads, take);
+    const auto model = q::Model<D, Watching>::load(o.model, {.mmproj = o.mmproj});
+    const std::int64_t count = o.predict(model);
 
     Kept kept{Eigen::VectorXd::Zero(d.head_dim), Eigen::VectorXd::Zero(d.head_dim)};
     std::vector<std::vector<float>> tables;
@@ -98,7 +91,7 @@ void make(const Options& o) {
 }
 
 void run(const Options& o) {
-    if (o.folder.empty() == o.text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
+    o.require_pieces();
     with_matching_dims<CompiledDims>(o.model, [&](auto dims) { make<typename decltype(dims)::type>(o); });
 }
 
@@ -107,14 +100,8 @@ void run(const Options& o) {
 int main(int argc, char** argv) {
     CLI::App app{"Makes the directions along which kv_cache::LowRank keeps keys and values."};
     Options o;
-    app.add_option("FOLDER", o.folder, "questions: cases.json and images/, as make_eval.py writes them");
-    app.add_option("--model", o.model, "checkpoint folder or .gguf file")->required();
-    app.add_option("--text", o.text, "a text file, instead of questions");
+    o.add_to(app);
     app.add_option("--out,-o", o.out, "the file to write")->required();
-    app.add_option("--skip", o.range.skip, "leave out the first so many questions or windows")->check(CLI::NonNegativeNumber);
-    app.add_option("--limit", o.range.limit, "only so many questions or windows; 0: all")->check(CLI::NonNegativeNumber);
-    app.add_option("--window", o.window, "tokens to a window of the text")->check(CLI::Range(2, 4096))->capture_default_str();
-    app.add_option("--threads", o.threads, "0: one for each physical core")->check(CLI::NonNegativeNumber);
     CLI11_PARSE(app, argc, argv);
     try {
         run(o);

@@ -1,4 +1,5 @@
 #pragma once
+#include <CLI/CLI.hpp>
 #include <functional>
 #include <limits>
 #include <span>
@@ -76,5 +77,46 @@ void over_text(const M& model, const std::string& file, int window, const Range&
                        }});
     }
 }
+
+/// A model and the pieces that it runs over: the options that the programs of predictions share.
+struct Source {
+    std::string model, mmproj, folder, text;
+    Range range;
+    int window = 512, threads = 0;
+
+    void add_to(CLI::App& app) {
+        app.add_option("FOLDER", folder, "questions: cases.json and images/, as make_eval.py writes them");
+        app.add_option("--model", model, "checkpoint folder or .gguf file")->required();
+        app.add_option("--mmproj", mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");
+        app.add_option("--text", text, "a text file, instead of questions");
+        app.add_option("--skip", range.skip, "leave out the first so many questions or windows")->check(CLI::NonNegativeNumber);
+        app.add_option("--limit", range.limit, "only so many questions or windows; 0: all")->check(CLI::NonNegativeNumber);
+        app.add_option("--window", window, "tokens to a window of the text")->check(CLI::Range(2, 4096))->capture_default_str();
+        app.add_option("--threads", threads, "0: one for each physical core")->check(CLI::NonNegativeNumber);
+    }
+    /// Throws ConfigError unless there are either questions or a text.
+    void require_pieces() const {
+        if (folder.empty() == text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
+    }
+    /// take(logits, token) for every prediction; their number.
+    template <class M>
+    std::int64_t predict(const M& loaded, const Take& take = {}) const {
+        using D = typename M::dims;
+        std::int64_t count = 0;
+        const auto counted = [&](std::span<const float> logits, int next) {
+            ++count;
+            if (take) take(logits, next);
+        };
+        if (text.empty()) {
+            if constexpr (q::VisionLanguageDims<D>)
+                over_cases(loaded, folder, range, threads, counted);
+            else
+                throw q::ConfigError(std::string(D::name) + " has no vision tower: use --text FILE");
+        } else {
+            over_text(loaded, text, window, range, threads, counted);
+        }
+        return count;
+    }
+};
 
 }  // namespace predictions

@@ -57,6 +57,25 @@ std::vector<float> logits_of(const S& session) {
     return {l.begin(), l.end()};
 }
 
+/// Encodes a picture, prefills and decodes, with numbers of its own: all logits on the way.
+template <class M>
+std::vector<float> conversation(const M& model, std::uint64_t seed = 1, int threads = 1, int decode_threads = 0) {
+    using D = typename M::dims;
+    Session<M> session(model, {.context = 200, .chunk = 16, .threads = threads, .decode_threads = decode_threads});
+    Prompt p;
+    p << words(10 + seed, seed);
+    add_visual<D>(p, session.encode(testing::synthetic_patches(D::vision, {1, 4, 4 + 2 * static_cast<int>(seed)}, seed)));
+    p << words(20, seed + 1);
+    session.append(p);
+    std::vector<float> all = logits_of(session);
+    for (const int token : words(10, seed + 2)) {
+        session.append(token);
+        const auto l = session.logits();
+        all.insert(all.end(), l.begin(), l.end());
+    }
+    return all;
+}
+
 /// Logits after the prompt in a session of its own.
 template <class M>
 std::vector<float> run(const M& model, const Prompt& prompt, int chunk = 512, int threads = 1) {

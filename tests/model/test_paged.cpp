@@ -48,25 +48,6 @@ M load(const std::string& packed, std::string* log = nullptr) {
              {.log = [=](std::string_view line) { log ? void(*log += std::string(line) + '\n') : void(); }, .threads = 2, .packed = packed});
 }
 
-/// Logits after a picture in a prompt, and of some tokens more.
-template <class M>
-std::vector<float> conversation(const M& model, std::uint64_t seed = 1, int threads = 1) {
-    using D = typename M::dims;
-    Session<M> session(model, {.context = 200, .chunk = 16, .threads = threads});
-    Prompt p;
-    p << words(10 + seed, seed);
-    add_visual<D>(p, session.encode(testing::synthetic_patches(D::vision, {1, 4, 4 + 2 * static_cast<int>(seed)}, seed)));
-    p << words(20, seed + 1);
-    session.append(p);
-    std::vector<float> all = logits_of(session);
-    for (const int token : words(6, seed + 2)) {
-        session.append(token);
-        const auto l = session.logits();
-        all.insert(all.end(), l.begin(), l.end());
-    }
-    return all;
-}
-
 fs::path only_file(const std::string& folder) {
     REQUIRE(std::distance(fs::directory_iterator(folder), fs::directory_iterator()) == 1);
     return fs::directory_iterator(folder)->path();

@@ -8,23 +8,6 @@ namespace {
 using D = models::Tiny;
 using M = Model<D, bundles::float32>;
 
-/// Encodes a picture, prefills and decodes, with numbers of its own.
-std::vector<float> conversation(const M& model, std::uint64_t seed, int threads, int decode_threads = 0) {
-    Session<M> session(model, {.context = 120, .chunk = 16, .threads = threads, .decode_threads = decode_threads});
-    Prompt p;
-    p << words(10 + seed, seed);
-    add_visual<D>(p, session.encode(testing::synthetic_patches(D::vision, {1, 4, 4 + 2 * static_cast<int>(seed)}, seed)));
-    p << words(20, seed + 1);
-    session.append(p);
-    std::vector<float> all = logits_of(session);
-    for (const int token : words(10, seed + 2)) {
-        session.append(token);
-        const auto l = session.logits();
-        all.insert(all.end(), l.begin(), l.end());
-    }
-    return all;
-}
-
 }  // namespace
 
 TEST_CASE("sessions in several threads share one model") {

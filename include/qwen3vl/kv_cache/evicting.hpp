@@ -51,17 +51,15 @@ struct Evicting {
     static constexpr const char* name = Rating::cache;
     using codec = Codec;
     using rating = Rating;
-    static constexpr bool needs_scores = true;
     static constexpr bool can_rewind = false;  ///< what was given up is gone
     static constexpr bool can_save = true;
     static constexpr std::int64_t capacity = 0;  ///< the session's context
     static constexpr std::int64_t budget = Budget.n;
 
-    /// The tile of a chunk's first token, and as many as the chunk reaches into.
-    static constexpr std::int64_t ring_tiles = 1 + ceil_div(std::int64_t{Chunk.n} - 1, tile_keys);
+    static constexpr std::int64_t ring_tiles = tiles_of_chunk(Chunk.n);
     static std::int64_t bytes(const Extent& e) { return books_bytes(e) + Tiles<Codec>::bytes(e.kv_heads, budget / tile_keys + ring_tiles, e.channels); }
     static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) { return tokens > 0 ? bytes(e) : 0; }
-    static std::int64_t largest_chunk(const Extent&) { return (ring_tiles - 1) * tile_keys + 1; }
+    static std::int64_t largest_chunk(const Extent&) { return chunk_within(ring_tiles); }
 
     class Layer {
       public:

@@ -22,14 +22,14 @@ struct Hybrid {
 
     /// Tiles that a query sees exactly, its own among them.
     static constexpr std::int64_t recent_tiles = 1 + ceil_div(std::int64_t{Recent.n}, tile_keys);
-    /// Those, and as many as a chunk reaches into.
-    static constexpr std::int64_t ring_tiles = recent_tiles + ceil_div(std::int64_t{Chunk.n} - 1, tile_keys);
+    /// Those, and as many as a chunk reaches into beside its first token's.
+    static constexpr std::int64_t ring_tiles = recent_tiles + tiles_of_chunk(Chunk.n) - 1;
 
     static std::int64_t bytes(const Extent& e) { return Contiguous<Old>::bytes(e) + Tiles<Exact>::bytes(e.kv_heads, ring_tiles, e.channels); }
     static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) {
         return Contiguous<Old>::saved_bytes(e, tokens) + Tiles<Exact>::bytes(e.kv_heads, std::min(ceil_div(tokens, tile_keys), ring_tiles), e.channels);
     }
-    static std::int64_t largest_chunk(const Extent&) { return (ring_tiles - recent_tiles) * tile_keys + 1; }
+    static std::int64_t largest_chunk(const Extent&) { return chunk_within(ring_tiles - recent_tiles + 1); }
 
     class Layer {
       public:

@@ -25,15 +25,13 @@ namespace kv_cache {
 template <Rank R, class Inner = Contiguous<>>
 struct LowRank {
     static_assert(R.n > 0, "qwen3vl: slot kv_cache: LowRank needs a Rank above 0");
-    static_assert(
-        !Evicts<typename Inner::Layer> && !Offloads<Inner> && !requires { Inner::recurrent; },
-        "qwen3vl: slot kv_cache: LowRank is over Contiguous, Ring or Hybrid: Evicting, Offloaded and Recurrent take queries as they are");
     static constexpr const char* name = "LowRank";
     using codec = typename Inner::codec;
     static constexpr bool can_rewind = Inner::can_rewind;
     static constexpr bool can_save = Inner::can_save;
     static constexpr std::int64_t capacity = Inner::capacity;
     static constexpr std::int64_t rank = R.n;
+    static constexpr bool inner_takes_projected = !Evicts<typename Inner::Layer> && !Offloads<Inner> && !requires { Inner::recurrent; };
 
     template <class Dims, class F>
     static void for_each_table(const Dims& d, F&& f) {

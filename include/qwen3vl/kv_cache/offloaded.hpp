@@ -40,9 +40,7 @@ struct Offloaded {
     /// Of a frame for so many keys, a multiple of 64, or for all that are ever in the file.
     static std::int64_t frame_bytes(const Extent& e, std::int64_t keys) { return std::min(keys / tile_keys * row_bytes(e), file_bytes(e)); }
     static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) { return Contiguous<codec>::saved_bytes(e, tokens); }
-    static std::int64_t largest_chunk(const Extent& e) {
-        return file_bytes(e) == 0 ? std::numeric_limits<std::int64_t>::max() : (ring_tiles(e) - 1) * tile_keys + 1;
-    }
+    static std::int64_t largest_chunk(const Extent& e) { return file_bytes(e) == 0 ? std::numeric_limits<std::int64_t>::max() : chunk_within(ring_tiles(e)); }
 
     /// Where a layer's tiles lie.
     struct Place {

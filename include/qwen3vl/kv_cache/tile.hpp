@@ -1,11 +1,17 @@
 #pragma once
 #include <cstdint>
+#include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/core/half.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
 /// Keys to a tile. Tiles begin at multiples of it by sequence index, so that no result depends on how a prompt was cut into chunks.
 inline constexpr std::int64_t tile_keys = 64;
+
+/// Tiles that a chunk of so many tokens reaches into at most, wherever it begins.
+constexpr std::int64_t tiles_of_chunk(std::int64_t tokens) { return 1 + ceil_div(tokens - 1, tile_keys); }
+/// Tokens of the longest chunk that reaches into so many tiles at most.
+constexpr std::int64_t chunk_within(std::int64_t tiles) { return (tiles - 1) * tile_keys + 1; }
 
 /// Consecutive keys and values of one head, laid out for sums of outer products: a channel of all keys together, all channels of a value together. Key i
 /// belongs to the sequence index first + i. What lies at i >= count is readable, but has no meaning.

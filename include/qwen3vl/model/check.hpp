@@ -134,7 +134,15 @@ consteval bool check_layer() {
                 return true;
         }();
         static_assert(has_rank, "qwen3vl: slot kv_cache: LowRank keeps more numbers than a row has; use a Rank of at most head_dim");
-        return M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank && all_seen && alone && check_stages<A, C>();
+        constexpr bool projectable = [] {
+            if constexpr (requires { C::inner_takes_projected; })
+                return C::inner_takes_projected;
+            else
+                return true;
+        }();
+        static_assert(projectable,
+                      "qwen3vl: slot kv_cache: LowRank is over Contiguous, Ring or Hybrid: Evicting, Offloaded and Recurrent take queries as they are");
+        return M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank && projectable && all_seen && alone && check_stages<A, C>();
     }
     return false;
 }
