@@ -51,7 +51,8 @@ std::vector<float> go_on(testing::StandaloneSession<M>& session) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("policies of the catalogue give the same bits however a prompt is cut, run, saved and rewound", "", nibbles, chunked, blocks, ring_of_blocks,
-                   chosen, chosen_by_means, routed, shared, hybrid, recurrent, low_rank, evicting, offloaded, offloaded_chosen, offloaded_shared, paged, paged_chosen) {
+                   chosen, chosen_by_means, routed, shared, hybrid, recurrent, low_rank, evicting, offloaded, offloaded_chosen, offloaded_shared, paged,
+                   paged_chosen) {
     using M = Model<D, TestType>;
     const M model = testing::synthetic_model<M>();
     const TemporaryFolder folder;

@@ -111,7 +111,7 @@ TEST_CASE("pictures of the same content are shared, others are not") {
     PagePool pool(model());
     Session first(pool, options), second(pool, options);
     const auto shown = picture(first, {1, 8, 12}, 3);
-    first.append(talk(shown, 110, 5));  // tokens 111 to 134 are the picture
+    first.append(talk(shown, 110, 5));                         // tokens 111 to 134 are the picture
     auto same = talk(picture(second, {1, 8, 12}, 3), 110, 5);  // encoded again
     same.tokens.back() = 6;
     second.append(same);
@@ -207,7 +207,9 @@ TEST_CASE("a pool that is exhausted harms nobody") {
     const auto bits = logits_of(first);
     second.append({words(30, 3), {}});
     const auto before = logits_of(second);
-    CHECK_THAT(message_of<PoolExhausted>([&] { second.append({words(300, 4), {}}); }),
+    CHECK_THAT(message_of<PoolExhausted>([&] {
+                   second.append({words(300, 4), {}});
+               }),
                contains("5 pages of 64 tokens, of which sessions use 4: 5 are needed, 1 can be had"));
     CHECK(second.length() == 30);
     second.rewind(29);

@@ -62,9 +62,9 @@ class Session {
                                                  const TensorHook& hook = {}) requires VisionLanguageDims<D>;
 
     /// Appends a prompt; logits() are then those after its last token. What a pool's pages hold of it already, from its beginning on, is not computed again,
-    /// unless the options ask for results of every token. Throws PromptError, ContextOverflow (nothing is appended then), PoolExhausted where a pool has too few
-    /// pages left, Cancelled, and FileError where a cache keeps tokens on a disk that fails. After the last three the session is as before the call; one whose
-    /// cache cannot rewind is empty.
+    /// unless the options ask for results of every token. Throws PromptError, ContextOverflow (nothing is appended then), PoolExhausted where a pool has too
+    /// few pages left, Cancelled, and FileError where a cache keeps tokens on a disk that fails. After the last three the session is as before the call; one
+    /// whose cache cannot rewind is empty.
     void append(const Prompt& prompt, const AppendOptions& options = {});
     /// Tokens of the last prompt that were found in the pool.
     std::int64_t reused_tokens() const { return reused_; }

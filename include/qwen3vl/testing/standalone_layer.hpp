@@ -61,7 +61,6 @@ struct StandaloneLayer<Cache> : private detail::StandaloneFile, Cache::Layer {
     using detail::StandaloneFile::store;
 };
 
-namespace detail {
 /// Pages in memory that somebody else owns, handed out in no order, and a sequence's table.
 class StandalonePages {
   public:
@@ -81,13 +80,12 @@ class StandalonePages {
     memory::Arena table_memory_;
     kv_cache::PageTable table_;
 };
-}  // namespace detail
 
 /// In pages of its own.
 template <kv_cache::Pages Cache>
-struct StandaloneLayer<Cache> : private detail::StandalonePages, Cache::Layer {
+struct StandaloneLayer<Cache> : private StandalonePages, Cache::Layer {
     StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t /*stage_keys*/ = 0, Tables /*tables*/ = {})
-        : detail::StandalonePages(memory, Cache::page_bytes(e), e.tokens), Cache::Layer(table(), 0, e) {}
+        : StandalonePages(memory, Cache::page_bytes(e), e.tokens), Cache::Layer(table(), 0, e) {}
 };
 
 /// A tile of a layer that holds so many tokens, wherever it lies. For one thread, until the next call.
