@@ -41,7 +41,10 @@ struct Paged {
             Codec::template write<Arch>(at(kv_head, token / tile_keys), channels_, token % tile_keys, key, value);
         }
         typename Codec::tile tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
-            return Codec::view(at(kv_head, index), channels_, index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
+            auto tile = Codec::view(at(kv_head, index), channels_, index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
+            if constexpr (requires { tile.next; })
+                if ((index + 1) * tile_keys < tokens) tile.next = Codec::view(at(kv_head, index + 1), channels_, 0, 0).keys;
+            return tile;
         }
         /// The first layer that is asked finds the pages for all. Throws PoolExhausted.
         void make_room(std::int64_t first, std::int64_t count) { table_->make_room(first, count); }
