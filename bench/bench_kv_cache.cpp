@@ -1,5 +1,5 @@
 // Caches over their codecs: writing a chunk's keys and values of all heads, and reading every tile of them as float32. Attention of one token over a cache with
-// three quarters of its tokens on disk, beside the same in memory, and of the disk's limit.
+// three quarters of its tokens on disk, beside the same in memory, and of the disk's limit, and over one in pages of a pool.
 #include <filesystem>
 #include <optional>
 #include "attention_layer.hpp"
@@ -101,10 +101,14 @@ class LayersOf {
         : extent_{bench::text.kv_heads, bench::channels, tokens, 0, 0}, memory_(count * q::memory::Arena::footprint(Cache::bytes(extent_)) + frames_bytes()) {
         if constexpr (q::kv_cache::Offloads<Cache>)
             store_.emplace(std::filesystem::temp_directory_path().string(), count * Cache::file_bytes(extent_), memory_.take(frames_bytes()), frame_bytes());
+        if constexpr (q::kv_cache::Pages<Cache>)  // a page holds all layers
+            pages_.emplace(memory_.take(count * Cache::bytes(extent_)), count * Cache::page_bytes(extent_), tokens);
         const auto rows = bench::random_floats(tokens + 2 * bench::channels);
         for (std::int64_t i = 0; i < count; ++i) {
-            std::byte* own = memory_.take(Cache::bytes(extent_));
-            if constexpr (q::kv_cache::Offloads<Cache>)
+            std::byte* own = q::kv_cache::Pages<Cache> ? nullptr : memory_.take(Cache::bytes(extent_));
+            if constexpr (q::kv_cache::Pages<Cache>)
+                layers_.emplace_back(pages_->table(), i * Cache::page_bytes(extent_), extent_);
+            else if constexpr (q::kv_cache::Offloads<Cache>)
                 layers_.emplace_back(own, extent_,
                                      typename Cache::Place{&*store_, i * Cache::file_bytes(extent_), (i + 1) % count * Cache::file_bytes(extent_)});
             else
@@ -135,6 +139,7 @@ class LayersOf {
     q::kv_cache::Extent extent_;
     q::memory::Arena memory_;
     std::optional<q::kv_cache::TileStore> store_;
+    std::optional<q::testing::StandalonePages> pages_;
     std::vector<typename Cache::Layer> layers_;
 };
 
@@ -179,8 +184,9 @@ void add_attention(const std::string& label, std::int64_t tokens) {
 }
 
 template <q::Tokens Recent>
-void add_offloaded(std::int64_t tokens) {
+void add_attentions(std::int64_t tokens) {
     add_attention<q::kv_cache::Contiguous<>>("Contiguous", tokens);
+    add_attention<q::kv_cache::Paged<>>("Paged", tokens);
     add_attention<q::kv_cache::Offloaded<q::kv_cache::Contiguous<>, Recent>>("Offloaded", tokens);
     add_attention<q::kv_cache::Offloaded<q::kv_cache::Contiguous<q::kv_cache::Int4>, Recent>>("Offloaded", tokens);
 }
@@ -189,7 +195,7 @@ void add_offloaded(std::int64_t tokens) {
 
 int main(int argc, char** argv) {
     q::for_each_type<q::concat_t<q::kv_cache::all, q::kv_cache::with_tables>>([]<class T>(T) { add_cache<typename T::type>(); });
-    add_offloaded<q::Tokens{1024}>(4096);
-    add_offloaded<q::Tokens{4096}>(16384);
+    add_attentions<q::Tokens{1024}>(4096);
+    add_attentions<q::Tokens{4096}>(16384);
     return bench::run(argc, argv);
 }

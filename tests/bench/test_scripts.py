@@ -47,7 +47,7 @@ CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("floa
     policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"), policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
     policy("kv_cache", "Flash", "Causal", "Hybrid", "int4"), policy("kv_cache", "Flash", "Causal", "LowRank", "bf16"),
     *(policy("kv_cache", "Flash", "Causal", f"Evicting/{rating}", "bf16") for rating in ("HeavyHitters", "LatestQueries", "Age")),
-    policy("kv_cache", "Flash", "Causal", "Offloaded", "bf16")]
+    *(policy("kv_cache", "Flash", "Causal", cache, "bf16") for cache in ("Offloaded", "Paged"))]
 SCALING = {"machine": "m", "positions": ["MRopeInterleaved", "Rope", "NTK", "YaRN", "Approximate"],
            "rows": [{**p, **curve(1.98, 0.4, 114688)} for p in CAUSAL + MASKED + CACHES]}
 NEEDLE = {"rows": [{**p, "tokens": n, "beginning": 1.0, "middle": 0.5, "end": 2e-7} for n in (4096, 16384) for p in CAUSAL + MASKED + CACHES]}

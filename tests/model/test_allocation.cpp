@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <qwen3vl/testing/standalone_session.hpp>
 #include "counting_malloc.hpp"
 #include "prompts.hpp"
 #include "temporary_folder.hpp"
@@ -16,10 +17,13 @@ struct evicting : TextPolicies<>::with_kv_cache<kv_cache::Evicting<Tokens{64}, k
 /// All but the latest tokens on disk.
 struct offloaded : TextPolicies<>::with_kv_cache<kv_cache::Offloaded<kv_cache::Contiguous<>, Tokens{1}>> {};
 
+/// In pages, of which a new one is taken and a full one published every 64 tokens.
+struct paged : TextPolicies<>::with_kv_cache<kv_cache::Paged<>> {};
+
 template <class M>
 void check_decode(const M& model = testing::synthetic_model<M>()) {
     const TemporaryFolder folder;
-    Session<M> session(model, {.context = 300, .offload_folder = folder.path()});
+    testing::StandaloneSession<M> session(model, {.context = 300, .offload_folder = folder.path()});
     const auto prompt = picture_prompt<D>(session, {{1, 4, 4}});
     session.append(prompt);
     const auto tokens = words(270);
@@ -75,6 +79,12 @@ TEST_CASE("a decode step makes no heap allocation where older tokens are on disk
     if (!counts()) return;
     check_decode<With<Policies<>::with_text<offloaded>, execution::Serial>>();
     check_decode<With<Policies<>::with_text<offloaded>, execution::Threads<ThreadCount{3}>>>();
+}
+
+TEST_CASE("a decode step makes no heap allocation where tokens are in pages of a pool") {
+    if (!counts()) return;
+    check_decode<With<Policies<>::with_text<paged>, execution::Serial>>();
+    check_decode<With<Policies<>::with_text<paged>, execution::Threads<ThreadCount{3}>>>();
 }
 
 TEST_CASE("a decode step makes no heap allocation where its weights are paged") {

@@ -1,3 +1,4 @@
+#include <qwen3vl/testing/standalone_session.hpp>
 #include "prompts.hpp"
 #include "temporary_folder.hpp"
 
@@ -30,17 +31,19 @@ struct offloaded_chosen : Text<attention::Chunked<mask::DynamicSparse<BlockBudge
                                kv_cache::Offloaded<kv_cache::Contiguous<kv_cache::Int4>, Tokens{1}>> {};
 struct offloaded_shared
     : Text<attention::Flash<>, kv_cache::CrossLayer<kv_cache::Offloaded<kv_cache::Contiguous<>, Tokens{1}>, LayerGroups{.size = 2, .first = 1}>> {};
+struct paged : Text<attention::Flash<>, kv_cache::Paged<kv_cache::Int8>> {};
+struct paged_chosen : Text<attention::Chunked<mask::DynamicSparse<BlockBudget{.block = 128, .keep = 1, .local = 1}>, Tokens{64}>, kv_cache::Paged<>> {};
 
 constexpr int context = 480;
 
 /// Text around two pictures, over several blocks of keys.
 template <class M>
-Prompt talk(Session<M>& session) {
+Prompt talk(testing::StandaloneSession<M>& session) {
     auto prompt = picture_prompt<D>(session, {{1, 6, 8}, {1, 4, 4}}, 150);
     return prompt << words(200, 9);
 }
 template <class M>
-std::vector<float> go_on(Session<M>& session) {
+std::vector<float> go_on(testing::StandaloneSession<M>& session) {
     for (const int token : words(70, 77)) session.append(token);
     return logits_of(session);
 }
@@ -48,11 +51,12 @@ std::vector<float> go_on(Session<M>& session) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("policies of the catalogue give the same bits however a prompt is cut, run, saved and rewound", "", nibbles, chunked, blocks, ring_of_blocks,
-                   chosen, chosen_by_means, routed, shared, hybrid, recurrent, low_rank, evicting, offloaded, offloaded_chosen, offloaded_shared) {
+                   chosen, chosen_by_means, routed, shared, hybrid, recurrent, low_rank, evicting, offloaded, offloaded_chosen, offloaded_shared, paged,
+                   paged_chosen) {
     using M = Model<D, TestType>;
     const M model = testing::synthetic_model<M>();
     const TemporaryFolder folder;
-    Session<M> whole(model, {.context = context, .threads = 1, .offload_folder = folder.path()});
+    testing::StandaloneSession<M> whole(model, {.context = context, .threads = 1, .offload_folder = folder.path()});
     const auto prompt = talk(whole);
     whole.append(prompt);
     const auto after_prompt = logits_of(whole);
@@ -61,12 +65,12 @@ TEMPLATE_TEST_CASE("policies of the catalogue give the same bits however a promp
     CHECK(std::isfinite(testing::largest_magnitude(expected)));
     for (const int chunk : {1, 7, 64, 100}) {
         CAPTURE(chunk);
-        Session<M> cut(model, {.context = context, .chunk = chunk, .threads = 2, .offload_folder = folder.path()});
+        testing::StandaloneSession<M> cut(model, {.context = context, .chunk = chunk, .threads = 2, .offload_folder = folder.path()});
         cut.append(prompt);
         CHECK(testing::same_bits(logits_of(cut), after_prompt));
         CHECK(testing::same_bits(go_on(cut), expected));
     }
-    Session<M> other(model, {.context = context + 20, .threads = 2, .offload_folder = folder.path()});
+    testing::StandaloneSession<M> other(model, {.context = context + 20, .threads = 2, .offload_folder = folder.path()});
     other.append({words(450, 5), {}});
     other.restore(folder.file("state"));
     CHECK(testing::same_bits(go_on(other), expected));

@@ -16,6 +16,8 @@ struct chunked : Policies<Choice<slot::text, Text<attention::Chunked<mask::Causa
 struct offloaded : Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, weights::Float32>,
                                                             Choice<slot::kv_cache, kv_cache::Offloaded<kv_cache::Contiguous<kv_cache::Float32>, Tokens{0}>>>>,
                             Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
+struct paged : Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, weights::Float32>, Choice<slot::kv_cache, kv_cache::Paged<kv_cache::Float32>>>>,
+                        Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct all_blocks : Policies<Choice<slot::text, Text<attention::Flash<mask::BlockSparse<BlockPattern{.local = 1000}>>>>,
                              Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct all_chosen : Policies<Choice<slot::text, Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1000}>>>>,
@@ -31,7 +33,7 @@ struct full_rank
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, offloaded, all_blocks, all_chosen, full_rank,
-                   never_full) {
+TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, offloaded, all_blocks, all_chosen, full_rank, never_full,
+                   paged) {
     check_golden_folder<models::Tiny, TestType>("tiny", 8);
 }

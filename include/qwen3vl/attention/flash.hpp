@@ -81,7 +81,8 @@ struct Flash {
                 score<Arch>(rows, visible, packed, size, tile, seen, scores);
                 kernels::softmax_step<Arch, kv_cache::tile_keys>(scores, size, seen.begin, seen.end, tile.value_scales, part.top + at, shrink,
                                                                  sums + at * Arch::floats);
-                kernels::add_values<Arch, kv_cache::tile_keys>(scores, size, tile.values, q.channels, seen.begin, seen.end, shrink, part.out + at * q.channels);
+                kernels::add_values<Arch, kv_cache::tile_keys>(scores, size, tile.values, q.channels, seen.begin, seen.end, shrink, part.out + at * q.channels,
+                                                               tile.next);
             });
         };
         for_each_tile(

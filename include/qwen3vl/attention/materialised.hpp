@@ -54,7 +54,7 @@ class Materialised {
                 for (int r = 0; r < size; ++r)
                     for (std::int64_t k = 0; k < width; ++k) s[r * width + k] *= static_cast<float>(tile.value_scales[k]);
             constexpr float ones[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-            kernels::add_values<Arch, width>(s, size, tile.values, q_.channels, 0, tile.count, ones, part_.out + at * q_.channels);
+            kernels::add_values<Arch, width>(s, size, tile.values, q_.channels, 0, tile.count, ones, part_.out + at * q_.channels, tile.next);
         });
         return part_;
     }

@@ -1,4 +1,5 @@
 #pragma once
+#include <concepts>
 #include <initializer_list>
 #include <qwen3vl/chat/encode_chat.hpp>
 #include <qwen3vl/chat/generate.hpp>
@@ -34,7 +35,7 @@ struct ChatOptions {
 struct Reply : Generation {
     std::vector<chat::ToolCall> tool_calls;  ///< that the answer's text holds
     std::int64_t prompt_tokens = 0;          ///< of the whole conversation before the answer
-    std::int64_t reused_tokens = 0;          ///< of these, found in the session's cache
+    std::int64_t reused_tokens = 0;          ///< of these, found in the session's cache, or in its pool
     double encode_seconds = 0, prefill_seconds = 0;
 };
 
@@ -47,11 +48,18 @@ template <class M>
 class Chat {
   public:
     /// Throws PromptError where the model was loaded without a tokenizer, and as Session.
-    explicit Chat(const M& model, ChatOptions options = {});
+    template <std::same_as<ChatOptions> Options = ChatOptions>
+    explicit Chat(const M& model, Options options = {}) : Chat(model, nullptr, std::move(options)) {
+        static_assert(!Session<M>::can_share,
+                      "qwen3vl: slot kv_cache: Paged keeps tokens in a pool that chats share; make a PagePool of the model, and Chat(pool)");
+    }
+    /// Where caches are Paged: what chats on the pool begin with alike, system message, tools and pictures, is computed once. Shared ChatOptions::feature_cache
+    /// keeps pictures from being encoded again.
+    explicit Chat(PagePool<M>& pool, ChatOptions options = {}) : Chat(pool.model(), &pool, std::move(options)) {}
     explicit Chat(M&&, ChatOptions = {}) = delete;
 
     /// Says something and gets the answer; both become part of the conversation. `callback` gets the text as it comes, and may return false to
-    /// end the answer. Throws PromptError, ImageError, FileError, ContextOverflow, Cancelled; the conversation is then as before.
+    /// end the answer. Throws PromptError, ImageError, FileError, ContextOverflow, PoolExhausted, Cancelled; the conversation is then as before.
     Reply ask(const std::vector<Input>& content, const TextCallback& callback = {}) { return say(chat::Role::user, content, callback); }
     Reply ask(std::initializer_list<Input> content, const TextCallback& callback = {}) { return ask(std::vector<Input>(content), callback); }
     Reply ask(const char* text, const TextCallback& callback = {}) { return ask(std::vector<Input>{text}, callback); }
@@ -96,6 +104,18 @@ class Chat {
     const Session<M>& session() const { return session_; }
 
   private:
+    Chat(const M& model, PagePool<M>* pool, ChatOptions options);
+
+    static Session<M> session_of(const M& model, [[maybe_unused]] PagePool<M>* pool, const ChatOptions& o) {
+        const SessionOptions options{.context = static_cast<int>(std::min<std::int64_t>(o.context, Session<M>::max_context)),
+                                     .chunk = o.chunk,
+                                     .threads = o.threads,
+                                     .offload_folder = o.offload_folder};
+        if constexpr (Session<M>::can_share)
+            return Session<M>(*pool, options);
+        else
+            return Session<M>(model, options);
+    }
     static std::shared_ptr<const Assets> assets_of(const M& model) {
         if (!model.assets() || !model.assets()->tokenizer)
             throw PromptError((model.assets() ? model.assets()->folder + ": " : std::string()) +
@@ -181,7 +201,7 @@ class Chat {
         }
         held = tokens;
         for (std::size_t i = first_visual; i < state_.media.size(); ++i) shown.push_back(state_.media[i].key);
-        return static_cast<std::int64_t>(common);
+        return static_cast<std::int64_t>(common) + session_.reused_tokens();
     }
 
     /// Takes from the session what an answer that was broken off left there.
@@ -247,13 +267,10 @@ class Chat {
 // Defined apart from the class for `extern template`, as in model/session.hpp: all that a conversation computes.
 
 template <class M>
-Chat<M>::Chat(const M& model, ChatOptions options)
+Chat<M>::Chat(const M& model, PagePool<M>* pool, ChatOptions options)
     : options_(std::move(options)),
       assets_(assets_of(model)),
-      session_(model, {.context = static_cast<int>(std::min<std::int64_t>(options_.context, Session<M>::max_context)),
-                       .chunk = options_.chunk,
-                       .threads = options_.threads,
-                       .offload_folder = options_.offload_folder}),
+      session_(session_of(model, pool, options_)),
       config_(*assets_),
       cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
     state_.tools = std::exchange(options_.tools, {});

@@ -54,6 +54,11 @@ struct OutOfMemory : Error {
     using Error::Error;
 };
 
+/// A pool of pages that sessions share has too few left. The call that needed them changed nothing; it may be made again when sessions have given some back.
+struct PoolExhausted : OutOfMemory {
+    using OutOfMemory::OutOfMemory;
+};
+
 /// What was given back to a memory pool is no block of it, or not any more.
 struct InvalidBlock : Error {
     using Error::Error;

@@ -105,15 +105,17 @@ void key_products(const float* packed, int size, const Element* keys, const bf16
     });
 }
 
-/// out [size, channels] = out * shrink [size] + weights [size, Keys] · values, over the keys [begin, end) of a tile.
+/// out [size, channels] = out * shrink [size] + weights [size, Keys] · values, over the keys [begin, end) of a tile. `next`: what is read after the values;
+/// null: what lies behind them.
 template <class Arch, int Keys, class Element>
 void add_values(const float* weights, int size, const Element* values, std::int64_t channels, std::int64_t begin, std::int64_t end, const float* shrink,
-                float* out) {
+                float* out, const Element* next = nullptr) {
+    if (!next) next = values + channels * Keys;
     detail::with_group_size<Arch, detail::most_rows<Arch, Element>>(size, [&](auto rows) {
         constexpr int MR = rows(), NV = detail::group_vectors<Arch, MR>;
         const auto columns = [&]<int N>(std::int64_t c) {
             outer_sums<Arch, MR, N, 1, Keys>(weights + begin, values + begin * channels + c, channels, end - begin,
-                                             detail::ask_for_tile<Arch, MR, N>(values + (channels + c) * Keys), [&](int r, int v, vec<Arch> sum) {
+                                             detail::ask_for_tile<Arch, MR, N>(next + c * Keys), [&](int r, int v, vec<Arch> sum) {
                                                  float* at = out + r * channels + c + v * Arch::floats;
                                                  store<Arch>(fma<Arch>(load<Arch>(at), vec<Arch>(shrink[r]), sum), at);
                                              });

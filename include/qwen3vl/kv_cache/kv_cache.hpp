@@ -6,13 +6,14 @@
 #include <qwen3vl/kv_cache/hybrid.hpp>
 #include <qwen3vl/kv_cache/low_rank.hpp>
 #include <qwen3vl/kv_cache/offloaded.hpp>
+#include <qwen3vl/kv_cache/paged.hpp>
 #include <qwen3vl/kv_cache/recurrent.hpp>
 #include <qwen3vl/kv_cache/ring.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 /// Every cache over every codec: feeds the conformance tests and the bench.
 using all = list<Contiguous<Float32>, Contiguous<Bf16>, Contiguous<Int8>, Contiguous<Int4>, Ring<Tokens{256}, Float32>, Ring<Tokens{256}, Bf16>,
-                 Ring<Tokens{256}, Int8>, Ring<Tokens{256}, Int4>, CrossLayer<Contiguous<Bf16>>, Hybrid<>, Offloaded<>>;
+                 Ring<Tokens{256}, Int8>, Ring<Tokens{256}, Int4>, CrossLayer<Contiguous<Bf16>>, Hybrid<>, Offloaded<>, Paged<>>;
 /// Caches that give keys up.
 using evicting = list<Evicting<Tokens{1024}>, Evicting<Tokens{1024}, LatestQueries<>>, Evicting<Tokens{1024}, Age>>;
 /// Caches that need tables.

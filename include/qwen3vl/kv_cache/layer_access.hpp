@@ -1,7 +1,7 @@
 #pragma once
 #include <concepts>
 #include <cstdint>
-#include <qwen3vl/core/config.hpp>
+#include <qwen3vl/kv_cache/tile.hpp>
 
 /// How attention and sessions meet a layer of any cache: caches that do more than give tiles say so by the members that they have.
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
@@ -32,6 +32,12 @@ concept Offloads = requires {
     typename Cache::Place;
 };
 
+/// Caches whose layers lie in pages of a PageStore: page_bytes(extent) of each layer, and Layer(page table, offset in a page, extent).
+template <class Cache>
+concept Pages = requires(const Extent& e) {
+    { Cache::page_bytes(e) } -> std::same_as<std::int64_t>;
+};
+
 /// Layers that hold a bounded number of keys and give others up by their ratings: the last of `tokens` tokens sees seen(tokens) of them, in tiles of their own
 /// order. begin(kv_head, token) comes before the first key of a tile is rated, settle(kv_head, tokens, order) after the last.
 template <class Layer>
@@ -58,7 +64,7 @@ auto tiles_of(const Layer& layer, std::int64_t tokens) {
 }
 
 /// Before tokens [first, first + count) are written, at most the cache's largest_chunk(): those behind `first` are void. Caches that must make room do so.
-/// Throws FileError where one cannot; it then holds the tokens before `first` still.
+/// Throws FileError or PoolExhausted where one cannot; it then holds the tokens before `first` still.
 template <class Layer>
 void make_room(Layer& layer, std::int64_t first, std::int64_t count) {
     if constexpr (requires { layer.make_room(first, count); }) layer.make_room(first, count);

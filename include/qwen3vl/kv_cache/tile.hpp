@@ -24,6 +24,7 @@ struct Tile {
     std::int64_t count = 0;
     const bf16* key_scales = nullptr;    ///< [tile_keys] what each key is to be multiplied by; null: 1
     const bf16* value_scales = nullptr;  ///< [tile_keys] the same for values
+    const Element* next = nullptr;       ///< keys of the tile behind this one, to be asked for ahead; null: they lie behind in memory, or nobody knows
 
     float key(std::int64_t i, std::int64_t channel) const {
         const auto k = static_cast<float>(keys[channel * tile_keys + i]);

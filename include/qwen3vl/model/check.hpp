@@ -165,6 +165,14 @@ consteval bool check_sharing(std::index_sequence<I...>) {
     return same;
 }
 
+/// Whether all layers' caches lie in pages, or none.
+template <class C, std::size_t... I>
+consteval bool check_pages(std::index_sequence<I...>) {
+    constexpr bool all = (kv_cache::Pages<policy_at<C, I>> && ...), none = !(kv_cache::Pages<policy_at<C, I>> || ...);
+    static_assert(all || none, "qwen3vl: slot kv_cache: a page of Paged holds the tokens of all layers; use Paged for every layer of the plan, or for none");
+    return all || none;
+}
+
 template <Dims D, class A, class C, std::size_t... I>
 consteval bool check_layers(std::index_sequence<I...>) {
     return (check_layer<D, policy_at<A, I>, policy_at<C, I>>() && ...);
@@ -238,7 +246,7 @@ consteval bool check_text() {
         constexpr bool paging =
             check_paged_layers<typename P::Weights>(std::make_index_sequence<plan<typename P::Weights>::period>{}) &&
             (std::is_same_v<typename P::EmbeddingWeights, policy_at<typename P::Weights, 0>> || check_paging<typename P::EmbeddingWeights>());
-        return norm && activation && position && paging && check_layers<D, A, C>(Period{}) && check_sharing<A, C>(Period{});
+        return norm && activation && position && paging && check_layers<D, A, C>(Period{}) && check_sharing<A, C>(Period{}) && check_pages<C>(Period{});
     }
     return false;
 }

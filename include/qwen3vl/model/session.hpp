@@ -1,10 +1,13 @@
 #pragma once
+#include <concepts>
 #include <qwen3vl/core/hooks.hpp>
 #include <qwen3vl/memory/available.hpp>
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/model/page_pool.hpp>
 #include <qwen3vl/model/positions.hpp>
 #include <qwen3vl/model/saved_state.hpp>
 #include <qwen3vl/model/session_file.hpp>
+#include <qwen3vl/model/session_pages.hpp>
 #include <span>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -36,7 +39,12 @@ class Session {
 
     /// Takes all memory that decoding needs, and room on disk where a cache keeps tokens there. Throws OutOfMemory where it exceeds what the machine has
     /// available, FileError where the disk has no room.
-    explicit Session(const M& model, const SessionOptions& options = {});
+    template <std::same_as<SessionOptions> Options = SessionOptions>
+    explicit Session(const M& model, const Options& options = {}) : Session(model, nullptr, options) {
+        static_assert(!can_share, "qwen3vl: slot kv_cache: Paged keeps tokens in a pool that sessions share; make a PagePool of the model, and Session(pool)");
+    }
+    /// Where caches are Paged: keys and values lie in the pool, which outlives the session; all other memory is taken as above.
+    explicit Session(PagePool<M>& pool, const SessionOptions& options = {}) : Session(pool.model(), &pool, options) {}
     /// A session does not keep its model alive: name the model first.
     explicit Session(M&&, const SessionOptions& = {}) = delete;
     Session(const Session&) = delete;
@@ -53,9 +61,13 @@ class Session {
     std::shared_ptr<const VisualFeatures> encode(const Patches& patches, const ProgressCallback& progress = {},
                                                  const TensorHook& hook = {}) requires VisionLanguageDims<D>;
 
-    /// Appends a prompt; logits() are then those after its last token. Throws PromptError, ContextOverflow (nothing is appended then), Cancelled, and FileError
-    /// where a cache keeps tokens on a disk that fails. After the last two the session is as before the call; one whose cache cannot rewind is empty.
+    /// Appends a prompt; logits() are then those after its last token. What a pool's pages hold of it already, from its beginning on, is not computed again,
+    /// unless the options ask for results of every token. Throws PromptError, ContextOverflow (nothing is appended then), PoolExhausted where a pool has too
+    /// few pages left, Cancelled, and FileError where a cache keeps tokens on a disk that fails. After the last three the session is as before the call; one
+    /// whose cache cannot rewind is empty.
     void append(const Prompt& prompt, const AppendOptions& options = {});
+    /// Tokens of the last prompt that were found in the pool.
+    std::int64_t reused_tokens() const { return reused_; }
 
     /// Appends one token. Makes no heap allocation. Throws as the other.
     void append(int token);
@@ -79,8 +91,19 @@ class Session {
         static_assert(can_rewind, "qwen3vl: slot kv_cache: a ring has overwritten what rewind() would go back to; use kv_cache::Contiguous");
         if (tokens < 0 || tokens > length() || next_after_[static_cast<std::size_t>(tokens)] == inside)
             throw PromptError("rewind: expected a length from 0 to " + std::to_string(length()) + " outside of pictures, found " + std::to_string(tokens));
-        next_after_.resize(static_cast<std::size_t>(tokens) + 1);
-        has_logits_ = false;
+        cut(tokens);
+    }
+
+    /// Whether sessions can share what their caches hold.
+    static constexpr bool can_share = detail::in_pages<P>;
+
+    /// Another session on the same pool and with the same options, which goes on from where this one stands: both refer to the same pages, and the first to
+    /// write to one copies it. Throws OutOfMemory. Only this session's thread may call it; afterwards each may have a thread of its own.
+    ///     auto other = session.fork();
+    template <class Self = Session>
+    Self fork() {
+        static_assert(can_share, "qwen3vl: slot kv_cache: this cache belongs to one session, which cannot fork; use kv_cache::Paged");
+        return Self(*this, Fork{});
     }
 
     /// Whether every layer's cache can be written to a file and read back.
@@ -97,17 +120,32 @@ class Session {
 
     /// Goes on where a session of the same weights, caches and positions was saved, whatever its context and threads: the next logits have the same bits.
     /// `accept` is called when all else is found to be right; without it, what was added is passed over. Throws FileError, LoadError where the file is damaged
-    /// or of another model, ContextOverflow where it does not fit, and what `accept` throws; the session is then as before.
+    /// or of another model, ContextOverflow or PoolExhausted where it does not fit, and what `accept` throws; the session is then as before. No other session
+    /// finds a pool's pages that were restored.
     void restore(const std::string& path, const AcceptState& accept = {});
 
     /// Empties the session.
-    void reset() {
-        next_after_.resize(1);
-        has_logits_ = false;
-    }
+    void reset() { cut(0); }
 
   private:
     static constexpr std::int64_t inside = -1;
+    struct Fork {};
+
+    Session(const M& model, PagePool<M>* pool, const SessionOptions& options);
+    Session(Session& other, Fork) : Session(*other.pool_, other.options_) {
+        pages_.share(other.pages_);
+        next_after_.assign(other.next_after_.begin(), other.next_after_.end());
+        if (other.has_logits_) std::copy_n(other.logits_, D::text.vocab, logits_);
+        has_logits_ = other.has_logits_;
+        update_masks(0, length());
+    }
+
+    /// Forgets all but the first `tokens` tokens.
+    void cut(std::int64_t tokens) {
+        next_after_.resize(static_cast<std::size_t>(tokens) + 1);
+        pages_.shorten(tokens);
+        has_logits_ = false;
+    }
 
     /// f(cache type, its extent, the layer's cache) for every layer that has one of its own.
     template <class F>
@@ -146,13 +184,13 @@ class Session {
         return bytes;
     }
 
-    /// Masks that choose keys look anew at those of so many tokens in the caches.
-    void update_masks(std::int64_t tokens) {
+    /// Masks that choose keys look at those of tokens [first, first + count) in the caches, which nobody computed here.
+    void update_masks(std::int64_t first, std::int64_t count) {
         for (std::size_t i = 0; i < static_cast<std::size_t>(D::text.layers); ++i)
             detail::with_layer_slots<P>(i, [&](auto index) {
                 const auto& cache = std::get<index()>(caches_)[i / period];
-                detail::LayerSlots<P, index()>::MaskState::update(std::get<index()>(masks_)[i / period], team_, 0, tokens,
-                                                                  kv_cache::later_tiles_of(cache, tokens));
+                detail::LayerSlots<P, index()>::MaskState::update(std::get<index()>(masks_)[i / period], team_, first, count,
+                                                                  kv_cache::later_tiles_of(cache, first + count));
             });
     }
 
@@ -171,14 +209,17 @@ class Session {
         constexpr TextDims d = D::text;
         std::size_t next = 0;
         file_.open(options_, detail::frame_bytes<D, P>(options_) > 0 ? blocks[next++] : nullptr);
+        if constexpr (can_share) pages_.open(pool_->store(), blocks[next++], options_.context);
         std::vector<std::byte*> caches;  // of the layers
         for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
             detail::with_layer_slots<P>(i, [&](auto index) {
                 using S = detail::LayerSlots<P, index()>;
                 const kv_cache::Extent e = S::extent(d, options_.context);
                 const auto owner = static_cast<std::size_t>(kv_cache::owner_of<typename S::KvCache>(static_cast<int>(i)));
-                caches.push_back(owner == i ? blocks[next++] : caches[owner]);
-                if constexpr (NeedsTables<typename S::KvCache, TextDims>)
+                if constexpr (!can_share) caches.push_back(owner == i ? blocks[next++] : caches[owner]);
+                if constexpr (can_share)
+                    std::get<index()>(caches_).emplace_back(pages_.table(), pages_.begin(owner), e);
+                else if constexpr (NeedsTables<typename S::KvCache, TextDims>)
                     std::get<index()>(caches_).emplace_back(caches.back(), e, model_->tables().caches[owner]);
                 else if constexpr (kv_cache::Offloads<typename S::KvCache>)
                     std::get<index()>(caches_).emplace_back(caches.back(), e, file_.template place_of<typename S::KvCache>(i));
@@ -315,10 +356,12 @@ class Session {
     static auto mask_tuple(std::index_sequence<I...>) -> std::tuple<std::vector<typename detail::LayerSlots<P, I>::MaskState::type>...>;
 
     const M* model_;
+    PagePool<M>* pool_;  ///< null where caches keep tokens themselves
     SessionOptions options_;
     Team team_;
     typename P::Memory memory_;
     detail::SessionFile<D, P> file_;
+    [[no_unique_address]] detail::SessionPages<D, P> pages_;
     decltype(cache_tuple(std::make_index_sequence<period>{})) caches_;
     decltype(mask_tuple(std::make_index_sequence<period>{})) masks_;
     text::Buffers buffers_{};
@@ -326,6 +369,7 @@ class Session {
     std::int64_t chunk_ = 1;
     std::vector<float> frequencies_;
     std::vector<std::int64_t> next_after_;  ///< [length + 1] position that follows each prefix; `inside` within a picture
+    std::int64_t reused_ = 0;
     bool has_logits_ = false;
 };
 
@@ -333,8 +377,8 @@ class Session {
 // `extern template` or not.
 
 template <class M>
-Session<M>::Session(const M& model, const SessionOptions& options)
-    : model_(&model), options_(detail::with_threads<P>(options)), team_(detail::team_size<P>(options_)) {
+Session<M>::Session(const M& model, PagePool<M>* pool, const SessionOptions& options)
+    : model_(&model), pool_(pool), options_(detail::with_threads<P>(options)), team_(detail::team_size<P>(options_)) {
     if (options.context < 1 || options.context > max_context)
         throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(max_context) + " tokens, found " + std::to_string(options.context));
     chunk_ = detail::chunk_tokens<D, P>(options);
@@ -379,17 +423,25 @@ void Session<M>::append(const Prompt& prompt, const AppendOptions& options) {
     const std::int64_t before = length();
     team_.limit(detail::prefill_threads<P>(options_));
     if (options.hidden) options.hidden->resize(static_cast<std::size_t>(n * D::text.hidden));
+    const auto hold = [&](std::int64_t begin, std::int64_t count) {
+        for (std::int64_t t = begin; t < begin + count; ++t) next_after_.push_back(layout.after[static_cast<std::size_t>(t)]);
+    };
     try {
-        for (std::int64_t i = 0; i < n; i += chunk_) {
+        pages_.note(prompt, layout, before);
+        reused_ = options.hook || options.hidden ? 0 : pages_.take_over(before, before + n - 1);
+        pages_.make_room(before + reused_, n - reused_);
+        hold(0, reused_);
+        update_masks(before, reused_);
+        for (std::int64_t i = reused_; i < n; i += chunk_) {
             report(options.progress, "prefill", i, n);
             const std::int64_t count = std::min(chunk_, n - i);
             run_chunk(prompt, layout, i, count, options);
-            for (std::int64_t t = i; t < i + count; ++t) next_after_.push_back(layout.after[static_cast<std::size_t>(t)]);
+            hold(i, count);
+            pages_.publish(length());
         }
         report(options.progress, "prefill", n, n);
     } catch (...) {
-        next_after_.resize(can_rewind ? static_cast<std::size_t>(before) + 1 : 1);
-        has_logits_ = false;
+        cut(can_rewind ? before : 0);
         throw;
     }
 }
@@ -401,6 +453,7 @@ void Session<M>::append(int token) {
     const std::int64_t first = length();
     team_.limit(detail::decode_threads<P>(options_));
     const int position = static_cast<int>(next_after_.back());
+    pages_.note(token, first);
     embed(&token, 1);
     add_positions(first, 1);
     position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, {position, position, position}, buffers_.cosines.row(0), buffers_.sines.row(0));
@@ -408,10 +461,12 @@ void Session<M>::append(int token) {
         run_layers(1, first, [](int) {});
     } catch (...) {
         if (!can_rewind) reset();
+        pages_.shorten(first);
         throw;
     }
     compute_logits(buffers_.x.row(0));
     next_after_.push_back(position + 1);
+    pages_.publish(first + 1);
 }
 
 template <class M>
@@ -450,11 +505,13 @@ void Session<M>::restore(const std::string& path, const AcceptState& accept) {
         if (const std::int64_t p = next_after[i]; p < inside || p > static_cast<std::int64_t>(i) || (p == inside && (i == 0 || i + 1 == next_after.size())))
             in.fail("damaged: position " + std::to_string(p) + " after " + std::to_string(i) + " tokens");
     if (accept) accept(in.extra(), next_after);
-    reset();
+    pages_.renew(tokens);
+    next_after_.resize(1);
+    has_logits_ = false;
     if (header.logits != 0) in.read(std::as_writable_bytes(std::span(logits_, static_cast<std::size_t>(D::text.vocab))));
     for_each_cache(
         [&](auto, const kv_cache::Extent&, auto& cache) { kv_cache::fill_pieces(cache, tokens, [&](std::span<std::byte> piece) { in.read(piece); }); });
-    update_masks(tokens);
+    update_masks(0, tokens);
     next_after_.assign(next_after.begin(), next_after.end());
     has_logits_ = header.logits != 0;
 }
@@ -466,6 +523,10 @@ requires M::refused class Session<M> {
     static constexpr std::int64_t max_context = 0;
     static constexpr bool can_rewind = true;
     explicit Session(const M&, const SessionOptions& = {});
+    explicit Session(PagePool<M>&, const SessionOptions& = {});
+    static constexpr bool can_share = false;
+    Session fork();
+    std::int64_t reused_tokens() const;
     const M& model() const;
     std::int64_t length() const;
     std::int64_t context() const;

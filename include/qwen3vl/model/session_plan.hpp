@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <qwen3vl/kv_cache/codec.hpp>
 #include <qwen3vl/kv_cache/layer_access.hpp>
+#include <qwen3vl/kv_cache/page_table.hpp>
 #include <qwen3vl/kv_cache/tile_store.hpp>
 #include <qwen3vl/memory/plan.hpp>
 #include <qwen3vl/model/policies.hpp>
@@ -100,6 +101,32 @@ std::int64_t frame_bytes(const SessionOptions& o) {
     });
 }
 
+/// Whether the layers' caches lie in pages of a pool: all, or none.
+template <class P>
+inline constexpr bool in_pages = kv_cache::Pages<typename LayerSlots<P, 0>::KvCache>;
+
+/// f(layer, offset in a page, bytes) for every layer with a part of its own in a page.
+template <Dims D, class P, class F>
+void for_each_page_part(F&& f) {
+    std::int64_t at = 0;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(D::text.layers); ++i)
+        with_layer_slots<P>(i, [&](auto index) {
+            using S = LayerSlots<P, index()>;
+            if constexpr (kv_cache::Pages<typename S::KvCache>) {
+                if (kv_cache::owner_of<typename S::KvCache>(static_cast<int>(i)) != static_cast<int>(i)) return;
+                const std::int64_t bytes = S::KvCache::page_bytes(S::extent(D::text, 0));
+                f(i, at, bytes);
+                at += bytes;
+            }
+        });
+}
+template <Dims D, class P>
+std::int64_t page_bytes() {
+    std::int64_t sum = 0;
+    for_each_page_part<D, P>([&](std::size_t, std::int64_t, std::int64_t bytes) { sum += bytes; });
+    return sum;
+}
+
 /// Threads of prefill and of decode, and those of a session's team, which does both.
 template <class P>
 int prefill_threads(const SessionOptions& o) {
@@ -138,17 +165,18 @@ using TowerSlots = vision::Slots<typename P::Vision::Attention, typename P::Visi
                                  typename P::Vision::Position, typename weights::paging<typename P::Vision::Weights>::format>;
 
 /// Names every block of memory that a session of these options takes from its memory policy, in order: take(part, bytes). The session and its
-/// plan are this one list.
+/// plan are this one list. Pages are not in it: their pool, PagePool, has a plan of its own.
 template <Dims D, class P, class Take>
 void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
     constexpr TextDims d = D::text;
     const std::int64_t n = chunk_tokens<D, P>(o), channels = kv_cache::padded_channels(d.head_dim);
     const auto floats = [&](const char* part, std::int64_t count) { take(part, count * static_cast<std::int64_t>(sizeof(float))); };
     if (const auto frame = frame_bytes<D, P>(o); frame > 0) take("kv_cache: frames", kv_cache::TileStore::memory_bytes(frame));
+    if constexpr (in_pages<P>) take("kv_cache: block table", kv_cache::PageTable::bytes(o.context));
     for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
         with_layer_slots<P>(i, [&](auto index) {
             using S = LayerSlots<P, index()>;
-            if (const int layer = static_cast<int>(i); kv_cache::owner_of<typename S::KvCache>(layer) == layer)
+            if (const int layer = static_cast<int>(i); !in_pages<P> && kv_cache::owner_of<typename S::KvCache>(layer) == layer)
                 take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)));
             if (const auto bytes = S::MaskState::bytes(d.kv_heads, S::mask_channels(d), o.context); bytes > 0) take("mask", bytes);
         });

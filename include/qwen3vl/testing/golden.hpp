@@ -4,7 +4,7 @@
 #include <cstring>
 #include <map>
 #include <qwen3vl/io/safetensors.hpp>
-#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/testing/standalone_session.hpp>
 #include <string>
 #include <vector>
 
@@ -82,7 +82,7 @@ std::vector<GoldenRow> check_golden_case(const M& model, const io::SafetensorsFi
     Prompt prompt{golden.ints("input_ids"), {}};
     const auto forced = golden.ints("forced_ids");
     const int total = static_cast<int>(prompt.tokens.size() + forced.size());
-    Session<M> session(
+    StandaloneSession<M> session(
         model, {.context = total, .chunk = chunk > 0 ? chunk : total, .threads = threads, .offload_folder = std::filesystem::temp_directory_path().string()});
     std::vector<GoldenRow> rows;
     if constexpr (VisionLanguageDims<D>) {

@@ -4,6 +4,7 @@
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/tables.hpp>
 #include <qwen3vl/kv_cache/layer_access.hpp>
+#include <qwen3vl/kv_cache/page_table.hpp>
 #include <qwen3vl/kv_cache/tile.hpp>
 #include <qwen3vl/kv_cache/tile_store.hpp>
 #include <qwen3vl/memory/arena.hpp>
@@ -58,6 +59,33 @@ struct StandaloneLayer<Cache> : private detail::StandaloneFile, Cache::Layer {
     StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t stage_keys = 16 * kv_cache::tile_keys, Tables /*tables*/ = {})
         : detail::StandaloneFile(Cache::file_bytes(e), Cache::frame_bytes(e, stage_keys)), Cache::Layer(memory, e, {store(), 0, 0}) {}
     using detail::StandaloneFile::store;
+};
+
+/// Pages in memory that somebody else owns, handed out in no order, and a sequence's table.
+class StandalonePages {
+  public:
+    StandalonePages(std::byte* memory, std::int64_t page_bytes, std::int64_t context)
+        : store_(memory, page_bytes, ceil_div(context, kv_cache::tile_keys)),
+          table_memory_(kv_cache::PageTable::bytes(context)),
+          table_(store_, table_memory_.take(table_memory_.size()), context) {
+        std::vector<std::byte*> pages(static_cast<std::size_t>(store_.pages()));
+        store_.take(pages);
+        for (const std::size_t first : {0u, 1u})
+            for (std::size_t i = first; i < pages.size(); i += 2) store_.release({&pages[i], 1});
+    }
+    kv_cache::PageTable& table() { return table_; }
+
+  private:
+    kv_cache::PageStore store_;
+    memory::Arena table_memory_;
+    kv_cache::PageTable table_;
+};
+
+/// In pages of its own.
+template <kv_cache::Pages Cache>
+struct StandaloneLayer<Cache> : private StandalonePages, Cache::Layer {
+    StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t /*stage_keys*/ = 0, Tables /*tables*/ = {})
+        : StandalonePages(memory, Cache::page_bytes(e), e.tokens), Cache::Layer(table(), 0, e) {}
 };
 
 /// A tile of a layer that holds so many tokens, wherever it lies. For one thread, until the next call.

@@ -1,0 +1,6 @@
+// expect: qwen3vl: slot kv_cache: Paged keeps tokens in a pool that chats share; make a PagePool of the model
+#include <qwen3vl/chat/chat.hpp>
+
+namespace q = qwen3vl;
+using M = q::Model<q::models::Tiny, q::Policies<>::with_text<q::TextPolicies<>::with_kv_cache<q::kv_cache::Paged<>>>>;
+void f(const M& model) { q::Chat<M> chat(model, {.context = 64}); }

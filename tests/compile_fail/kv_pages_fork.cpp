@@ -1,0 +1,5 @@
+// expect: qwen3vl: slot kv_cache: this cache belongs to one session, which cannot fork
+#include <qwen3vl/model/session.hpp>
+
+namespace q = qwen3vl;
+void f(q::Session<q::Model<q::models::Tiny>>& session) { auto other = session.fork(); }

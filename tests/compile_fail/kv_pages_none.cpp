@@ -1,0 +1,5 @@
+// expect: qwen3vl: slot kv_cache: this cache has no pages for a PagePool
+#include <qwen3vl/model/page_pool.hpp>
+
+namespace q = qwen3vl;
+void f(const q::Model<q::models::Tiny>& model) { q::PagePool pool(model); }
