@@ -1,7 +1,9 @@
-// Memory policies: taking a session's block from the system with its pages, handing out parts of it, and, beside malloc, serving a model that allocates
-// what it needs when it needs it.
+// Memory policies: taking a session's block from the system with its pages, handing out parts of it, beside malloc serving a model that allocates what it
+// needs when it needs it, and bringing back from disk what was idle.
 #include <cstdlib>
+#include <cstring>
 #include <deque>
+#include <filesystem>
 #include <qwen3vl/memory/memory.hpp>
 #include <qwen3vl/model/session_plan.hpp>
 #include "slot_bench.hpp"
@@ -72,9 +74,11 @@ using Defaults = q::Policies<>;
 void pass_layers(Trace& trace, int context, int tokens) {
     for (int layer = 0; layer < bench::Full::text.layers; ++layer) {
         std::vector<std::size_t> taken;
-        q::detail::for_each_session_block<bench::Full, Defaults>({.context = context, .chunk = tokens}, 2, [&](std::string_view part, std::int64_t bytes) {
-            if (part == "activations" || part == "attention scratch") taken.push_back(trace.allocate(bytes));
-        });
+        q::detail::for_each_session_block<bench::Full, Defaults>({.context = context, .chunk = tokens}, 2,
+                                                                 [&](std::string_view part, std::int64_t bytes, const q::memory::Role&) {
+                                                                     if (part == "activations" || part == "attention scratch")
+                                                                         taken.push_back(trace.allocate(bytes));
+                                                                 });
         for (const std::size_t block : taken) trace.free(block);
     }
 }
@@ -91,9 +95,10 @@ Trace prefill_trace() {
     for (int i = 0; i < 12; ++i) {
         const int prompt = 100 + static_cast<int>(random() % 1500), context = prompt + 256;
         auto& kept = sessions.emplace_back();
-        q::detail::for_each_session_block<bench::Full, Defaults>({.context = context}, 2, [&](std::string_view part, std::int64_t bytes) {
-            if (part == "kv_cache" || part == "logits") kept.push_back(trace.allocate(bytes));
-        });
+        q::detail::for_each_session_block<bench::Full, Defaults>({.context = context}, 2,
+                                                                 [&](std::string_view part, std::int64_t bytes, const q::memory::Role&) {
+                                                                     if (part == "kv_cache" || part == "logits") kept.push_back(trace.allocate(bytes));
+                                                                 });
         constexpr q::VisionDims v = bench::Full::vision;
         const q::Grid grid{1, v.merge * (4 + static_cast<int>(random() % 16)), v.merge * (4 + static_cast<int>(random() % 16))};
         const auto floats = [&](std::int64_t count) { return trace.allocate(count * static_cast<std::int64_t>(sizeof(float))); };
@@ -189,6 +194,40 @@ void add_traces() {
     }
 }
 
+/// Groups that take turns in a pool with room for one: bytes that come back from disk. x_disk: as a share of the rate at which one file is read from its
+/// beginning to its end, both at their best in turns.
+void add_return(std::int64_t mebibytes) {
+    bench::add("memory/Tiered/return/MiB:" + std::to_string(mebibytes), [=](benchmark::State& state) {
+        const std::int64_t bytes = mebibytes << 20;
+        const std::string folder = std::filesystem::temp_directory_path();
+        q::memory::Tiers tiers({.folder = folder, .attention = bytes});
+        q::memory::Tiered memory(2 * bytes, &tiers);
+        const auto role = [](int i) { return q::memory::Role{q::memory::Pool::attention, q::memory::Content::kept, i}; };
+        for (int i = 0; i < 2; ++i) std::memset(memory.take(bytes, role(i)), 1 + i, static_cast<std::size_t>(bytes));
+        memory.settle();
+        int turn = 0;
+        const auto next = [&] { const auto held = memory.hold(role(turn++ % 2), false); };
+        next();
+        next();
+        bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, 1, next);
+        q::ScratchFile file(folder, bytes);
+        q::memory::Pages pages(bytes);
+        const std::span<std::byte> all(pages.data(), static_cast<std::size_t>(bytes));
+        std::fill(all.begin(), all.end(), std::byte{3});
+        file.write(0, all);
+        double own_best = 1e9, other_best = 1e9;
+        for (int i = 0; i < 5; ++i) {
+            auto start = bench::Clock::now();
+            next();
+            own_best = std::min(own_best, bench::seconds_since(start));
+            start = bench::Clock::now();
+            file.read(0, all);
+            other_best = std::min(other_best, bench::seconds_since(start));
+        }
+        state.counters["x_disk"] = other_best / own_best;
+    });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -198,5 +237,6 @@ int main(int argc, char** argv) {
         add_traces<typename T::type>();
     });
     add_traces<Malloc>();
+    for (const int mebibytes : {1, 64}) add_return(mebibytes);
     return bench::run(argc, argv);
 }

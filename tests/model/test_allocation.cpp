@@ -38,6 +38,25 @@ void check_decode(const M& model = testing::synthetic_model<M>()) {
     CHECK(largest == 0);
 }
 
+/// Weights and the session's memory leave for the disk in every step.
+void check_tiers() {
+    using M = Model<D, Policies<Choice<slot::memory, memory::Tiered>>>;
+    const TemporaryFolder folder;
+    memory::Tiers endless({});
+    const auto source = std::make_shared<testing::SyntheticSource>();
+    { const M whole(*source, source, nullptr, {.tiers = &endless}); }
+    memory::Tiers tiers({.folder = folder.path(), .attention = endless.statistics(memory::Pool::attention).peak / 2});
+    const M model(*source, source, nullptr, {.tiers = &tiers});
+    Session<M> session(model, {.context = 100});
+    session.append({words(20), {}});
+    for (const int token : words(70)) {
+        const auto before = allocations.load();
+        session.append(token);
+        REQUIRE(allocations.load() == before);
+    }
+    CHECK(tiers.statistics(memory::Pool::attention).fetched > 70);
+}
+
 bool counts() {
     if (!QWEN3VL_COUNTS_ALLOCATIONS) WARN("SKIPPED: allocations are not counted under a sanitizer");
     return QWEN3VL_COUNTS_ALLOCATIONS;
@@ -85,6 +104,10 @@ TEST_CASE("a decode step makes no heap allocation where tokens are in pages of a
     if (!counts()) return;
     check_decode<With<Policies<>::with_text<paged>, execution::Serial>>();
     check_decode<With<Policies<>::with_text<paged>, execution::Threads<ThreadCount{3}>>>();
+}
+
+TEST_CASE("a decode step makes no heap allocation where memory has tiers") {
+    if (counts()) check_tiers();
 }
 
 TEST_CASE("a decode step makes no heap allocation where its weights are paged") {

@@ -12,7 +12,8 @@ using Shape = std::vector<std::int64_t>;
 /// Which weights a matrix belongs to: what its format may depend on.
 struct Part {
     enum Kind { layer, embedding, vision } kind = layer;
-    int index = 0;  ///< of the decoder's layer, or of the tower's stage (vision/parameters.hpp)
+    int index = 0;     ///< of the decoder's layer, or of the tower's stage (vision/parameters.hpp)
+    bool ffn = false;  ///< of a layer: whether the matrix is one of its feed-forward part
 };
 
 /// A norm's parameters; the bias is empty where the norm has none.

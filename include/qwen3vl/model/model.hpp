@@ -31,6 +31,8 @@ struct LoadOptions {
     std::string calibration = {};  ///< a file made by examples/calibrate, by which integer formats round weights; empty: to nearest
     std::string tables = {};       ///< a safetensors file with the tables of policies that need some (core/tables.hpp)
     std::string mmproj = {};       ///< of a GGUF model: the file with its vision part; empty: the one file mmproj*.gguf beside it
+    /// Where weights may be that nobody uses, for memory::Tiered; outlives the model. What is mapped from a file is left to the system.
+    memory::Tiers* tiers = nullptr;
 };
 
 namespace detail {
@@ -53,6 +55,8 @@ class ModelImpl {
     using Vision = typename P::Vision;
     using Arch = typename P::Arch;
     using Parameters = ModelParameters<weights::WeightMatrix, std::vector<float>>;
+    /// What weights lie in that are packed in memory: blocks that are never freed.
+    using WeightMemory = std::conditional_t<memory::TellsRoles<typename P::Memory>, typename P::Memory, memory::Arena>;
 
     /// Takes the weights from `source`, whose take(name, shape) gives a TensorView or throws LoadError. `keep_alive` holds the memory behind
     /// the views. Throws UnsupportedCpu, LoadError, Cancelled.
@@ -73,8 +77,8 @@ class ModelImpl {
         if constexpr (requires { source.fingerprint(); })
             if (!options.packed.empty()) filling = open_packed(source.fingerprint(), options, team);
         if constexpr (pages) open_window();
-        // one block for all: huge pages fit it, which virtual machines read up to twice as fast
-        if (!packed_) memory_ = memory::Arena(packed_bytes());
+        std::vector<std::byte*> rooms;  // of the matrices
+        if (!packed_) rooms = take_rooms(options.tiers);
         std::size_t index = 0;
         visit_parameters<D, Text::Norm::has_bias, Vision::Norm::has_bias>(
             parameters_, Overloaded{[&](const std::string& name, const Shape& shape, std::vector<float>& vector) {
@@ -96,8 +100,8 @@ class ModelImpl {
                                             } else if constexpr (Traits::row_major) {
                                                 matrix = weights::load<Arch, Format>(view, name, rows, cols, team, moments);
                                             } else {
-                                                std::byte* room = nullptr;
-                                                if (!packed_) room = memory_.take(Traits::template bytes<Arch>(rows, cols));
+                                                [[maybe_unused]] const auto held = hold_part(part, true);
+                                                std::byte* room = packed_ ? nullptr : rooms[index];
                                                 if (filling) room = packed_->at(index);
                                                 if (room) weights::pack<Arch, Format>(view, name, rows, cols, team, room, moments);
                                                 matrix = weights::WeightMatrix(room ? room : std::as_const(*packed_).at(index), rows, cols);
@@ -134,12 +138,14 @@ class ModelImpl {
         if constexpr (weights::is_paged<typename LayerSlots<P, I>::StoredWeights>)
             return window_->hold(plan_.layer(i));
         else
-            return vision::AlwaysHeld{};
+            return std::pair{hold_part({Part::layer, i, false}), hold_part({Part::layer, i, true})};
     }
     /// What does the same for the tower: see vision::AlwaysHeld.
     auto stage_holder() const {
         if constexpr (weights::is_paged<typename Vision::Weights>)
             return StageHolder{window_.get()};
+        else if constexpr (memory::TellsRoles<WeightMemory>)
+            return TierHolder{this};
         else
             return vision::AlwaysHeld{};
     }
@@ -154,11 +160,15 @@ class ModelImpl {
                 f(row, weights::WeightMatrix(window_->at(part), std::min<std::int64_t>(step, D::text.vocab - row), D::text.hidden));
             }
         } else {
+            [[maybe_unused]] const auto held = hold_part({Part::embedding});
             f(std::int64_t{0}, head());
         }
     }
     /// A token's row of the embedding [hidden] to `out`. Throws FileError.
-    void embed(int token, float* out) const { read_row<typename Text::EmbeddingWeights>(parameters_.text.embedding, plan_.embedding, token, out); }
+    void embed(int token, float* out) const {
+        [[maybe_unused]] const auto held = hold_part({Part::embedding});
+        read_row<typename Text::EmbeddingWeights>(parameters_.text.embedding, plan_.embedding, token, out);
+    }
     /// Bytes that were read into the window of paged weights so far, and seconds that sessions waited for them.
     WeightWindow::Counts paging_counts() const { return window_ ? window_->counts() : WeightWindow::Counts{}; }
 
@@ -185,6 +195,7 @@ class ModelImpl {
             parameters_, Overloaded{[&](const std::string&, const Shape&, const std::vector<float>& vector) { add(vector); },
                                     [&](const std::string&, const Shape&, const weights::WeightMatrix& w, const Part& part) {
                                         row.resize(static_cast<std::size_t>(w.cols()));
+                                        [[maybe_unused]] const auto held = hold_part(part);
                                         with_stored_format<P>(part, [&]<class Format>(type_tag<Format>) { read_row<Format>(w, index, 0, row.data()); });
                                         add(row);
                                         ++index;
@@ -226,7 +237,7 @@ class ModelImpl {
     bool open_packed(std::uint64_t fingerprint, const LoadOptions& options, Team& team) {
         std::vector<std::int64_t> sizes;
         std::uint64_t layout = checksum(std::string(Arch::name) + ' ' + std::to_string(weights::layout_version));
-        for_each_packed([&](const std::string& name, const char* format, std::int64_t bytes) {
+        for_each_packed([&](const std::string& name, const char* format, std::int64_t bytes, const Part&) {
             sizes.push_back(bytes);
             layout = checksum(name + ' ' + format, layout);
         });
@@ -300,21 +311,44 @@ class ModelImpl {
         }
     }
 
-    /// f(name, format, bytes in the layout of its kernels) for every matrix; 0 bytes: the format is row-major and has none of its own.
+    /// f(name, format, bytes in the layout of its kernels, part) for every matrix; 0 bytes: the format is row-major and has none of its own.
     template <class F>
     static void for_each_packed(F&& f) {
         for_each_matrix<D>([&](const std::string& name, std::int64_t rows, std::int64_t cols, const Part& part) {
             with_format(part, [&]<class Format>(type_tag<Format>) {
                 using Traits = weights::traits<Format>;
-                f(name, Format::name, Traits::row_major ? 0 : Traits::template bytes<Arch>(rows, cols));
+                f(name, Format::name, Traits::row_major ? 0 : Traits::template bytes<Arch>(rows, cols), part);
             });
         });
     }
-    static std::int64_t packed_bytes() {
+    /// Room for every packed matrix; null for all others. One block for all: huge pages fit it, which virtual machines read up to twice as fast.
+    std::vector<std::byte*> take_rooms(memory::Tiers* tiers) {
         std::int64_t sum = 0;
-        for_each_packed([&](const std::string&, const char*, std::int64_t bytes) { sum += memory::Arena::footprint(bytes); });
-        return sum;
+        for_each_packed([&](const std::string&, const char*, std::int64_t bytes, const Part&) { sum += bytes > 0 ? WeightMemory::footprint(bytes) : 0; });
+        memory_ = memory::make<WeightMemory>(sum, tiers);
+        std::vector<std::byte*> rooms;
+        for_each_packed([&](const std::string&, const char*, std::int64_t bytes, const Part& part) {
+            rooms.push_back(bytes > 0 ? memory::take(memory_, bytes, role(part)) : nullptr);
+        });
+        memory::settle(memory_);
+        return rooms;
     }
+    static memory::Role role(const Part& part) {
+        if (part.kind == Part::vision) return {memory::Pool::vision, memory::Content::kept, part.index};
+        if (part.kind == Part::embedding) return {memory::Pool::embedding, memory::Content::kept, 0};
+        return {part.ffn ? memory::Pool::mlp : memory::Pool::attention, memory::Content::kept, part.index};
+    }
+    /// Keeps a part's matrices in memory, where they might not be.
+    auto hold_part([[maybe_unused]] const Part& part, [[maybe_unused]] bool writes = false) const {
+        if constexpr (memory::TellsRoles<WeightMemory>)
+            return memory_.hold(role(part), writes);
+        else
+            return memory::AlwaysThere{};
+    }
+    struct TierHolder {
+        const ModelImpl* model;
+        auto operator()(int stage) const { return model->hold_part({Part::vision, stage}); }
+    };
 
     static void add_weights(MemoryPlan& plan, DType checkpoint) {
         MemoryPlan::Part embedding{"weights: embedding and head", 0, true}, decoder{"weights: decoder", 0, true}, tower{"weights: vision tower", 0, true},
@@ -342,7 +376,7 @@ class ModelImpl {
     }
 
     std::optional<PackedFile> packed_;
-    memory::Arena memory_;
+    WeightMemory memory_;
     Parameters parameters_;
     PolicyTables tables_;
     std::shared_ptr<const void> keep_alive_;

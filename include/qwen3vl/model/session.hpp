@@ -137,6 +137,7 @@ class Session {
         next_after_.assign(other.next_after_.begin(), other.next_after_.end());
         if (other.has_logits_) std::copy_n(other.logits_, D::text.vocab, logits_);
         has_logits_ = other.has_logits_;
+        [[maybe_unused]] const auto held = memory::hold_all(memory_, true);
         update_masks(0, length());
     }
 
@@ -383,14 +384,16 @@ Session<M>::Session(const M& model, PagePool<M>* pool, const SessionOptions& opt
         throw ContextOverflow("SessionOptions::context: expected 1 to " + std::to_string(max_context) + " tokens, found " + std::to_string(options.context));
     chunk_ = detail::chunk_tokens<D, P>(options);
     std::int64_t bytes = 0;
-    detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { bytes += P::Memory::footprint(b); });
-    if (const auto free = memory::available(); free && bytes > *free)
+    detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b, const memory::Role&) { bytes += P::Memory::footprint(b); });
+    if (const auto free = memory::available(); free && bytes > *free && !options.tiers)
         throw OutOfMemory("a session of " + std::to_string(options.context) + " tokens needs " + std::to_string(bytes >> 20) + " MiB, available are " +
                           std::to_string(*free >> 20) + " MiB; shorten SessionOptions::context or choose a smaller kv_cache policy");
-    memory_ = typename P::Memory(bytes);
+    memory_ = memory::make<typename P::Memory>(bytes, options.tiers);
     std::vector<std::byte*> blocks;
-    detail::for_each_session_block<D, P>(options, team_.threads(), [&](const char*, std::int64_t b) { blocks.push_back(memory_.take(b)); });
+    detail::for_each_session_block<D, P>(options, team_.threads(),
+                                         [&](const char*, std::int64_t b, const memory::Role& role) { blocks.push_back(memory::take(memory_, b, role)); });
     place(blocks);
+    memory::settle(memory_);
     frequencies_ = position::frequencies<typename Text::Position>(D::text, D::text.head_dim);
     next_after_.reserve(static_cast<std::size_t>(options.context) + 1);
     next_after_.push_back(0);
@@ -420,6 +423,7 @@ void Session<M>::append(const Prompt& prompt, const AppendOptions& options) {
     require_room(n);
     for (const int token : prompt.tokens) require_token(token);
     const Layout layout = lay_out_prompt(prompt);
+    [[maybe_unused]] const auto held = memory::hold_all(memory_, true);
     const std::int64_t before = length();
     team_.limit(detail::prefill_threads<P>(options_));
     if (options.hidden) options.hidden->resize(static_cast<std::size_t>(n * D::text.hidden));
@@ -450,6 +454,7 @@ template <class M>
 void Session<M>::append(int token) {
     require_room(1);
     require_token(token);
+    [[maybe_unused]] const auto held = memory::hold_all(memory_, true);
     const std::int64_t first = length();
     team_.limit(detail::decode_threads<P>(options_));
     const int position = static_cast<int>(next_after_.back());
@@ -459,12 +464,12 @@ void Session<M>::append(int token) {
     position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, {position, position, position}, buffers_.cosines.row(0), buffers_.sines.row(0));
     try {
         run_layers(1, first, [](int) {});
+        compute_logits(buffers_.x.row(0));
     } catch (...) {
         if (!can_rewind) reset();
         pages_.shorten(first);
         throw;
     }
-    compute_logits(buffers_.x.row(0));
     next_after_.push_back(position + 1);
     pages_.publish(first + 1);
 }
@@ -472,6 +477,7 @@ void Session<M>::append(int token) {
 template <class M>
 void Session<M>::save(const std::string& path, std::span<const std::span<const std::byte>> extra) {
     static_assert(can_save, "qwen3vl: slot kv_cache: a layer's cache cannot be written to a file; choose one whose can_save is true");
+    [[maybe_unused]] const auto held = memory::hold_all(memory_, true);
     detail::SavedHeader header;
     header.key = state_key();
     header.length = static_cast<std::uint64_t>(length());
@@ -491,6 +497,7 @@ template <class M>
 void Session<M>::restore(const std::string& path, const AcceptState& accept) {
     static_assert(can_save, "qwen3vl: slot kv_cache: a layer's cache cannot be read from a file; choose one whose can_save is true");
     detail::StateReader in(path);
+    [[maybe_unused]] const auto held = memory::hold_all(memory_, true);
     const auto& header = in.header();
     if (header.key != state_key()) in.fail("saved by another model, or with another kv_cache or position policy");
     if (header.length > static_cast<std::uint64_t>(context()))

@@ -5,6 +5,7 @@
 #include <qwen3vl/kv_cache/page_table.hpp>
 #include <qwen3vl/kv_cache/tile_store.hpp>
 #include <qwen3vl/memory/plan.hpp>
+#include <qwen3vl/memory/role.hpp>
 #include <qwen3vl/model/policies.hpp>
 #include <qwen3vl/text/decoder.hpp>
 #include <qwen3vl/vision/tower.hpp>
@@ -24,6 +25,8 @@ struct SessionOptions {
     Grid largest_picture = {};  ///< for the memory plan alone: patches of the largest picture to come; 0: none is planned for
     /// Where caches that keep older tokens on disk make their file, which has no name and goes with the session; MemoryPlan::disk tells its size.
     std::string offload_folder = {};
+    /// Where the session's memory may be while nobody calls it, for memory::Tiered; outlives the session.
+    memory::Tiers* tiers = nullptr;
 };
 
 namespace detail {
@@ -164,41 +167,46 @@ template <class P>
 using TowerSlots = vision::Slots<typename P::Vision::Attention, typename P::Vision::Norm, typename P::Vision::Activation, typename P::Vision::MergerActivation,
                                  typename P::Vision::Position, typename weights::paging<typename P::Vision::Weights>::format>;
 
-/// Names every block of memory that a session of these options takes from its memory policy, in order: take(part, bytes). The session and its
+/// Names every block of memory that a session of these options takes from its memory policy, in order: take(part, bytes, role). The session and its
 /// plan are this one list. Pages are not in it: their pool, PagePool, has a plan of its own.
 template <Dims D, class P, class Take>
 void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
     constexpr TextDims d = D::text;
     const std::int64_t n = chunk_tokens<D, P>(o), channels = kv_cache::padded_channels(d.head_dim);
-    const auto floats = [&](const char* part, std::int64_t count) { take(part, count * static_cast<std::int64_t>(sizeof(float))); };
-    if (const auto frame = frame_bytes<D, P>(o); frame > 0) take("kv_cache: frames", kv_cache::TileStore::memory_bytes(frame));
-    if constexpr (in_pages<P>) take("kv_cache: block table", kv_cache::PageTable::bytes(o.context));
+    constexpr memory::Role table{}, kept{memory::Pool::attention, memory::Content::kept}, scratch{memory::Pool::attention, memory::Content::scratch},
+        activations{memory::Pool::mlp, memory::Content::scratch}, logits{memory::Pool::embedding};
+    const auto floats = [&](const char* part, std::int64_t count, const memory::Role& role) {
+        take(part, count * static_cast<std::int64_t>(sizeof(float)), role);
+    };
+    if (const auto frame = frame_bytes<D, P>(o); frame > 0) take("kv_cache: frames", kv_cache::TileStore::memory_bytes(frame), table);
+    if constexpr (in_pages<P>) take("kv_cache: block table", kv_cache::PageTable::bytes(o.context), table);
     for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
         with_layer_slots<P>(i, [&](auto index) {
             using S = LayerSlots<P, index()>;
             if (const int layer = static_cast<int>(i); !in_pages<P> && kv_cache::owner_of<typename S::KvCache>(layer) == layer)
-                take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)));
-            if (const auto bytes = S::MaskState::bytes(d.kv_heads, S::mask_channels(d), o.context); bytes > 0) take("mask", bytes);
+                take("kv_cache", S::KvCache::bytes(S::extent(d, o.context)), kept);
+            if (const auto bytes = S::MaskState::bytes(d.kv_heads, S::mask_channels(d), o.context); bytes > 0) take("mask", bytes, kept);
         });
     const auto input = [&](std::int64_t columns) {  // rows of so many columns in the layers' weight formats
         return largest_over_layers<P>(
             [&](auto s) { return weights::traits<typename decltype(s)::Weights>::template input_bytes<typename P::Arch>(n, columns); });
     };
     using Head = weights::traits<typename P::Text::EmbeddingWeights>;
-    floats("activations", n * d.hidden);  // x
-    take("activations", std::max({input(d.hidden), input(d.q_dim()), Head::template input_bytes<typename P::Arch>(1, d.hidden)}));
-    take("activations", input(d.ffn));                        // inner
-    floats("activations", n * (d.q_dim() + 2 * d.kv_dim()));  // qkv
-    floats("activations", n * d.heads * channels);            // queries
-    floats("activations", n * d.q_dim());                     // attended
-    floats("activations", n * d.head_dim / 2);                // cosines
-    floats("activations", n * d.head_dim / 2);                // sines
+    floats("activations", n * d.hidden, activations);  // x
+    take("activations", std::max({input(d.hidden), input(d.q_dim()), Head::template input_bytes<typename P::Arch>(1, d.hidden)}), activations);
+    take("activations", input(d.ffn), activations);                        // inner
+    floats("activations", n * (d.q_dim() + 2 * d.kv_dim()), activations);  // qkv
+    floats("activations", n * d.heads * channels, activations);            // queries
+    floats("activations", n * d.q_dim(), activations);                     // attended
+    floats("activations", n * d.head_dim / 2, activations);                // cosines
+    floats("activations", n * d.head_dim / 2, activations);                // sines
     floats("attention scratch", largest_over_layers<P>([&](auto s) {
                using S = decltype(s);
                return attention::layer_scratch_floats<typename S::Attention, typename S::KvCache>(threads, d.kv_heads, d.group(), channels, n, o.context);
-           }));
-    floats("activations", threads * text::row_floats(d));  // rows
-    floats("logits", d.vocab);
+           }),
+           scratch);
+    floats("activations", threads * text::row_floats(d), activations);  // rows
+    floats("logits", d.vocab, logits);
 }
 
 /// Bytes of a session part by part, and of the workspace for the largest picture announced.
@@ -207,7 +215,7 @@ MemoryPlan session_plan(const SessionOptions& o) {
     MemoryPlan plan;
     plan.disk = file_bytes<D, P>(o);
     const int threads = team_size<P>(o);
-    for_each_session_block<D, P>(o, threads, [&](const char* part, std::int64_t bytes) {
+    for_each_session_block<D, P>(o, threads, [&](const char* part, std::int64_t bytes, const memory::Role&) {
         const auto known = std::find_if(plan.parts.begin(), plan.parts.end(), [&](const auto& p) { return p.name == part; });
         auto& sum = known != plan.parts.end() ? *known : plan.parts.emplace_back(MemoryPlan::Part{part, 0, false});
         sum.bytes += P::Memory::footprint(bytes);

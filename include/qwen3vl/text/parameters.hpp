@@ -29,7 +29,7 @@ void visit(const TextDims& d, const std::string& root, P& p, F&& f) {
     f(root + "embed_tokens.weight", Shape{d.vocab, h}, p.embedding, Part{Part::embedding});
     for (std::size_t i = 0; i < p.layers.size(); ++i) {
         auto& l = p.layers[i];
-        const Part part{Part::layer, static_cast<int>(i)};
+        const Part part{Part::layer, static_cast<int>(i)}, ffn{Part::layer, static_cast<int>(i), true};
         const std::string at = root + "layers." + std::to_string(i) + ".";
         visit_norm<NormBias>(l.input_norm, at + "input_layernorm", h, f);
         f(at + "self_attn.q_proj.weight", Shape{d.q_dim(), h}, l.q, part);
@@ -41,9 +41,9 @@ void visit(const TextDims& d, const std::string& root, P& p, F&& f) {
             f(at + "self_attn.k_norm.weight", Shape{d.head_dim}, l.k_norm);
         }
         visit_norm<NormBias>(l.post_norm, at + "post_attention_layernorm", h, f);
-        f(at + "mlp.gate_proj.weight", Shape{d.ffn, h}, l.gate, part);
-        f(at + "mlp.up_proj.weight", Shape{d.ffn, h}, l.up, part);
-        f(at + "mlp.down_proj.weight", Shape{h, d.ffn}, l.down, part);
+        f(at + "mlp.gate_proj.weight", Shape{d.ffn, h}, l.gate, ffn);
+        f(at + "mlp.up_proj.weight", Shape{d.ffn, h}, l.up, ffn);
+        f(at + "mlp.down_proj.weight", Shape{h, d.ffn}, l.down, ffn);
     }
     visit_norm<NormBias>(p.norm, root + "norm", h, f);
     if (!d.tied) f("lm_head.weight", Shape{d.vocab, h}, p.head, Part{Part::embedding});
