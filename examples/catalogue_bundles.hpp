@@ -53,6 +53,12 @@ QWEN3VL_CATALOGUE_BUNDLE(latest_queries_1024, Caching<q::kv_cache::Evicting<q::T
 QWEN3VL_CATALOGUE_BUNDLE(age_1024, Caching<q::kv_cache::Evicting<q::Tokens{1024}, q::kv_cache::Age>>);
 QWEN3VL_CATALOGUE_BUNDLE(low_rank_32, Caching<q::kv_cache::LowRank<q::Rank{32}>>);
 QWEN3VL_CATALOGUE_BUNDLE(low_rank_48_int8, Caching<q::kv_cache::LowRank<q::Rank{48}, q::kv_cache::Contiguous<q::kv_cache::Int8>>>);
+QWEN3VL_CATALOGUE_BUNDLE(
+    low_rank_past_32,
+    Caching<q::kv_cache::LowRank<q::Rank{64}, q::kv_cache::Hybrid<q::Tokens{64}, q::kv_cache::Bf16, q::kv_cache::Leading<q::Rank{32}, q::kv_cache::Int8>>>>);
+QWEN3VL_CATALOGUE_BUNDLE(
+    low_rank_past_48,
+    Caching<q::kv_cache::LowRank<q::Rank{64}, q::kv_cache::Hybrid<q::Tokens{64}, q::kv_cache::Bf16, q::kv_cache::Leading<q::Rank{48}, q::kv_cache::Int8>>>>);
 
 #undef QWEN3VL_CATALOGUE_BUNDLE
 
@@ -61,6 +67,6 @@ using questions = q::list<dense_float32, chunked, window_20, blocks_20, chosen_2
                           low_rank_16_int8, low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate>;
 /// For texts of 2048 tokens and a text model with head_dim 64.
 using texts = q::list<window_1000, blocks_1000, chosen_1000, chosen_16_1000, linear_256, kv_bf16, kv_int8, kv_int4, hybrid_64, heavy_hitters_1024,
-                      latest_queries_1024, age_1024, low_rank_32, low_rank_48_int8>;
+                      latest_queries_1024, age_1024, low_rank_32, low_rank_48_int8, low_rank_past_32, low_rank_past_48>;
 
 }  // namespace catalogue

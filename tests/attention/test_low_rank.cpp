@@ -69,6 +69,83 @@ TEST_CASE("a low-rank cache of full rank equals a contiguous one") {
     CHECK(difference / static_cast<double>(found.size()) < 1e-6);
 }
 
+TEST_CASE("the latest tokens keep all directions and older ones the first, whatever the chunk") {
+    execution::Serial::Team serial(1);
+    execution::Threads<>::Team threads(3);
+    const auto check_hybrid = [&]<class Codec, class Attention>(type_tag<Codec>, type_tag<Attention>, const Sequence& s, double error) {
+        CAPTURE(Codec::tile_bytes(16), s.tokens, s.kv_heads, s.group, s.head_dim);
+        using Cache = kv_cache::LowRank<Rank{32}, kv_cache::Hybrid<Tokens{128}, kv_cache::Float32, Codec>>;
+        const auto whole = run<Attention, Cache>(s, serial, 129);
+        const auto few_keys = along(s, s.keys, s.tables[0], 16), few_values = along(s, s.values, s.tables[1], 16);
+        for (std::int64_t own = 0; 64 * own < s.tokens; ++own) {  // a query's tile and two before it are whole
+            Sequence kept = s;
+            const std::int64_t older = std::max<std::int64_t>(0, own - 2) * 64 * s.kv_heads * s.head_dim;
+            std::copy_n(few_keys.begin(), older, kept.keys.begin());
+            std::copy_n(few_values.begin(), older, kept.values.begin());
+            const auto expected = kept.expected<mask::Causal>();
+            const auto begin = static_cast<std::size_t>(64 * own * s.q_dim()), end = static_cast<std::size_t>(std::min(s.tokens, 64 * own + 64) * s.q_dim());
+            CHECK(testing::largest_difference(
+                      std::vector<float>(whole.begin() + static_cast<std::ptrdiff_t>(begin), whole.begin() + static_cast<std::ptrdiff_t>(end)),
+                      std::vector<double>(expected.begin() + static_cast<std::ptrdiff_t>(begin), expected.begin() + static_cast<std::ptrdiff_t>(end))) <=
+                  error);
+        }
+        for (const std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(run<Attention, Cache>(s, threads, chunk), whole));
+    };
+    using Flash = attention::Flash<>;
+    const Sequence s = directed(330, 2, 2, 32), one = directed(300, 1, 8, 32);
+    using Exact = kv_cache::Leading<Rank{16}, kv_cache::Float32>;
+    check_hybrid(type_tag<Exact>{}, type_tag<Flash>{}, s, 4 * s.tolerance());
+    check_hybrid(type_tag<Exact>{}, type_tag<Flash>{}, one, 4 * one.tolerance());  // multi-query
+    check_hybrid(type_tag<Exact>{}, type_tag<attention::Dense<>>{}, s, 4 * s.tolerance());
+    // half a step of keys moves a score by 3 sqrt(32) / 254 at most, and with it the weights relatively; that of values adds
+    const double step = std::sqrt(32.0) / 127 / 2 * (1 + 0x1p-7);
+    check_hybrid(type_tag<kv_cache::Leading<Rank{16}, kv_cache::Int8>>{}, type_tag<Flash>{}, s, std::expm1(2 * 3 * std::sqrt(32.0) * step) + step);
+}
+
+TEST_CASE("Leading keeps the numbers in front, of each codec, and moves and clears them as the codec does") {
+    constexpr std::int64_t channels = 48;
+    testing::Rng random(3);
+    const auto rows = random.floats(64 * 2 * channels);
+    for_each_type<kv_cache::codecs>([&]<class C>(C) {
+        using Inner = typename C::type;
+        using Codec = kv_cache::Leading<Rank{32}, Inner>;
+        CAPTURE(Inner::name);
+        CHECK(Codec::tile_bytes(channels) == Inner::tile_bytes(32));
+        CHECK(Codec::tile_bytes(16) == Inner::tile_bytes(16));
+        alignas(64) std::byte memory[65536], other[65536], inner[65536];
+        REQUIRE(Codec::tile_bytes(channels) <= 65536);
+        for (std::int64_t i = 0; i < 64; ++i) {
+            const float *key = rows.data() + 2 * i * channels, *value = key + channels;
+            Codec::template write<Arch>(memory, channels, i, key, value);
+            Inner::template write<Arch>(inner, 32, i, key, value);
+            Codec::copy(memory, i, other, 63 - i, channels);
+        }
+        Codec::clear(memory, channels, 50);
+        alignas(64) static float wide[2 * 64 * channels], narrow[2 * 64 * 32];
+        const auto check = [&](const std::byte* found, const auto& number) {
+            const auto tile = Codec::view(found, channels, 128, 40);
+            CHECK(tile.first == 128);
+            const auto w = kv_cache::widened<Arch>(tile, wide);
+            const auto expected = Inner::view(inner, 32, 128, 64);
+            const auto n = kv_cache::widened<Arch>(expected, narrow);
+            CHECK(w.count == 40);
+            int wrong = 0;
+            for (std::int64_t i = 0; i < 40; ++i)
+                for (std::int64_t c = 0; c < channels; ++c) {
+                    const std::int64_t at = number(i);
+                    for (const float k : {tile.key(i, c), w.key(i, c)}) wrong += k != (c < 32 ? n.key(at, c) : 0.0f);
+                    for (const float v : {tile.value(i, c), w.value(i, c)}) wrong += v != (c < 32 ? n.value(at, c) : 0.0f);
+                }
+            CHECK(wrong == 0);
+        };
+        check(memory, [](std::int64_t i) { return i; });
+        check(other, [](std::int64_t i) { return 63 - i; });
+        const auto cleared = Codec::view(memory, channels, 0, 64);
+        for (std::int64_t i = 50; i < 64; ++i)
+            for (std::int64_t c = 0; c < channels; ++c) REQUIRE((cleared.key(i, c) == 0.0f && cleared.value(i, c) == 0.0f));
+    });
+}
+
 TEST_CASE("a low-rank cache stands over other caches and under other masks") {
     execution::Serial::Team serial(1);
     execution::Threads<>::Team threads(3);

@@ -45,7 +45,8 @@ CAUSAL = [policy("attention", a, "Causal", "Contiguous", "bf16") for a in ("Dens
 MASKED = [policy("attention", "Flash", m, "Contiguous", "bf16") for m in ("SlidingWindow", "BlockSparse", "DynamicSparse")]
 CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("float32", "bf16", "int8", "int4")] + [
     policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"), policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
-    policy("kv_cache", "Flash", "Causal", "Hybrid", "int4"), policy("kv_cache", "Flash", "Causal", "LowRank", "bf16"),
+    policy("kv_cache", "Flash", "Causal", "Hybrid", "int4"),
+    *(policy("kv_cache", "Flash", "Causal", "LowRank", codec) for codec in ("bf16", "leading")),
     *(policy("kv_cache", "Flash", "Causal", f"Evicting/{rating}", "bf16") for rating in ("HeavyHitters", "LatestQueries", "Age")),
     *(policy("kv_cache", "Flash", "Causal", cache, "bf16") for cache in ("Offloaded", "Paged"))]
 SCALING = {"machine": "m", "positions": ["MRopeInterleaved", "Rope", "NTK", "YaRN", "Approximate"],

@@ -54,7 +54,7 @@ void with_tile_for(std::int64_t rows, const kv_cache::Tile<Element>& tile, float
 }
 template <class Arch, class Tile, class F>
 void with_tile_for(std::int64_t /*rows*/, const Tile& tile, float* wide, F&& f) {
-    f(kv_cache::widened<Arch>(tile, wide));
+    f(widened<Arch>(tile, wide));
 }
 
 template <class Arch, class A, class B, class F>

@@ -4,6 +4,7 @@
 #include <qwen3vl/kv_cache/cross_layer.hpp>
 #include <qwen3vl/kv_cache/evicting.hpp>
 #include <qwen3vl/kv_cache/hybrid.hpp>
+#include <qwen3vl/kv_cache/leading_codec.hpp>
 #include <qwen3vl/kv_cache/low_rank.hpp>
 #include <qwen3vl/kv_cache/offloaded.hpp>
 #include <qwen3vl/kv_cache/paged.hpp>
@@ -17,5 +18,5 @@ using all = list<Contiguous<Float32>, Contiguous<Bf16>, Contiguous<Int8>, Contig
 /// Caches that give keys up.
 using evicting = list<Evicting<Tokens{1024}>, Evicting<Tokens{1024}, LatestQueries<>>, Evicting<Tokens{1024}, Age>>;
 /// Caches that need tables.
-using with_tables = list<LowRank<Rank{64}>, LowRank<Rank{64}, Contiguous<Int8>>>;
+using with_tables = list<LowRank<Rank{64}>, LowRank<Rank{64}, Contiguous<Int8>>, LowRank<Rank{128}, Hybrid<Tokens{128}, Bf16, Leading<Rank{64}, Int8>>>>;
 }  // namespace qwen3vl::kv_cache

@@ -7,14 +7,7 @@
 #include <qwen3vl/kv_cache/layer_access.hpp>
 #include <qwen3vl/kv_cache/projection.hpp>
 
-namespace qwen3vl::inline QWEN3VL_ABI {
-
-/// Numbers that are kept of a row, as a template argument.
-struct Rank {
-    int n = 0;
-};
-
-namespace kv_cache {
+namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
 /// Keys and values as their coordinates along R.n directions of each head, in another cache (Saxena et al., 2024, "Eigen Attention: attention in low-rank space
 /// for KV cache compression", section 3): queries are projected along with the keys, and the sums of values are expanded once, so that nothing is
@@ -93,5 +86,4 @@ struct LowRank {
     static std::int64_t basis_bytes(const Extent& e) { return e.kv_heads * 3 * e.channels * width * static_cast<std::int64_t>(sizeof(float)); }
 };
 
-}  // namespace kv_cache
-}  // namespace qwen3vl
+}  // namespace qwen3vl::kv_cache

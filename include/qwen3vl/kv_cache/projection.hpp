@@ -3,7 +3,14 @@
 #include <cstdint>
 #include <qwen3vl/core/config.hpp>
 
-namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Numbers that are kept of a row, as a template argument.
+struct Rank {
+    int n = 0;
+};
+
+namespace kv_cache {
 
 /// Layers that keep keys and values as rows of other extents, stored_channels() each: queries are projected to them, and what attention gives is expanded.
 /// Also: template <class Arch> void project(kv_head, query, out) const; template <class Arch> void expand(kv_head, row, out) const, `out` of the head's
@@ -22,4 +29,5 @@ constexpr std::int64_t stored_channels(std::int64_t channels) {
         return channels;
 }
 
-}  // namespace qwen3vl::kv_cache
+}  // namespace kv_cache
+}  // namespace qwen3vl

@@ -142,7 +142,16 @@ consteval bool check_layer() {
         }();
         static_assert(projectable,
                       "qwen3vl: slot kv_cache: LowRank is over Contiguous, Ring or Hybrid: Evicting, Offloaded and Recurrent take queries as they are");
-        return M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank && projectable && all_seen && alone && check_stages<A, C>();
+        constexpr bool directed = [] {
+            if constexpr (requires { C::codec::needs_directions; })
+                return kv_cache::Projects<typename C::Layer>;
+            else
+                return true;
+        }();
+        static_assert(directed,
+                      "qwen3vl: slot kv_cache: Leading keeps the first numbers of a row alone; put the cache under LowRank, which orders them by weight");
+        return directed && M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank && projectable && all_seen && alone &&
+               check_stages<A, C>();
     }
     return false;
 }
