@@ -19,7 +19,7 @@ constexpr auto hidden = static_cast<std::size_t>(d.hidden);
 
 template <class Attention>
 using Tower = Model<D, bundles::float32::with_vision<VisionPolicies<>::with_weights<weights::Float32>::with_attention<Attention>>>;
-constexpr PatchWindow square{.rows = 4, .cols = 4}, wide{.rows = 2, .cols = 6};
+constexpr PatchWindow square{.rows = 4, .cols = 4}, wide{.rows = 4, .cols = 6};
 /// Windows of both shapes and full attention in turn.
 using Mixed = Tower<Layers<Pattern<attention::Flash<mask::GridWindow<square>>, attention::Flash<mask::GridWindow<wide>>, attention::Flash<mask::Full>>>>;
 /// The window of each block; none where all is seen.

@@ -1,5 +1,6 @@
 #pragma once
 #include <qwen3vl/concepts/concepts.hpp>
+#include <qwen3vl/core/grid.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 
