@@ -41,7 +41,7 @@ concept GridMask = requires(const M& m, const Grid& grid, std::int64_t i) {
     { M::cols } -> std::convertible_to<int>;
 };
 
-/// `span` 0: a query may need all keys before it. Answers by itself, as static members, or has a State that does.
+/// `span` 0: a query may need all keys before it. Answers by itself, as static members or, of a grid, as an object; or has a State that does.
 template <class M>
 concept Mask = Named<M> && requires {
     { M::causal } -> std::convertible_to<bool>;

@@ -266,7 +266,7 @@ consteval bool check_block_attention() {
     static_assert(concepts::Attention<A>, "qwen3vl: slot attention: the vision policy does not model concepts::Attention; see concepts/concepts.hpp");
     if constexpr (concepts::Attention<A>) {
         constexpr bool whole = !A::mask::causal;
-        static_assert(whole, "qwen3vl: slot attention: patches have no order, so the tower's mask cannot be causal; use mask::Full");
+        static_assert(whole, "qwen3vl: slot attention: patches have no order, so the tower's mask cannot be causal; use mask::Full or mask::GridWindow");
         return whole && check_windows<D, typename A::mask>();
     }
     return false;
