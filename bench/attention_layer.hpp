@@ -102,11 +102,11 @@ class AttentionLayer {
     q::AlignedFloats scratch_;
 };
 
-/// A row of the catalogue: a policy of one slot, with the algorithm and the cache that it is measured with.
+/// A row of the catalogue: a policy of one slot, with the algorithm and the cache that it is measured with; the tower has no cache.
 struct Policy {
     std::string slot, attention, mask, cache, codec;
-    /// "attention/Flash/Causal", "kv_cache/Ring/int8": what --filter sees.
-    std::string name() const { return slot + "/" + (slot == "attention" ? attention + "/" + mask : cache + "/" + codec); }
+    /// "attention/Flash/Causal", "kv_cache/Ring/int8", "vision/Flash/Full": what --filter sees.
+    std::string name() const { return slot + "/" + (slot == "kv_cache" ? cache + "/" + codec : attention + "/" + mask); }
     nlohmann::ordered_json json() const { return {{"slot", slot}, {"attention", attention}, {"mask", mask}, {"cache", cache}, {"codec", codec}}; }
 };
 

@@ -3,6 +3,7 @@
 #include <qwen3vl/attention/heads.hpp>
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
+#include <qwen3vl/mask/over_grid.hpp>
 #include <qwen3vl/memory/arena.hpp>
 #include "slot_bench.hpp"
 
@@ -12,9 +13,9 @@ using Team = q::execution::Threads<>::Team;
 
 /// Pairs of query and visible key.
 template <class Mask>
-double visible_pairs(std::int64_t first, std::int64_t tokens, std::int64_t keys) {
+double visible_pairs(const Mask& mask, std::int64_t first, std::int64_t tokens, std::int64_t keys) {
     std::int64_t n = 0;
-    for (std::int64_t i = first; i < first + tokens; ++i) Mask::for_each_range(i, i, {0, keys}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
+    for (std::int64_t i = first; i < first + tokens; ++i) mask.for_each_range(i, i, {0, keys}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
     return static_cast<double>(n);
 }
 
@@ -37,17 +38,17 @@ struct Work {
 
     /// `key_bytes`: of one key and its value in one head.
     template <class Tile>
-    void measure(benchmark::State& state, const Tile& tile, double key_bytes) {
-        using Mask = typename Attention::mask;
-        const double pairs = visible_pairs<Mask>(heads.first, heads.tokens, heads.keys), rows = static_cast<double>(heads.kv_heads * heads.group);
+    void measure(benchmark::State& state, const Tile& tile, double key_bytes, const typename Attention::mask& mask) {
+        const double pairs = visible_pairs(mask, heads.first, heads.tokens, heads.keys), rows = static_cast<double>(heads.kv_heads * heads.group);
         double keys = 0;  // that some query sees
-        Mask::for_each_range(heads.first, heads.first + heads.tokens - 1, {0, heads.keys},
-                             [&](q::mask::KeyRange range) { keys += static_cast<double>(range.end - range.begin); });
+        mask.for_each_range(heads.first, heads.first + heads.tokens - 1, {0, heads.keys},
+                            [&](q::mask::KeyRange range) { keys += static_cast<double>(range.end - range.begin); });
         const double bytes = keys * static_cast<double>(heads.kv_heads) * key_bytes;
+        state.counters["keys_seen"] = pairs / static_cast<double>(heads.tokens * heads.keys);
         bench::measure(state, team.threads(),
                        {.operations = 4 * pairs * rows * static_cast<double>(heads.channels), .bytes = bytes, .footprint = static_cast<std::int64_t>(bytes)},
                        heads.tokens, [&] {
-                           q::attention::attend<bench::Arch, Attention>(team, heads, tile, scratch.get());
+                           q::attention::attend<bench::Arch, Attention>(team, heads, tile, scratch.get(), mask);
                            benchmark::ClobberMemory();
                        });
     }
@@ -72,14 +73,15 @@ void add_text(const char* mode, std::int64_t tokens, std::int64_t keys, int thre
                        for (std::int64_t h = 0; h < d.kv_heads; ++h)
                            cache.template write<bench::Arch>(h, t, rows.data() + t, rows.data() + t + extent.channels);
                    Work<Attention> work(threads, tokens, d.kv_heads, d.group(), extent.channels, keys - tokens, keys);
-                   work.measure(
-                       state, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, keys); },
-                       static_cast<double>(Cache::bytes({1, extent.channels, q::kv_cache::tile_keys, 0, 0})) / q::kv_cache::tile_keys);
+                   work.measure(state, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, keys); },
+                                static_cast<double>(Cache::bytes({1, extent.channels, q::kv_cache::tile_keys, 0, 0})) / q::kv_cache::tile_keys, {});
                });
 }
 
+/// A square picture of side x side patches.
 template <class Attention>
-void add_vision(std::int64_t patches, int threads) {
+void add_vision(int side, int threads) {
+    const std::int64_t patches = std::int64_t{side} * side;
     bench::add(row_name<Attention>("vision") + "/keys:" + std::to_string(patches) + "/threads:" + std::to_string(threads), [=](benchmark::State& state) {
         constexpr auto d = bench::Full::vision;
         const std::int64_t channels = q::kv_cache::padded_channels(d.head_dim());
@@ -89,7 +91,7 @@ void add_vision(std::int64_t patches, int threads) {
             const std::int64_t key = index * q::kv_cache::tile_keys, at = (head * patches + key) * channels;
             return q::kv_cache::Tile<float>{keys.data() + at, values.data() + at, channels, key, q::kv_cache::tile_keys};
         };
-        work.measure(state, tile, static_cast<double>(2 * channels) * sizeof(float));
+        work.measure(state, tile, static_cast<double>(2 * channels) * sizeof(float), q::mask::over_grid<typename Attention::mask>({1, side, side}, d.merge));
     });
 }
 
@@ -102,7 +104,7 @@ void add_all() {
                 for (const int keys : {512, 4096}) add_text<Attention, typename C::type>("prefill", 512, keys, threads);
             });
         } else {
-            for (const int patches : {256, 1024, 4096}) add_vision<Attention>(patches, threads);
+            for (const int side : {16, 32, 64}) add_vision<Attention>(side, threads);
         }
     }
 }
@@ -110,6 +112,7 @@ void add_all() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    q::for_each_type<q::mask::all>([]<class M>(M) { q::for_each_type<q::attention::all<typename M::type>>([]<class A>(A) { add_all<typename A::type>(); }); });
+    q::for_each_type<q::concat_t<q::mask::all, q::mask::of_grids>>(
+        []<class M>(M) { q::for_each_type<q::attention::all<typename M::type>>([]<class A>(A) { add_all<typename A::type>(); }); });
     return bench::run(argc, argv);
 }

@@ -1,6 +1,6 @@
-// bench_scaling: attention over whole prompts, one layer of the 2B, in chunks as in prefill: time, scratch and cache by the number of tokens, and how they
-// grow. All cells are measured in turns, --rounds times, each time as often as fits into --seconds, once at least; of each the best counts. The longest
-// prompts of slow policies are seen once a round.
+// bench_scaling: attention over whole prompts, one layer of the 2B, in chunks as in prefill, and over pictures, one block of its tower: time, scratch and cache
+// by the number of tokens or patches, and how they grow. All cells are measured in turns, --rounds times, each time as often as fits into --seconds, once at
+// least; of each the best counts. The longest prompts of slow policies are seen once a round.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
@@ -11,14 +11,16 @@
 #include <regex>
 #include "attention_layer.hpp"
 #include "json_file.hpp"
+#include "tower_layer.hpp"
 
 namespace {
 namespace q = qwen3vl;
 using json = nlohmann::ordered_json;
 using Team = q::execution::Threads<>::Team;
 
-/// What the others are compared with; it comes first.
+/// What the others of the decoder and of the tower are compared with; they come first.
 constexpr const char* dense = "attention/Dense/Causal";
+constexpr const char* dense_tower = "vision/Dense/Full";
 /// Exponents are fitted from so many tokens on: below, what does not depend on the prompt counts too.
 constexpr std::int64_t fit_from = 1024;
 
@@ -34,7 +36,7 @@ struct Point {
     std::int64_t tokens = 0;
     double ms = 0, against_dense = 0;  ///< 0: Dense was not measured
     double scratch_bytes = 0;
-    double kv_bytes = 0;     ///< of the whole 2B
+    double kv_bytes = 0;     ///< of the whole 2B; 0: the tower, which keeps nothing
     double difference = -1;  ///< of the last chunk's results from Dense's, the mean of the magnitudes; below 0: Dense was not measured, or in other chunks
     double pairs = 0;        ///< of query and visible key, in one head; 0: the mask alone does not say
     double ns_per_pair() const { return pairs > 0 ? ms * 1e6 / pairs : 0; }
@@ -91,6 +93,31 @@ Point measure(Team& team, const Options& o, std::int64_t tokens, std::vector<flo
     return p;
 }
 
+/// `results`: of all patches.
+template <class Layer>
+Point measure_tower(Team& team, const Options& o, const q::Grid& grid, std::vector<float>& results) {
+    Layer layer(team, grid);
+    q::testing::Rng random(1);
+    constexpr std::int64_t channels = q::kv_cache::padded_channels(bench::vision.head_dim());
+    const std::int64_t patches = grid.patches();
+    const auto queries = random.floats(static_cast<std::size_t>(patches + channels), static_cast<float>(1 / std::sqrt(bench::vision.head_dim())));
+    const auto rows = random.floats(static_cast<std::size_t>(patches + 2 * channels));
+    for (std::int64_t i = 0; i < patches; ++i)
+        for (std::int64_t h = 0; h < bench::vision.heads; ++h) layer.write(h, i, queries.data() + i, rows.data() + i, rows.data() + i + channels);
+    double best = 1e9;
+    const auto begin = bench::Clock::now();
+    for (int runs = 0; runs < 1 || bench::seconds_since(begin) < o.seconds; ++runs) {
+        const auto start = bench::Clock::now();
+        layer.attend();
+        best = std::min(best, bench::seconds_since(start));
+    }
+    results = layer.results();
+    Point p{.tokens = patches, .ms = best * 1e3};
+    p.scratch_bytes = static_cast<double>(layer.scratch_bytes());
+    p.pairs = layer.pairs();
+    return p;
+}
+
 /// The mean of |a - b|; -1 where they are results of chunks of other lengths.
 double mean_difference(const std::vector<float>& a, const std::vector<float>& b) {
     if (a.size() != b.size()) return -1;
@@ -121,15 +148,15 @@ json row_of(const bench::Policy& policy, const std::vector<Point>& points) {
                                  {"against_dense", number(p.against_dense)},
                                  {"mean_difference", p.difference < 0 ? json(nullptr) : json(p.difference)},
                                  {"scratch_bytes", p.scratch_bytes},
-                                 {"kv_bytes", p.kv_bytes},
+                                 {"kv_bytes", number(p.kv_bytes)},
                                  {"pairs", number(p.pairs)},
                                  {"ns_per_pair", number(p.ns_per_pair())}});
     return row;
 }
 
 void print(const bench::Policy& policy, const Point& p) {
-    std::printf("%-36s %7lld %10.3f %8s %12.0f %10.2f %12s %8s\n", policy.name().c_str(), static_cast<long long>(p.tokens), p.ms,
-                shown(p.against_dense, 3).c_str(), p.scratch_bytes / 1024, p.kv_bytes / (1 << 20), shown(p.pairs, 0).c_str(),
+    std::printf("%-36s %7lld %10.3f %8s %12.0f %10s %12s %8s\n", policy.name().c_str(), static_cast<long long>(p.tokens), p.ms,
+                shown(p.against_dense, 3).c_str(), p.scratch_bytes / 1024, shown(p.kv_bytes / (1 << 20), 2).c_str(), shown(p.pairs, 0).c_str(),
                 shown(p.ns_per_pair(), 2).c_str());
     std::fflush(stdout);
 }
@@ -141,25 +168,39 @@ void run(const Options& o) {
     std::printf("%s, %d threads, %lld heads, exponents over %lld tokens and more\n", bench::machine().c_str(), team.threads(), static_cast<long long>(o.heads),
                 static_cast<long long>(fit_from));
     std::printf("%-36s %7s %10s %8s %12s %10s %12s %8s\n", "policy", "tokens", "ms", "of Dense", "scratch KiB", "KV MiB", "pairs", "ns/pair");
-    std::map<std::string, std::map<std::int64_t, double>> best;  // milliseconds by policy and tokens
-    std::map<std::int64_t, std::vector<float>> exact;            // Dense's results by tokens
+    std::map<std::string, std::map<std::int64_t, double>> best;               // milliseconds by policy and tokens
+    std::map<std::string, std::map<std::int64_t, std::vector<float>>> exact;  // Dense's results by tokens
     json rows = json::array();
-    for (int round = 1; round <= o.rounds; ++round)
-        bench::for_each_policy<q::kv_cache::Bf16>([&]<class Layer>(const bench::Policy& policy, q::type_tag<Layer>) {
+    for (int round = 1; round <= o.rounds; ++round) {
+        // measured(tokens, results) for each length, beside what was measured of `baseline`
+        const auto add = [&](const bench::Policy& policy, const std::string& baseline, auto&& measured) {
             if (!std::regex_search(policy.name(), filter)) return;
             std::vector<Point> points;
             for (const auto tokens : o.tokens) {
                 std::vector<float> results;
-                Point p = measure<Layer>(team, o, tokens, results);
+                Point p = measured(tokens, results);
                 double& ms = best[policy.name()].try_emplace(tokens, p.ms).first->second;
                 p.ms = ms = std::min(ms, p.ms);
-                if (policy.name() == dense) exact[tokens] = results;
-                if (best.contains(dense)) p.against_dense = ms / best[dense][tokens], p.difference = mean_difference(results, exact[tokens]);
+                if (policy.name() == baseline) exact[baseline][tokens] = results;
+                if (best.contains(baseline)) p.against_dense = ms / best[baseline][tokens], p.difference = mean_difference(results, exact[baseline][tokens]);
                 if (round == o.rounds) print(policy, p);
                 points.push_back(p);
             }
             if (round == o.rounds) rows.push_back(row_of(policy, points));
+        };
+        bench::for_each_policy<q::kv_cache::Bf16>([&]<class Layer>(const bench::Policy& policy, q::type_tag<Layer>) {
+            add(policy, dense, [&](std::int64_t tokens, std::vector<float>& results) { return measure<Layer>(team, o, tokens, results); });
         });
+        bench::for_each_tower_policy([&]<class Layer>(const bench::Policy& policy, q::type_tag<Layer>) {
+            add(policy, dense_tower, [&](std::int64_t patches, std::vector<float>& results) {
+                const auto grid = bench::grid_of(patches);
+                if (!grid)
+                    throw q::ConfigError("--tokens: pictures have a multiple of 4 patches, not " + std::to_string(patches) +
+                                         "; or leave out vision by --filter");
+                return measure_tower<Layer>(team, o, *grid, results);
+            });
+        });
+    }
     if (rows.empty()) throw q::ConfigError("--filter: no policy's name matches " + o.filter);
     json positions = json::array();
     q::for_each_type<q::position::text_all>([&]<class T>(T) { positions.push_back(T::type::name); });
@@ -178,10 +219,10 @@ void run(const Options& o) {
 int main(int argc, char** argv) {
     Options o;
     bool quick = false;
-    CLI::App app{"Attention over whole prompts by their length: time, memory, and the exponents of both."};
-    app.add_option("--tokens", o.tokens, "lengths of the prompt")->delimiter(',')->check(CLI::Range(1, 1 << 20))->capture_default_str();
+    CLI::App app{"Attention over whole prompts and pictures by their length: time, memory, and the exponents of both."};
+    app.add_option("--tokens", o.tokens, "lengths of the prompt, patches of the picture")->delimiter(',')->check(CLI::Range(1, 1 << 20))->capture_default_str();
     app.add_option("--threads", o.threads, "0: the physical cores")->check(CLI::Range(0, 1024))->capture_default_str();
-    app.add_option("--heads", o.heads, "query heads; whole groups")->check(CLI::Range(1, bench::text.heads))->capture_default_str();
+    app.add_option("--heads", o.heads, "query heads of the decoder; whole groups")->check(CLI::Range(1, bench::text.heads))->capture_default_str();
     app.add_option("--rounds", o.rounds, "how often each cell is measured, in turns")->check(CLI::Range(1, 1000))->capture_default_str();
     app.add_option("--seconds", o.seconds, "how long each cell is repeated in a round")->check(CLI::NonNegativeNumber)->capture_default_str();
     app.add_option("--filter", o.filter, "a regular expression: only policies whose name it is found in")->capture_default_str();

@@ -2,6 +2,7 @@
 #include <array>
 #include <optional>
 #include <qwen3vl/io/preprocess.hpp>
+#include <qwen3vl/mask/over_grid.hpp>
 #include <qwen3vl/model/session.hpp>
 #include <qwen3vl/testing/synthetic_source.hpp>
 #include "model_bench.hpp"
@@ -185,7 +186,7 @@ class Runner : public LoadedModel {
             q::detail::with_layer_slots<P>(i, [&](auto index) {
                 using Slots = q::detail::LayerSlots<P, index()>;
                 using Mask = typename Slots::Attention::mask;
-                attention.operations += 4.0 * text.q_dim() * static_cast<double>(visible<Mask>(first, tokens, first + tokens));
+                attention.operations += 4.0 * text.q_dim() * static_cast<double>(visible(Mask{}, first, tokens, first + tokens));
                 const auto key_bytes = static_cast<double>(Slots::KvCache::codec::tile_bytes(q::kv_cache::padded_channels(text.head_dim)) * text.kv_heads) /
                                        static_cast<double>(q::kv_cache::tile_keys);
                 Mask::for_each_range(first, first + tokens - 1, {0, first + tokens},
@@ -200,15 +201,20 @@ class Runner : public LoadedModel {
             return static_cast<double>(name.find("merger") != name.npos ? grid.merged(D::vision.merge) : grid.patches());
         });
         const std::int64_t span = std::int64_t{grid.h} * grid.w;
-        const double pairs = static_cast<double>(grid.t * visible<typename M::Vision::Attention::mask>(0, span, span));
-        parts.push_back({.operations = 4.0 * D::vision.hidden * D::vision.depth * pairs, .format = "float32"});
+        double pairs = 0;
+        for (std::size_t block = 0; block < static_cast<std::size_t>(D::vision.depth); ++block)
+            q::with_policy<typename M::Vision::Attention>(block, [&]<class A>(A) {
+                const auto mask = q::mask::over_grid<typename A::type::mask>(grid, D::vision.merge);
+                pairs += static_cast<double>(grid.t * visible(mask, 0, span, span));
+            });
+        parts.push_back({.operations = 4.0 * D::vision.hidden * pairs, .format = "float32"});
     }
     /// Pairs of query and visible key.
     template <class Mask>
-    static std::int64_t visible(std::int64_t first, std::int64_t tokens, std::int64_t keys) {
+    static std::int64_t visible(const Mask& mask, std::int64_t first, std::int64_t tokens, std::int64_t keys) {
         std::int64_t n = 0;
         for (std::int64_t i = first; i < first + tokens; ++i)
-            Mask::for_each_range(i, i, {0, keys}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
+            mask.for_each_range(i, i, {0, keys}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
         return n;
     }
 

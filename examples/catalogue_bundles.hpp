@@ -2,7 +2,7 @@
 #include <qwen3vl/model/bundles.hpp>
 
 /// Bundles that differ from float32 in one policy each. Windows and budgets show at most half of what there is, or the figure says nothing: prompts about
-/// Shapes have 23 to 119 tokens, 40 in the middle; texts are read in windows of 2048 tokens.
+/// Shapes have 23 to 119 tokens, 40 in the middle; its pictures have 6 to 12 patches a side; texts are read in windows of 2048 tokens.
 namespace catalogue {
 namespace q = qwen3vl;
 
@@ -14,6 +14,8 @@ template <class Attention>
 using Attending = Text<q::Choice<q::slot::attention, Attention>>;
 template <class Cache>
 using Caching = Text<q::Choice<q::slot::kv_cache, Cache>>;
+template <class Attention>
+using Looking = Text<>::with_vision<q::VisionPolicies<q::Choice<q::slot::weights, q::weights::Float32>, q::Choice<q::slot::attention, Attention>>>;
 template <class Position>
 using Placing = Text<q::Choice<q::slot::position, Position>>;
 using Base = q::position::MRopeInterleaved;
@@ -41,6 +43,10 @@ QWEN3VL_CATALOGUE_BUNDLE(cross_layer, Caching<q::kv_cache::CrossLayer<q::kv_cach
 QWEN3VL_CATALOGUE_BUNDLE(ntk_4, Placing<q::position::NTK<Base, q::Factor{4}>>);
 QWEN3VL_CATALOGUE_BUNDLE(yarn_4, Placing<q::position::YaRN<Base, q::YarnOptions{.factor = 4}>>);
 QWEN3VL_CATALOGUE_BUNDLE(approximate, Placing<q::position::Approximate<Base>>);
+/// The tower has five blocks.
+using PatchWindows = q::attention::Flash<q::mask::GridWindow<q::PatchWindow{.rows = 4, .cols = 4}>>;
+QWEN3VL_CATALOGUE_BUNDLE(patch_windows_4,
+                         Looking<q::Layers<q::Pattern<PatchWindows, PatchWindows, PatchWindows, PatchWindows, q::attention::Flash<q::mask::Full>>>>);
 
 QWEN3VL_CATALOGUE_BUNDLE(window_1000, Attending<q::attention::Flash<q::mask::SlidingWindow<q::Window{.tokens = 992, .sinks = 8}>>>);
 QWEN3VL_CATALOGUE_BUNDLE(blocks_1000, Attending<q::attention::Flash<q::mask::BlockSparse<q::BlockPattern{.block = 64, .local = 9, .global = 1, .stride = 4}>>>);
@@ -64,7 +70,7 @@ QWEN3VL_CATALOGUE_BUNDLE(
 
 /// For questions about Shapes.
 using questions = q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, linear_256, kv_bf16, kv_int8, kv_int4, low_rank_16,
-                          low_rank_16_int8, low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate>;
+                          low_rank_16_int8, low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate, patch_windows_4>;
 /// For texts of 2048 tokens and a text model with head_dim 64.
 using texts = q::list<window_1000, blocks_1000, chosen_1000, chosen_16_1000, linear_256, kv_bf16, kv_int8, kv_int4, hybrid_64, heavy_hitters_1024,
                       latest_queries_1024, age_1024, low_rank_32, low_rank_48_int8, low_rank_past_32, low_rank_past_48>;

@@ -151,6 +151,7 @@ json evaluate(const Options& o, const std::vector<Case>& cases) {
                 all.agreement(), all.cases, bytes, rate, static_cast<long long>(work.median_prompt()));
     std::fflush(stdout);
     using Text = typename Bundle::Text;
+    using Vision = typename Bundle::Vision;
     const auto seen = keys_seen<typename Text::Attention>(work.median_prompt());
     return {{"bundle", Bundle::name},
             {"attention", names<typename Text::Attention>([](auto tag) { return decltype(tag)::type::name; })},
@@ -158,6 +159,8 @@ json evaluate(const Options& o, const std::vector<Case>& cases) {
             {"cache", names<typename Text::KvCache>([](auto tag) { return decltype(tag)::type::name; })},
             {"codec", names<typename Text::KvCache>([](auto tag) { return decltype(tag)::type::codec::name; })},
             {"position", Text::Position::name},
+            {"vision_attention", names<typename Vision::Attention>([](auto tag) { return decltype(tag)::type::name; })},
+            {"vision_mask", names<typename Vision::Attention>([](auto tag) { return decltype(tag)::type::mask::name; })},
             {"accuracy", all.accuracy()},
             {"agreement", all.agreement()},
             {"cases", all.cases},

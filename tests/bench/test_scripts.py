@@ -37,7 +37,7 @@ def policy(slot, attention, mask, cache, codec):
 
 def curve(exponent, against_dense, kv_bytes):
     return {"time_exponent": exponent, "scratch_exponent": None,
-            "points": [{"tokens": n, "ms": 1.0, "against_dense": against_dense, "kv_bytes": kv_bytes * n} for n in (256, 4096, 16384)]}
+            "points": [{"tokens": n, "ms": 1.0, "against_dense": against_dense, "kv_bytes": kv_bytes and kv_bytes * n} for n in (256, 4096, 16384)]}
 
 
 CAUSAL = [policy("attention", a, "Causal", "Contiguous", "bf16") for a in ("Dense", "Flash", "Chunked")] + [
@@ -49,17 +49,18 @@ CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("floa
     *(policy("kv_cache", "Flash", "Causal", "LowRank", codec) for codec in ("bf16", "leading")),
     *(policy("kv_cache", "Flash", "Causal", f"Evicting/{rating}", "bf16") for rating in ("HeavyHitters", "LatestQueries", "Age")),
     *(policy("kv_cache", "Flash", "Causal", cache, "bf16") for cache in ("Offloaded", "Paged"))]
+TOWER = [policy("vision", "Flash", m, "", "") for m in ("Full", "GridWindow")]
 SCALING = {"machine": "m", "positions": ["MRopeInterleaved", "Rope", "NTK", "YaRN", "Approximate"],
-           "rows": [{**p, **curve(1.98, 0.4, 114688)} for p in CAUSAL + MASKED + CACHES]}
+           "rows": [{**p, **curve(1.98, 0.4, 114688)} for p in CAUSAL + MASKED + CACHES] + [{**p, **curve(1.0, 0.02, None)} for p in TOWER]}
 NEEDLE = {"rows": [{**p, "tokens": n, "beginning": 1.0, "middle": 0.5, "end": 2e-7} for n in (4096, 16384) for p in CAUSAL + MASKED + CACHES]}
 
 
-def bundle(name, mask, keys_seen, accuracy):
-    return {"bundle": name, "attention": "Flash", "mask": mask, "cache": "Contiguous", "codec": "bf16", "position": "MRopeInterleaved", "accuracy": accuracy,
-            "keys_seen": keys_seen}
+def bundle(name, mask, keys_seen, accuracy, vision_mask="Full"):
+    return {"bundle": name, "attention": "Flash", "mask": mask, "cache": "Contiguous", "codec": "bf16", "position": "MRopeInterleaved",
+            "vision_attention": "Flash", "vision_mask": vision_mask, "accuracy": accuracy, "keys_seen": keys_seen}
 
 
-QUALITY = {"rows": [bundle("bf16", "Causal", 1.0, 100.0), bundle("long_window", "SlidingWindow", 0.9, 99.0), bundle("window", "SlidingWindow", 0.5, 87.125)]}
+QUALITY = {"rows": [bundle("patch_windows", "Causal", 1.0, 90.0, "GridWindow, Full"), bundle("bf16", "Causal", 1.0, 100.0), bundle("long_window", "SlidingWindow", 0.9, 99.0), bundle("window", "SlidingWindow", 0.5, 87.125)]}
 
 
 class Scripts(unittest.TestCase):
@@ -111,6 +112,8 @@ class Scripts(unittest.TestCase):
         self.assertEqual(table["policy"][1], "time at 4096, Dense = 1")
         self.assertEqual(table["`Flash<Causal>`"], ["softmax over every earlier key", "0.40", "1.98", "114688", "1, 0.5, 2e-07", "100 % `bf16`"])
         self.assertEqual(table["`Ring<bf16>`"][0], "the latest tokens and the sinks, 8 bits of the mantissa")
+        self.assertEqual(table["`Flash<Full>`"], ["softmax over every patch of the picture", "0.02", "1.00", "", "", "100 % `bf16`"])
+        self.assertEqual(table["`Flash<GridWindow>`"], ["softmax over the patches of its window", "0.02", "1.00", "", "", "90 % `patch_windows`"])
         self.assertEqual(table["`MRopeInterleaved`"], ["the trained angles", "", "", "", "", "100 % `bf16`"])
 
     def test_the_page_of_the_catalogue_is_that_of_the_docstrings(self):
@@ -121,7 +124,7 @@ class Scripts(unittest.TestCase):
 
     def test_windows_longer_than_half_of_the_prompt_say_nothing(self):
         self.assertEqual(self.catalogue()[1]["`Flash<SlidingWindow>`"][-1], "87.12 % `window`")
-        only_long = {"rows": QUALITY["rows"][:2]}
+        only_long = {"rows": [row for row in QUALITY["rows"] if row["bundle"] != "window"]}
         self.assertEqual(self.catalogue(quality=only_long)[1]["`Flash<SlidingWindow>`"][-1], "")
 
     def test_cells_of_what_was_not_measured_are_empty(self):

@@ -25,3 +25,11 @@ TEST_CASE("lists visit their types in order and join") {
     for_each_type<L>([&](auto tag) { sizes += std::to_string(sizeof(typename decltype(tag)::type)); });
     CHECK(sizes == "124");
 }
+
+TEST_CASE("a plan names the policy of a layer at run time") {
+    std::string names;
+    for (std::size_t layer = 0; layer < 5; ++layer)
+        with_policy<Mixed>(layer, [&](auto tag) { names += std::is_same_v<decltype(tag), type_tag<A>> ? 'A' : 'B'; });
+    with_policy<B>(7, [&](auto tag) { names += std::is_same_v<decltype(tag), type_tag<B>> ? 'b' : '?'; });
+    CHECK(names == "AABAAb");
+}

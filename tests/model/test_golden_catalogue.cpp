@@ -30,10 +30,14 @@ struct full_rank
     : Policies<Choice<slot::text,
                       Text<attention::Flash<>>::with_kv_cache<kv_cache::LowRank<Rank{models::Tiny::text.head_dim}, kv_cache::Contiguous<kv_cache::Float32>>>>,
                Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
+struct all_in_one_window
+    : Policies<Choice<slot::text, Text<attention::Flash<>>>,
+               Choice<slot::vision,
+                      Vision<Layers<Pattern<attention::Flash<mask::GridWindow<PatchWindow{.rows = 1024, .cols = 1024}>>, attention::Flash<mask::Full>>>>>> {};
 
 }  // namespace
 
 TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, offloaded, all_blocks, all_chosen, full_rank, never_full,
-                   paged) {
+                   paged, all_in_one_window) {
     check_golden_folder<models::Tiny, TestType>("tiny", 8);
 }

@@ -31,7 +31,17 @@ concept StatefulMask = requires(std::byte* memory, std::int64_t i) {
     requires std::constructible_from<typename M::State, std::byte*, std::int64_t, std::int64_t, std::int64_t, Tables>;
 };
 
-/// `span` 0: a query may need all keys before it. Answers by itself, as static members, or has a State that does.
+/// A mask over a picture's patches: over(grid, merge) makes it for each frame pair of a grid, with queries and keys in an order of its own. Windows are `rows`
+/// x `cols` patches.
+template <class M>
+concept GridMask = requires(const M& m, const Grid& grid, std::int64_t i) {
+    { M::over(grid, 2) } -> std::same_as<M>;
+    { m.order(i) } -> std::same_as<std::int64_t>;
+    { M::rows } -> std::convertible_to<int>;
+    { M::cols } -> std::convertible_to<int>;
+};
+
+/// `span` 0: a query may need all keys before it. Answers by itself, as static members or, of a grid, as an object; or has a State that does.
 template <class M>
 concept Mask = Named<M> && requires {
     { M::causal } -> std::convertible_to<bool>;

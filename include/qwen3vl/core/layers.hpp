@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <qwen3vl/core/list.hpp>
+#include <utility>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
@@ -35,6 +36,13 @@ struct list_at<0, list<T, R...>> {
 /// The policy that a slot gives to layer I.
 template <class P, std::size_t I>
 using policy_at = typename list_at<I % plan<P>::period, typename plan<P>::types>::type;
+
+/// f(type_tag<policy>) with the policy that a slot gives to a layer.
+template <class P, class F>
+constexpr void with_policy(std::size_t layer, F&& f) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) { ((layer % plan<P>::period == I ? f(type_tag<policy_at<P, I>>{}) : void()), ...); }
+    (std::make_index_sequence<plan<P>::period>{});
+}
 
 /// Layers after which plans repeat together.
 template <class... P>

@@ -4,12 +4,15 @@
 #include <qwen3vl/mask/causal.hpp>
 #include <qwen3vl/mask/dynamic_sparse.hpp>
 #include <qwen3vl/mask/full.hpp>
+#include <qwen3vl/mask/grid_window.hpp>
 #include <qwen3vl/mask/router.hpp>
 #include <qwen3vl/mask/sliding_window.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
-/// Every mask that answers by itself: feeds the conformance tests and the bench.
+/// Every mask that answers by itself and knows no picture: feeds the conformance tests and the bench.
 using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>, BlockSparse<BlockPattern{.local = 4, .global = 1, .stride = 8}>>;
 /// Those with a state, which the bench takes too.
 using stateful = list<DynamicSparse<BlockBudget{.keep = 8}>>;
+/// Those of a picture's grid.
+using of_grids = list<GridWindow<>>;
 }  // namespace qwen3vl::mask

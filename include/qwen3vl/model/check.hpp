@@ -260,7 +260,32 @@ consteval bool check_text() {
     return false;
 }
 
-template <class P>
+/// A window of a mask over a grid, and blocks of merge x merge patches.
+template <Dims D, class M>
+consteval bool check_windows() {
+    if constexpr (concepts::GridMask<M>) {
+        constexpr bool fits = M::rows % D::vision.merge == 0 && M::cols % D::vision.merge == 0;
+        static_assert(fits, "qwen3vl: slot attention: a window of GridWindow cuts a block of patches that become one token; use multiples of vision.merge");
+        return fits;
+    }
+    return true;
+}
+template <Dims D, class A>
+consteval bool check_block_attention() {
+    static_assert(concepts::Attention<A>, "qwen3vl: slot attention: the vision policy does not model concepts::Attention; see concepts/concepts.hpp");
+    if constexpr (concepts::Attention<A>) {
+        constexpr bool whole = !A::mask::causal;
+        static_assert(whole, "qwen3vl: slot attention: patches have no order, so the tower's mask cannot be causal; use mask::Full or mask::GridWindow");
+        return whole && check_windows<D, typename A::mask>();
+    }
+    return false;
+}
+template <Dims D, class A, std::size_t... I>
+consteval bool check_blocks(std::index_sequence<I...>) {
+    return (check_block_attention<D, policy_at<A, I>>() && ...);
+}
+
+template <Dims D, class P>
 consteval bool check_vision() {
     QWEN3VL_CHECK_HIDDEN(P, Attention, "attention");
     QWEN3VL_CHECK_HIDDEN(P, Norm, "norm");
@@ -269,8 +294,6 @@ consteval bool check_vision() {
     QWEN3VL_CHECK_HIDDEN(P, Position, "position");
     QWEN3VL_CHECK_HIDDEN(P, Weights, "weights");
     QWEN3VL_CHECK_HIDDEN(P, Resolution, "resolution");
-    static_assert(concepts::Attention<typename P::Attention>,
-                  "qwen3vl: slot attention: the vision policy does not model concepts::Attention; see concepts/concepts.hpp");
     static_assert(concepts::VisionPosition<typename P::Position>,
                   "qwen3vl: slot position: the vision policy does not model concepts::VisionPosition; use position::Grid2D");
     static_assert(concepts::Norm<typename P::Norm>, "qwen3vl: slot norm: the vision policy does not model concepts::Norm; see concepts/concepts.hpp");
@@ -280,14 +303,13 @@ consteval bool check_vision() {
                   "qwen3vl: slot weights: the vision policy does not model concepts::WeightFormat; see weights/traits.hpp");
     static_assert(concepts::Resolution<typename P::Resolution>,
                   "qwen3vl: slot resolution: the policy does not model concepts::Resolution; see concepts/concepts.hpp");
-    if constexpr (concepts::Attention<typename P::Attention> && concepts::VisionPosition<typename P::Position> && concepts::Norm<typename P::Norm> &&
-                  concepts::Activation<typename P::Activation> && concepts::Activation<typename P::MergerActivation> &&
-                  concepts::WeightFormat<typename P::Weights> && concepts::Resolution<typename P::Resolution>) {
-        constexpr bool whole = !P::Attention::mask::causal;
-        static_assert(whole, "qwen3vl: slot attention: patches have no order, so the tower's mask cannot be causal; use mask::Full");
+    if constexpr (concepts::VisionPosition<typename P::Position> && concepts::Norm<typename P::Norm> && concepts::Activation<typename P::Activation> &&
+                  concepts::Activation<typename P::MergerActivation> && concepts::WeightFormat<typename P::Weights> &&
+                  concepts::Resolution<typename P::Resolution>) {
         constexpr bool plain = !P::Activation::gated && !P::MergerActivation::gated;
         static_assert(plain, "qwen3vl: slot activation: the tower's feed-forward layers are not gated; use activation::GeluTanh or GeluExact");
-        return whole && plain && check_paging<typename P::Weights>();
+        using A = typename P::Attention;
+        return plain && check_blocks<D, A>(std::make_index_sequence<plan<A>::period>{}) && check_paging<typename P::Weights>();
     }
     return false;
 }
@@ -314,7 +336,7 @@ consteval bool check() {
                       concepts::Arch<typename P::Arch>) {
             if constexpr (check_dims<D>() && arch::check_compiled<typename P::Arch>() && check_text<D, typename P::Text>()) {
                 if constexpr (VisionLanguageDims<D>)
-                    return check_vision<typename P::Vision>();
+                    return check_vision<D, typename P::Vision>();
                 else
                     return true;
             }

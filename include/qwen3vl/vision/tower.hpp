@@ -7,9 +7,11 @@
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/features.hpp>
 #include <qwen3vl/core/hooks.hpp>
+#include <qwen3vl/core/layers.hpp>
 #include <qwen3vl/core/progress.hpp>
 #include <qwen3vl/execution/execution.hpp>
 #include <qwen3vl/kv_cache/contiguous.hpp>
+#include <qwen3vl/mask/over_grid.hpp>
 #include <qwen3vl/norm/rows.hpp>
 #include <qwen3vl/position/rotary.hpp>
 #include <qwen3vl/vision/parameters.hpp>
@@ -37,7 +39,7 @@ struct Extents {
     std::int64_t key_floats(const VisionDims& d) const { return KeyStore::bytes(keys(d)) / static_cast<std::int64_t>(sizeof(float)); }
 };
 
-/// The policies the tower is made of, so that bundles with the same ones share its code.
+/// The policies the tower is made of, so that bundles with the same ones share its code. Attention may be a plan by block.
 template <class A, class N, class Act, class MergerAct, class Pos, class W>
 struct Slots {
     using Attention = A;
@@ -63,14 +65,23 @@ struct DenseFloats {
     }
 };
 
+/// Floats of scratch for attention in any block.
+template <class Plan>
+std::int64_t attention_floats(const VisionDims& d, const Extents& e, int threads) {
+    std::int64_t floats = 0;
+    for_each_type<typename plan<Plan>::types>(
+        [&]<class A>(A) { floats = std::max(floats, attention::scratch_floats<typename A::type>(threads, d.heads, 1, e.channels, e.span)); });
+    return floats;
+}
+
 /// Floats that encoding a picture of this grid needs beside the weights, the features themselves not counted.
 template <class Arch, class P>
 std::int64_t workspace_floats(const VisionDims& d, const Grid& g, int threads) {
     const Extents e(d, g);
     const DenseFloats<Arch, P> dense(d, e);
     const std::int64_t stream = 2 * e.patches * d.hidden, heads = e.head_floats(d) + e.key_floats(d), angles = e.span * d.head_dim();
-    return stream + heads + angles + dense.qkv + dense.input + dense.inner + threads * dense.row +
-           attention::scratch_floats<typename P::Attention>(threads, d.heads, 1, e.channels, e.span) + 16 * 16;
+    return stream + heads + angles + dense.qkv + dense.input + dense.inner + threads * dense.row + attention_floats<typename P::Attention>(d, e, threads) +
+           16 * 16;
 }
 
 /// For weights that are always in memory. Where they are not, something else in its place sees to it that a stage's weights are, for as long as what it
@@ -82,7 +93,6 @@ struct AlwaysHeld {
 /// One encoding: the buffers, and the steps in their order. P is Slots<…>.
 template <class Arch, class P, class Team, class Hold = AlwaysHeld>
 class Encoder {
-    using Attention = typename P::Attention;
     using Norm = typename P::Norm;
     using Format = typename P::Weights;
     using Weights = Parameters<weights::WeightMatrix, std::vector<float>>;
@@ -188,11 +198,14 @@ class Encoder {
     void block(int i) {
         [[maybe_unused]] const auto held = hold_(block_stage(d_, i));
         const auto& w = w_.blocks[static_cast<std::size_t>(i)];
-        for (std::int64_t t = 0; t < grid_.t; ++t) attend(w, t * e_.span);
+        const auto with_attention = [&](auto&& f) { with_policy<typename P::Attention>(static_cast<std::size_t>(i), f); };
+        with_attention([&]<class A>(A) {
+            for (std::int64_t t = 0; t < grid_.t; ++t) attend<typename A::type>(w, t * e_.span);
+        });
         in_passes(e_.patches, [&](std::int64_t first, std::int64_t count) {
             const weights::Input in{input_, count, d_.hidden}, inner{inner_, count, d_.ffn};
             const Matrix x(x_.row(first), count, d_.hidden);
-            weights::encode_rows<Arch, Format>(team_, Matrix(attended_.row(first), count, d_.hidden), in);
+            with_attention([&]<class A>(A) { encode_attended<typename A::type::mask>(first, in); });
             weights::linear_add<Arch, Format>(team_, in, w.proj, w.proj_bias.data(), x);
             normalise(x, w.norm2, in);
             activated<typename P::Activation>(in, w.fc1, w.fc1_bias, inner);
@@ -200,9 +213,10 @@ class Encoder {
         });
     }
 
-    /// Attention within one frame pair: patches [first, first + span).
-    template <class Block>
+    /// Attention within one frame pair: patches [first, first + span), to attended_ in the order of its mask.
+    template <class Attention, class Block>
     void attend(const Block& w, std::int64_t first) {
+        const auto visible = mask::over_grid<typename Attention::mask>(grid_, d_.merge);
         const std::int64_t head_dim = d_.head_dim();
         const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim)));
         in_passes(e_.span, [&](std::int64_t begin, std::int64_t count) {
@@ -210,26 +224,41 @@ class Encoder {
             const weights::Input in{input_, count, d_.hidden};
             normalise(Matrix(x_.row(first + begin), count, d_.hidden), w.norm1, in);
             weights::linear_store<Arch, Format>(team_, in, w.qkv, w.qkv_bias.data(), qkv);
-            constexpr std::int64_t tile = kv_cache::tile_keys;  // its keys share cache lines: one task writes them all
+            constexpr std::int64_t tile = kv_cache::tile_keys;  // its keys share cache lines: one task writes them all, where the mask leaves their order
             team_.run(ceil_div(count, tile), [&](std::int64_t task, int thread) {
                 float* key = rows_ + thread * 2 * e_.channels;
                 float* value = key + e_.channels;
                 std::fill_n(key, 2 * e_.channels, 0.0f);
+                const std::int64_t from = task * tile, to = std::min(count, from + tile);
+                std::array<std::int64_t, tile> place;
+                for (std::int64_t i = from; i < to; ++i) place[static_cast<std::size_t>(i - from)] = mask::order(visible, begin + i);
                 for (std::int64_t h = 0; h < d_.heads; ++h)
-                    for (std::int64_t i = task * tile; i < std::min(count, (task + 1) * tile); ++i) {
+                    for (std::int64_t i = from; i < to; ++i) {
                         const float *q = qkv.row(i) + h * head_dim, *cosines = cosines_.row(begin + i), *sines = sines_.row(begin + i);
-                        float* query = queries_ + (h * e_.span + begin + i) * e_.channels;
+                        const std::int64_t at = place[static_cast<std::size_t>(i - from)];
+                        float* query = queries_ + (h * e_.span + at) * e_.channels;
                         kernels::rotate_row<Arch>(q, cosines, sines, head_dim / 2, query);
                         kernels::scale_row<Arch>(scale, head_dim, query);
                         kernels::rotate_row<Arch>(q + d_.hidden, cosines, sines, head_dim / 2, key);
                         std::copy_n(q + 2 * d_.hidden, head_dim, value);
-                        keys_.template write<Arch>(h, begin + i, key, value);
+                        keys_.template write<Arch>(h, at, key, value);
                     }
             });
         });
         const attention::Heads heads{queries_, e_.span, d_.heads, 1, e_.channels, head_dim, 0, e_.span, attended_.row(first), attended_.stride};
         attention::attend<Arch, Attention>(
-            team_, heads, [&](std::int64_t head, std::int64_t index) { return keys_.tile(head, index, e_.span); }, scratch_);
+            team_, heads, [&](std::int64_t head, std::int64_t index) { return keys_.tile(head, index, e_.span); }, scratch_, visible);
+    }
+    /// What attention made of patches first, first + 1, … as the projection reads it.
+    template <class Mask>
+    void encode_attended(std::int64_t first, const weights::Input& in) {
+        const auto visible = mask::over_grid<Mask>(grid_, d_.merge);
+        execution::for_row_blocks(team_, in.rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
+            for (std::int64_t i = begin; i < end; ++i) {
+                const std::int64_t patch = (first + i) % e_.span, frame = first + i - patch;
+                weights::traits<Format>::template encode<Arch>(in, i, 0, d_.hidden, attended_.row(frame + mask::order(visible, patch)));
+            }
+        });
     }
 
     /// Merges blocks of patches into tokens. DeepStack's mergers normalise the joined patches, the main one each patch.

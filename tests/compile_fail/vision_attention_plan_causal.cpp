@@ -1,0 +1,7 @@
+// expect: qwen3vl: slot attention: patches have no order, so the tower's mask cannot be causal
+#include <qwen3vl/model/model.hpp>
+
+namespace q = qwen3vl;
+using Plan = q::Layers<q::Pattern<q::attention::Flash<q::mask::Full>, q::attention::Flash<q::mask::Causal>>>;
+using M = q::Model<q::models::Tiny, q::Policies<>::with_vision<q::VisionPolicies<>::with_attention<Plan>>>;
+auto plan = M::memory_plan();
