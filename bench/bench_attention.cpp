@@ -4,19 +4,12 @@
 #include <qwen3vl/kv_cache/kv_cache.hpp>
 #include <qwen3vl/mask/mask.hpp>
 #include <qwen3vl/memory/arena.hpp>
+#include "conversation.hpp"
 #include "slot_bench.hpp"
 
 namespace {
 namespace q = qwen3vl;
 using Team = q::execution::Threads<>::Team;
-
-/// Pairs of query and visible key.
-template <class Mask>
-double visible_pairs(std::int64_t first, std::int64_t tokens, std::int64_t keys) {
-    std::int64_t n = 0;
-    for (std::int64_t i = first; i < first + tokens; ++i) Mask::for_each_range(i, i, {0, keys}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
-    return static_cast<double>(n);
-}
 
 /// Queries and results of so many tokens, and scratch.
 template <class Attention>
@@ -39,15 +32,17 @@ struct Work {
     template <class Tile>
     void measure(benchmark::State& state, const Tile& tile, double key_bytes) {
         using Mask = typename Attention::mask;
-        const double pairs = visible_pairs<Mask>(heads.first, heads.tokens, heads.keys), rows = static_cast<double>(heads.kv_heads * heads.group);
+        bench::Conversation types(heads.keys);
+        const auto mask = q::testing::mask_over<Mask>(types.types());
+        const double pairs = bench::visible_pairs(mask, heads.first, heads.tokens, heads.keys), rows = static_cast<double>(heads.kv_heads * heads.group);
         double keys = 0;  // that some query sees
-        Mask::for_each_range(heads.first, heads.first + heads.tokens - 1, {0, heads.keys},
-                             [&](q::mask::KeyRange range) { keys += static_cast<double>(range.end - range.begin); });
+        mask.for_each_range(heads.first, heads.first + heads.tokens - 1, {0, heads.keys},
+                            [&](q::mask::KeyRange range) { keys += static_cast<double>(range.end - range.begin); });
         const double bytes = keys * static_cast<double>(heads.kv_heads) * key_bytes;
         bench::measure(state, team.threads(),
                        {.operations = 4 * pairs * rows * static_cast<double>(heads.channels), .bytes = bytes, .footprint = static_cast<std::int64_t>(bytes)},
                        heads.tokens, [&] {
-                           q::attention::attend<bench::Arch, Attention>(team, heads, tile, scratch.get());
+                           q::attention::attend<bench::Arch, Attention>(team, heads, tile, scratch.get(), mask);
                            benchmark::ClobberMemory();
                        });
     }
@@ -110,6 +105,7 @@ void add_all() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    q::for_each_type<q::mask::all>([]<class M>(M) { q::for_each_type<q::attention::all<typename M::type>>([]<class A>(A) { add_all<typename A::type>(); }); });
+    q::for_each_type<q::concat_t<q::mask::all, q::mask::typed>>(
+        []<class M>(M) { q::for_each_type<q::attention::all<typename M::type>>([]<class A>(A) { add_all<typename A::type>(); }); });
     return bench::run(argc, argv);
 }

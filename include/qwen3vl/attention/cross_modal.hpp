@@ -5,12 +5,14 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// Attention within each modality, but for sinks: neither text nor pictures see the other.
+/// Pictures see pictures and the first tokens, text sees all.
+using VisionWithin = Flash<mask::ByModality<Sees{.vision_to_language = false, .sinks = 4}>>;
+/// Neither pictures nor text see the other, but for the first token: for models that were trained so.
 using WithinModality = Flash<mask::ByModality<Sees{.language_to_vision = false, .vision_to_language = false, .sinks = 1}>>;
 
-/// A plan by layers: attention within each modality, across both in every fourth layer.
+/// A plan by layers: the first of every four attends across modalities, the others as `Within`.
 ///     TextPolicies<>::with_attention<attention::CrossModal<>>
-template <class Within = WithinModality, class Across = Flash<>>
-using CrossModal = Layers<Pattern<Within, Within, Within, Across>>;
+template <class Within = VisionWithin, class Across = Flash<>>
+using CrossModal = Layers<Pattern<Across, Within, Within, Within>>;
 
 }  // namespace qwen3vl::attention

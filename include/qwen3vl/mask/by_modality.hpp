@@ -19,8 +19,9 @@ namespace mask {
 /// Causal attention masked by the modality of tokens: language-to-vision, vision-to-language and attention within each, as in the encoders of Tan & Bansal,
 /// 2019, "LXMERT" (section 2.2), but for tokens of one sequence. A query sees its own key, the first S.sinks ones, and of the earlier ones those of the
 /// modalities that S names; all that S allows by default has the bits of Causal. The work follows the keys that are seen. Modalities are those of the
-/// session's tokens: what pictures and clips fill is vision, all else language. The layers of a plan may differ: within each modality in most of them and
-/// across in every fourth is attention::CrossModal<>, which stands for Layers<Pattern<Within, Within, Within, Across>>.
+/// session's tokens: what pictures and clips fill is vision, all else language. A model that was not trained so keeps most of its answers where pictures see
+/// no text but the first tokens, and nearly all of them where the first of every four layers sees everything, attention::CrossModal<>, which stands for
+/// Layers<Pattern<Across, Within, Within, Within>>; few where text sees no pictures.
 ///     attention::Flash<mask::ByModality<Sees{.vision_to_language = false}>>
 template <Sees S = Sees{}>
 class ByModality {

@@ -12,7 +12,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::mask {
 /// Every mask that answers by itself: feeds the conformance tests and the bench.
 using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>, BlockSparse<BlockPattern{.local = 4, .global = 1, .stride = 8}>>;
 /// Those that answer by the types of tokens, which the tests and the bench take too.
-using typed = list<ByModality<Sees{.language_to_vision = false, .vision_to_language = false, .sinks = 1}>>;
+using typed = list<ByModality<Sees{.vision_to_language = false, .sinks = 4}>>;
 /// Those with a state, which the bench takes too.
 using stateful = list<DynamicSparse<BlockBudget{.keep = 8}>>;
 }  // namespace qwen3vl::mask
