@@ -7,6 +7,7 @@
 #include <qwen3vl/mask/mask.hpp>
 #include <qwen3vl/testing/standalone_layer.hpp>
 #include <type_traits>
+#include "conversation.hpp"
 #include "limits.hpp"
 
 /// One layer's attention at the 2B's text extents, over a cache of its own: what bench_scaling times and bench_needle asks.
@@ -40,7 +41,8 @@ class AttentionLayer {
           extent_(extent(kv_heads, tokens)),
           memory_(q::memory::Arena::footprint(Cache::bytes(extent_)) + q::memory::Arena::footprint(MaskState::bytes(kv_heads, stored, tokens))),
           cache_(memory_.take(Cache::bytes(extent_)), extent_, stage_keys()),
-          state_(MaskState::in(memory_.take(MaskState::bytes(kv_heads, stored, tokens)), kv_heads, stored, tokens, {})),  // no learned tables
+          types_(tokens),
+          state_(MaskState::in(memory_.take(MaskState::bytes(kv_heads, stored, tokens)), kv_heads, stored, tokens, {}, types_.types())),  // no learned tables
           scratch_(q::aligned_floats(static_cast<std::size_t>(scratch_bytes() / 4))) {}
 
     /// Bytes of a whole 2B's caches, and of what its masks keep beside them.
@@ -49,7 +51,8 @@ class AttentionLayer {
         std::int64_t frames = 0;
         if constexpr (q::kv_cache::Offloads<Cache>)
             if (Cache::file_bytes(e) > 0) frames = q::kv_cache::TileStore::memory_bytes(Cache::frame_bytes(e, stage_keys()));
-        return caches<Cache>() * Cache::bytes(e) + frames + text.layers * MaskState::bytes(text.kv_heads, stored, tokens);
+        const std::int64_t types = q::concepts::TypedMask<Mask> ? q::TokenTypes::bytes(tokens) : 0;
+        return caches<Cache>() * Cache::bytes(e) + frames + types + text.layers * MaskState::bytes(text.kv_heads, stored, tokens);
     }
     std::int64_t scratch_bytes() const {
         const std::int64_t chunk = std::min({chunk_tokens, extent_.tokens, largest_chunk()});
@@ -98,6 +101,7 @@ class AttentionLayer {
     q::kv_cache::Extent extent_;
     q::memory::Arena memory_;
     q::testing::StandaloneLayer<Cache> cache_;
+    Conversation types_;
     typename MaskState::type state_;
     q::AlignedFloats scratch_;
 };
@@ -118,7 +122,7 @@ void for_each_policy(F&& f) {
         f(Policy{slot, Attention::name, Attention::mask::name, Cache::name, Cache::codec::name}, q::type_tag<AttentionLayer<Attention, Cache>>{});
     };
     const auto for_each_mask = [](auto&& each) {
-        q::for_each_type<q::concat_t<q::mask::all, q::mask::stateful>>([&]<class M>(M mask) {
+        q::for_each_type<q::concat_t<q::concat_t<q::mask::all, q::mask::typed>, q::mask::stateful>>([&]<class M>(M mask) {
             if constexpr (M::type::causal) each(mask);
         });
     };

@@ -5,19 +5,12 @@
 #include <qwen3vl/mask/mask.hpp>
 #include <qwen3vl/mask/over_grid.hpp>
 #include <qwen3vl/memory/arena.hpp>
+#include "conversation.hpp"
 #include "slot_bench.hpp"
 
 namespace {
 namespace q = qwen3vl;
 using Team = q::execution::Threads<>::Team;
-
-/// Pairs of query and visible key.
-template <class Mask>
-double visible_pairs(const Mask& mask, std::int64_t first, std::int64_t tokens, std::int64_t keys) {
-    std::int64_t n = 0;
-    for (std::int64_t i = first; i < first + tokens; ++i) mask.for_each_range(i, i, {0, keys}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
-    return static_cast<double>(n);
-}
 
 /// Queries and results of so many tokens, and scratch.
 template <class Attention>
@@ -39,7 +32,7 @@ struct Work {
     /// `key_bytes`: of one key and its value in one head.
     template <class Tile>
     void measure(benchmark::State& state, const Tile& tile, double key_bytes, const typename Attention::mask& mask) {
-        const double pairs = visible_pairs(mask, heads.first, heads.tokens, heads.keys), rows = static_cast<double>(heads.kv_heads * heads.group);
+        const double pairs = bench::visible_pairs(mask, heads.first, heads.tokens, heads.keys), rows = static_cast<double>(heads.kv_heads * heads.group);
         double keys = 0;  // that some query sees
         mask.for_each_range(heads.first, heads.first + heads.tokens - 1, {0, heads.keys},
                             [&](q::mask::KeyRange range) { keys += static_cast<double>(range.end - range.begin); });
@@ -72,9 +65,12 @@ void add_text(const char* mode, std::int64_t tokens, std::int64_t keys, int thre
                    for (std::int64_t t = 0; t < keys; ++t)
                        for (std::int64_t h = 0; h < d.kv_heads; ++h)
                            cache.template write<bench::Arch>(h, t, rows.data() + t, rows.data() + t + extent.channels);
+                   bench::Conversation types(keys);
                    Work<Attention> work(threads, tokens, d.kv_heads, d.group(), extent.channels, keys - tokens, keys);
-                   work.measure(state, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, keys); },
-                                static_cast<double>(Cache::bytes({1, extent.channels, q::kv_cache::tile_keys, 0, 0})) / q::kv_cache::tile_keys, {});
+                   work.measure(
+                       state, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, keys); },
+                       static_cast<double>(Cache::bytes({1, extent.channels, q::kv_cache::tile_keys, 0, 0})) / q::kv_cache::tile_keys,
+                       q::testing::mask_over<typename Attention::mask>(types.types()));
                });
 }
 
@@ -112,7 +108,7 @@ void add_all() {
 }  // namespace
 
 int main(int argc, char** argv) {
-    q::for_each_type<q::concat_t<q::mask::all, q::mask::of_grids>>(
+    q::for_each_type<q::concat_t<q::concat_t<q::mask::all, q::mask::typed>, q::mask::of_grids>>(
         []<class M>(M) { q::for_each_type<q::attention::all<typename M::type>>([]<class A>(A) { add_all<typename A::type>(); }); });
     return bench::run(argc, argv);
 }

@@ -45,10 +45,12 @@ struct Point {
 /// Pairs of query and visible key; 0 where they depend on the keys.
 template <class Mask>
 double visible_pairs(std::int64_t tokens) {
-    std::int64_t n = 0;
-    if constexpr (requires { Mask::for_each_range(0, 0, q::mask::KeyRange{}, [](q::mask::KeyRange) {}); })
-        for (std::int64_t i = 0; i < tokens; ++i) Mask::for_each_range(i, i, {0, tokens}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
-    return static_cast<double>(n);
+    if constexpr (q::concepts::StatefulMask<Mask>)
+        return 0;
+    else {
+        bench::Conversation types(tokens);
+        return bench::visible_pairs(q::testing::mask_over<Mask>(types.types()), 0, tokens, tokens);
+    }
 }
 
 /// p of value = c tokens^p: least squares on logarithms over the points from fit_from tokens on; nothing where they are fewer than two.

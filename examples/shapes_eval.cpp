@@ -90,7 +90,7 @@ std::string names(Name&& name) {
     return all;
 }
 
-/// The share of a prompt's keys that its last token sees, of several layers the least; nothing where masks choose by the keys themselves.
+/// The share of a prompt's keys that its last token sees, of several layers the least; nothing where masks choose by the keys themselves or by what tokens are.
 template <class Attention>
 std::optional<double> keys_seen(std::int64_t prompt) {
     std::optional<double> least;

@@ -8,6 +8,7 @@
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/standalone_layer.hpp>
+#include <qwen3vl/testing/token_types.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include "arch_test.hpp"
 
@@ -19,6 +20,7 @@ using namespace qwen3vl;
 struct Sequence {
     std::int64_t tokens, kv_heads, group, head_dim;
     std::vector<std::vector<float>> tables = {};  ///< of the mask or the cache
+    std::int64_t picture = 23, text = 18;         ///< tokens of each that take turns
     std::vector<float> queries, keys, values;     ///< [tokens, kv_heads * group * head_dim], [tokens, kv_heads * head_dim] twice
 
     Sequence(std::int64_t n, std::int64_t kv, std::int64_t g, std::int64_t d) : tokens(n), kv_heads(kv), group(g), head_dim(d) {
@@ -33,6 +35,8 @@ struct Sequence {
     template <class Mask>
     std::vector<double> expected(const Mask& mask = {}) const {
         const auto at = [](std::size_t i) { return static_cast<std::int64_t>(i); };
+        testing::AlternatingTypes types(tokens, picture, text);
+        const auto mask = testing::mask_over<Mask>(types.types());
         return reference::attention(testing::as_rows(queries, static_cast<std::size_t>(q_dim())),
                                     testing::as_rows(keys, static_cast<std::size_t>(kv_heads * head_dim)),
                                     testing::as_rows(values, static_cast<std::size_t>(kv_heads * head_dim)), static_cast<std::size_t>(head_dim),
@@ -64,7 +68,8 @@ class LayerRun {
           memory_(static_cast<std::size_t>(Cache::bytes(extent_))),
           cache_(memory_.data(), extent_, stage_keys(), s.tables),
           mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, stored, s.tokens))),
-          mask_(State::in(mask_memory_.data(), s.kv_heads, stored, s.tokens, s.tables)),
+          types_(s.tokens, s.picture, s.text),
+          mask_(State::in(mask_memory_.data(), s.kv_heads, stored, s.tokens, s.tables, types_.types())),
           out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
 
     /// Tokens [first, first + count). A mask that looks ahead finds all keys written.
@@ -117,6 +122,7 @@ class LayerRun {
     std::vector<std::byte> memory_;
     testing::StandaloneLayer<Cache> cache_;
     std::vector<std::byte> mask_memory_;
+    testing::AlternatingTypes types_;
     typename State::type mask_;
     std::int64_t written_ = 0;
     std::vector<float> out_;

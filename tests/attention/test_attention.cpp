@@ -15,10 +15,12 @@ attentions_of<list<>, M...> attentions(list<M...>*);
 
 /// Every algorithm under every mask, and under windows that are shorter than a tile and that end within one.
 using Masks =
-    concat_t<mask::all,
+    concat_t<concat_t<mask::all, mask::typed>,
              list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 7, .sinks = 3}>,
                   mask::SlidingWindow<Window{.tokens = 100, .sinks = 70}>, mask::BlockSparse<BlockPattern{.block = 16, .local = 2, .global = 1, .stride = 3}>,
-                  mask::BlockSparse<BlockPattern{.block = 192, .local = 1, .global = 0, .stride = 4}>>>;
+                  mask::BlockSparse<BlockPattern{.block = 192, .local = 1, .global = 0, .stride = 4}>, mask::ByModality<>,
+                  mask::ByModality<Sees{.language_to_vision = false, .vision_to_language = false, .sinks = 1}>,
+                  mask::ByModality<Sees{.language_to_language = false, .language_to_vision = false, .sinks = 70}>>>;
 using Attentions = concat_t<typename decltype(attentions(static_cast<Masks*>(nullptr)))::type, list<attention::Chunked<mask::Causal, Tokens{64}>>>;
 
 }  // namespace

@@ -31,7 +31,8 @@ using LongChunks = attention::Chunked<Mask, Tokens{1536}>;
 using Masks = list<mask::Causal, mask::SlidingWindow<Window{.tokens = 100, .sinks = 70}>,
                    mask::BlockSparse<BlockPattern{.block = 16, .local = 2, .global = 1, .stride = 3}>, mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>,
                    mask::DynamicSparse<BlockBudget{.block = 192, .keep = 1, .local = 1}, mask::MeanKey>,
-                   mask::DynamicSparse<BlockBudget{.block = 16, .keep = 3, .local = 1}>>;
+                   mask::DynamicSparse<BlockBudget{.block = 16, .keep = 3, .local = 1}>,
+                   mask::ByModality<Sees{.language_to_vision = false, .vision_to_language = false, .sinks = 1}>>;
 
 }  // namespace
 
@@ -66,7 +67,8 @@ TEST_CASE("one token after another over several stages has the same bits") {
 
 TEST_CASE("a mask's choice is all that is read, and everything once for all queries of a chunk") {
     constexpr std::int64_t before = 5 * 1024, tile = 2 * 64 * 16 * 2, away = before / 64 - 1;  // two tiles are in memory
-    const Sequence s(before + 64, 2, 2, 16);
+    Sequence s(before + 64, 2, 2, 16);
+    s.picture = s.text = 1024;
     execution::Threads<>::Team threads(2);
     const auto read_by = [&](auto attention_tag, std::int64_t count) {
         using Attention = typename decltype(attention_tag)::type;
@@ -84,6 +86,10 @@ TEST_CASE("a mask's choice is all that is read, and everything once for all quer
         CHECK(read <= (away + 16) * 2 * tile);
     }
     CHECK(read_by(type_tag<attention::Flash<mask::SlidingWindow<Window{.tokens = 60}>>>{}, 64) == 0);
+    // the last tokens are text, as are two fifths of those before
+    const auto text = read_by(type_tag<attention::Flash<mask::ByModality<Sees{.language_to_vision = false}>>>{}, 64);
+    CHECK(text >= (2 * 16 - 16) * 2 * tile);
+    CHECK(text <= (2 * 16 + 16) * 2 * tile);
     // each head the first block and two others, where they are not in memory
     const auto chosen = read_by(type_tag<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>>>{}, 1);
     CHECK(chosen > 0);

@@ -42,7 +42,7 @@ def curve(exponent, against_dense, kv_bytes):
 
 CAUSAL = [policy("attention", a, "Causal", "Contiguous", "bf16") for a in ("Dense", "Flash", "Chunked")] + [
     policy("attention", "Linear", "Causal", "Recurrent", "float32")]
-MASKED = [policy("attention", "Flash", m, "Contiguous", "bf16") for m in ("SlidingWindow", "BlockSparse", "DynamicSparse")]
+MASKED = [policy("attention", "Flash", m, "Contiguous", "bf16") for m in ("SlidingWindow", "BlockSparse", "ByModality", "DynamicSparse")]
 CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("float32", "bf16", "int8", "int4")] + [
     policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"), policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
     policy("kv_cache", "Flash", "Causal", "Hybrid", "int4"),

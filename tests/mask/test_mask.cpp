@@ -1,5 +1,6 @@
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/mask/mask.hpp>
+#include <qwen3vl/testing/token_types.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include "conformance.hpp"
 
@@ -25,30 +26,85 @@ bool sees(type_tag<mask::BlockSparse<P>>, std::int64_t query, std::int64_t key) 
     return is_local || is_global || (P.stride > 0 && key_block % P.stride == P.stride - 1);
 }
 
-using Masks = concat_t<mask::all, list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 5, .sinks = 9}>,
-                                       mask::BlockSparse<BlockPattern{.block = 8, .local = 1, .global = 0, .stride = 3}>,
-                                       mask::BlockSparse<BlockPattern{.block = 7, .local = 2, .global = 2}>,
-                                       mask::BlockSparse<BlockPattern{.block = 10, .local = 1, .global = 4, .stride = 2}>,
-                                       mask::BlockSparse<BlockPattern{.block = 5, .local = 3, .global = 0, .stride = 1}>>>;
+/// Tokens of a picture and of text, which take turns.
+constexpr std::int64_t picture = 13, text = 9;
+template <Sees S>
+bool sees(type_tag<mask::ByModality<S>>, std::int64_t query, std::int64_t key) {
+    if (key > query) return false;
+    if (key == query || key < S.sinks) return true;
+    const bool from_picture = query % (picture + text) < picture, to_picture = key % (picture + text) < picture;
+    if (from_picture) return to_picture ? S.vision_to_vision : S.vision_to_language;
+    return to_picture ? S.language_to_vision : S.language_to_language;
+}
+
+using Masks = concat_t<
+    concat_t<mask::all, mask::typed>,
+    list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 5, .sinks = 9}>,
+         mask::BlockSparse<BlockPattern{.block = 8, .local = 1, .global = 0, .stride = 3}>,
+         mask::BlockSparse<BlockPattern{.block = 7, .local = 2, .global = 2}>,
+         mask::BlockSparse<BlockPattern{.block = 10, .local = 1, .global = 4, .stride = 2}>,
+         mask::BlockSparse<BlockPattern{.block = 5, .local = 3, .global = 0, .stride = 1}>, mask::ByModality<>,
+         mask::ByModality<Sees{.language_to_vision = false}>, mask::ByModality<Sees{.vision_to_language = false, .sinks = 30}>,
+         mask::ByModality<Sees{.language_to_language = false, .vision_to_vision = false, .sinks = 5}>, mask::ByModality<Sees{false, false, false, false, 2}>>>;
 
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a mask's predicate is its definition", "", testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
+    testing::AlternatingTypes types(150, picture, text);
+    const auto mask = testing::mask_over<Mask>(types.types());
     static_assert(concepts::Mask<Mask>);
-    qwen3vl_test::check_predicate(Mask{}, 150, [](std::int64_t q, std::int64_t k) { return sees(TestType{}, q, k); });
+    qwen3vl_test::check_predicate(mask, 150, [](std::int64_t q, std::int64_t k) { return sees(TestType{}, q, k); });
     int beyond_span = 0;
     for (std::int64_t q = 0; q < 150; ++q)
         for (std::int64_t k = 0; k < 150; ++k)
             // what a ring relies on: nothing older than the span is visible but the sinks
-            if (Mask::span > 0 && k <= q - Mask::span && k >= Mask::sinks) beyond_span += Mask::visible(q, k);
+            if (Mask::span > 0 && k <= q - Mask::span && k >= Mask::sinks) beyond_span += mask.visible(q, k);
     CHECK(beyond_span == 0);
 }
 
 TEMPLATE_LIST_TEST_CASE("a mask's ranges hold every visible key, ascending and apart", "", testing::tuple_t<Masks>) {
-    qwen3vl_test::check_ranges(typename TestType::type{}, 140);
+    using Mask = typename TestType::type;
+    testing::AlternatingTypes types(150, picture, text);
+    qwen3vl_test::check_ranges(testing::mask_over<Mask>(types.types()), 140);
 }
 
 TEMPLATE_LIST_TEST_CASE("a block that is called whole is wholly visible", "", testing::tuple_t<Masks>) {
-    CHECK(qwen3vl_test::check_whole(typename TestType::type{}, 120) > 0);
+    using Mask = typename TestType::type;
+    testing::AlternatingTypes types(150, picture, text);
+    CHECK(qwen3vl_test::check_whole(testing::mask_over<Mask>(types.types()), 120) > 0);
+}
+
+TEST_CASE("token types are those that were assigned, in runs") {
+    std::vector<std::uint64_t> memory(4);
+    REQUIRE(TokenTypes::bytes(256) == 32);
+    REQUIRE(TokenTypes::bytes(193) == 32);
+    TokenTypes types(reinterpret_cast<std::byte*>(memory.data()));
+    std::vector<Modality> expected(256, Modality::language);
+    int wrong = 0;
+    const auto assign = [&](std::int64_t first, std::int64_t count, Modality m) {
+        types.assign(first, count, m);
+        std::fill_n(expected.begin() + first, count, m);
+        for (std::int64_t t = 0; t < 256; ++t) {
+            wrong += types[t] != expected[static_cast<std::size_t>(t)];
+            for (std::int64_t end = t + 1; end <= 256; end += 13) {
+                const auto from = expected.begin() + t, to = expected.begin() + end;
+                wrong += types.run_end(t, end) != std::find_if(from, to, [&](Modality other) { return other != *from; }) - expected.begin();
+                for (const auto wanted : {Modality::language, Modality::vision}) wrong += types.any(t, end - 1, wanted) != (std::find(from, to, wanted) != to);
+            }
+        }
+    };
+    assign(0, 0, Modality::vision);
+    assign(3, 1, Modality::vision);
+    assign(60, 8, Modality::vision);
+    assign(100, 156, Modality::vision);
+    assign(128, 64, Modality::language);
+    assign(0, 256, Modality::vision);
+    assign(63, 66, Modality::language);
+    CHECK(wrong == 0);
+    const auto words = types.words_of(130);
+    CHECK(words.size() == 24);
+    CHECK(types.run_end(129, 192) == 130);
+    CHECK(types.any(130, 191, Modality::vision) == false);
+    CHECK(types[192] == Modality::vision);
 }

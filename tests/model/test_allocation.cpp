@@ -17,6 +17,8 @@ struct evicting : TextPolicies<>::with_kv_cache<kv_cache::Evicting<Tokens{64}, k
 /// All but the latest tokens on disk.
 struct offloaded : TextPolicies<>::with_kv_cache<kv_cache::Offloaded<kv_cache::Contiguous<>, Tokens{1}>> {};
 
+struct apart : TextPolicies<>::with_attention<attention::WithinModality> {};
+
 /// In pages, of which a new one is taken and a full one published every 64 tokens.
 struct paged : TextPolicies<>::with_kv_cache<kv_cache::Paged<>> {};
 
@@ -92,6 +94,11 @@ TEST_CASE("a decode step makes no heap allocation, on several threads and over a
 TEST_CASE("a decode step makes no heap allocation where older tokens are given up") {
     if (!counts()) return;
     check_decode<With<Policies<>::with_text<evicting>, execution::Serial>>();
+}
+
+TEST_CASE("a decode step makes no heap allocation where a mask asks for the modality of tokens") {
+    if (!counts()) return;
+    check_decode<With<Policies<>::with_text<apart>, execution::Threads<ThreadCount{2}>>>();
 }
 
 TEST_CASE("a decode step makes no heap allocation where older tokens are on disk") {

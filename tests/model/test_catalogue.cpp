@@ -34,6 +34,12 @@ struct offloaded_shared
 struct paged : Text<attention::Flash<>, kv_cache::Paged<kv_cache::Int8>> {};
 struct paged_chosen : Text<attention::Chunked<mask::DynamicSparse<BlockBudget{.block = 128, .keep = 1, .local = 1}>, Tokens{64}>, kv_cache::Paged<>> {};
 
+struct apart : Text<attention::WithinModality, kv_cache::Contiguous<kv_cache::Int8>> {};
+struct cross_modal : Text<attention::CrossModal<>, kv_cache::Contiguous<>> {};
+struct paged_cross_modal : Text<attention::CrossModal<attention::Chunked<mask::ByModality<Sees{.vision_to_language = false}>, Tokens{64}>>, kv_cache::Paged<>> {
+};
+struct offloaded_apart : Text<attention::WithinModality, kv_cache::Offloaded<kv_cache::Contiguous<>, Tokens{1}>> {};
+
 constexpr int context = 480;
 
 /// Text around two pictures, over several blocks of keys.
@@ -52,7 +58,7 @@ std::vector<float> go_on(testing::StandaloneSession<M>& session) {
 
 TEMPLATE_TEST_CASE("policies of the catalogue give the same bits however a prompt is cut, run, saved and rewound", "", nibbles, chunked, blocks, ring_of_blocks,
                    chosen, chosen_by_means, routed, shared, hybrid, recurrent, low_rank, evicting, offloaded, offloaded_chosen, offloaded_shared, paged,
-                   paged_chosen) {
+                   paged_chosen, apart, cross_modal, paged_cross_modal, offloaded_apart) {
     using M = Model<D, TestType>;
     const M model = testing::synthetic_model<M>();
     const TemporaryFolder folder;

@@ -22,6 +22,8 @@ struct all_blocks : Policies<Choice<slot::text, Text<attention::Flash<mask::Bloc
                              Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct all_chosen : Policies<Choice<slot::text, Text<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 1000}>>>>,
                              Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
+struct all_modalities : Policies<Choice<slot::text, Text<attention::CrossModal<attention::Flash<mask::ByModality<>>>>>,
+                                 Choice<slot::vision, Vision<attention::Flash<mask::Full>>>> {};
 struct never_full
     : Policies<
           Choice<slot::text, Text<attention::Flash<>>::with_kv_cache<kv_cache::Evicting<Tokens{1024}, kv_cache::HeavyHitters, Protected{}, kv_cache::Float32>>>,
@@ -38,6 +40,6 @@ struct all_in_one_window
 }  // namespace
 
 TEMPLATE_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", chunked, offloaded, all_blocks, all_chosen, full_rank, never_full,
-                   paged, all_in_one_window) {
+                   paged, all_in_one_window, all_modalities) {
     check_golden_folder<models::Tiny, TestType>("tiny", 8);
 }

@@ -1,5 +1,6 @@
 #pragma once
 #include <qwen3vl/attention/chunked.hpp>
+#include <qwen3vl/attention/cross_modal.hpp>
 #include <qwen3vl/attention/dense.hpp>
 #include <qwen3vl/attention/flash.hpp>
 #include <qwen3vl/attention/linear.hpp>

@@ -9,12 +9,17 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// What a layer keeps for its mask beside the cache: nothing, where the mask answers by itself.
+/// What a layer keeps for its mask beside the cache: nothing, where the mask answers by itself or by the types of the sequence's tokens.
 template <class Mask>
 struct MaskState {
     using type = Mask;
     static std::int64_t bytes(std::int64_t, std::int64_t, std::int64_t) { return 0; }
-    static type in(std::byte*, std::int64_t, std::int64_t, std::int64_t, Tables) { return {}; }
+    static type in(std::byte*, std::int64_t, std::int64_t, std::int64_t, Tables, [[maybe_unused]] const TokenTypes& types) {
+        if constexpr (concepts::TypedMask<Mask>)
+            return Mask(types);
+        else
+            return {};
+    }
     template <class Team, class Tile>
     static void update(type&, Team&, std::int64_t, std::int64_t, const Tile&) {}
 };
@@ -24,7 +29,7 @@ struct MaskState<Mask> {
     using type = typename Mask::State;
     /// Of one layer.
     static std::int64_t bytes(std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens) { return type::bytes(kv_heads, channels, tokens); }
-    static type in(std::byte* memory, std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens, Tables tables) {
+    static type in(std::byte* memory, std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens, Tables tables, const TokenTypes&) {
         return {memory, kv_heads, channels, tokens, tables};
     }
     /// After keys [first, first + count) were written; `tile(kv_head, index)` gives them, as kv_cache::later_tiles_of.

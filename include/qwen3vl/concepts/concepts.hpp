@@ -6,6 +6,7 @@
 #include <qwen3vl/core/features.hpp>
 #include <qwen3vl/core/tables.hpp>
 #include <qwen3vl/core/tensor.hpp>
+#include <qwen3vl/core/token_types.hpp>
 
 /// What a policy of each slot must offer. Member templates over Arch cannot be asked for here; the conformance tests run them.
 namespace qwen3vl::inline QWEN3VL_ABI::concepts {
@@ -41,7 +42,12 @@ concept GridMask = requires(const M& m, const Grid& grid, std::int64_t i) {
     { M::cols } -> std::convertible_to<int>;
 };
 
-/// `span` 0: a query may need all keys before it. Answers by itself, as static members or, of a grid, as an object; or has a State that does.
+/// A mask that answers by the modality of tokens: an object made of those of its sequence.
+template <class M>
+concept TypedMask = std::constructible_from<M, const TokenTypes&>;
+
+/// `span` 0: a query may need all keys before it. Answers by itself, as static members or as an object of a grid or of token types, or
+/// has a State that does.
 template <class M>
 concept Mask = Named<M> && requires {
     { M::causal } -> std::convertible_to<bool>;

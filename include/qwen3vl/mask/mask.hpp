@@ -1,6 +1,7 @@
 #pragma once
 #include <qwen3vl/core/list.hpp>
 #include <qwen3vl/mask/block_sparse.hpp>
+#include <qwen3vl/mask/by_modality.hpp>
 #include <qwen3vl/mask/causal.hpp>
 #include <qwen3vl/mask/dynamic_sparse.hpp>
 #include <qwen3vl/mask/full.hpp>
@@ -11,6 +12,8 @@
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 /// Every mask that answers by itself and knows no picture: feeds the conformance tests and the bench.
 using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>, BlockSparse<BlockPattern{.local = 4, .global = 1, .stride = 8}>>;
+/// Those that answer by the types of tokens, which the tests and the bench take too.
+using typed = list<ByModality<Sees{.vision_to_language = false, .sinks = 4}>>;
 /// Those with a state, which the bench takes too.
 using stateful = list<DynamicSparse<BlockBudget{.keep = 8}>>;
 /// Those of a picture's grid.

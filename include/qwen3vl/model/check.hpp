@@ -109,6 +109,8 @@ consteval bool check_layer() {
     if constexpr (concepts::Attention<A> && concepts::KvCache<C>) {
         using M = typename A::mask;
         static_assert(M::causal, "qwen3vl: slot attention: the decoder needs a causal mask; use mask::Causal or mask::SlidingWindow");
+        constexpr bool told_apart = VisionLanguageDims<D> || !concepts::TypedMask<M>;
+        static_assert(told_apart, "qwen3vl: slot attention: these Dims have no vision, so that a mask by modality has nothing to tell apart; use mask::Causal");
         constexpr bool forgets = C::capacity > 0;
         static_assert(!forgets || M::span > 0,
                       "qwen3vl: slot kv_cache: a ring forgets keys that the mask still shows; use mask::SlidingWindow or kv_cache::Contiguous");
@@ -150,7 +152,7 @@ consteval bool check_layer() {
         }();
         static_assert(directed,
                       "qwen3vl: slot kv_cache: Leading keeps the first numbers of a row alone; put the cache under LowRank, which orders them by weight");
-        return directed && M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank && projectable && all_seen && alone &&
+        return directed && told_apart && M::causal && (!forgets || M::span > 0) && fits && paired && !routed && has_rank && projectable && all_seen && alone &&
                check_stages<A, C>();
     }
     return false;

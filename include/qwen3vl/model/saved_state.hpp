@@ -5,8 +5,8 @@
 #include <span>
 #include <string>
 
-/// The file of a session's state: a header, the positions that follow each prefix, the logits if there are any, the caches layer by layer, what the
-/// session's owner adds, and a checksum of it all.
+/// The file of a session's state: a header, the positions that follow each prefix, the types of tokens where a mask asks for them, the logits if there are any,
+/// the caches layer by layer, what the session's owner adds, and a checksum of it all.
 namespace qwen3vl::inline QWEN3VL_ABI::detail {
 
 struct SavedHeader {

@@ -8,6 +8,7 @@
 #include <qwen3vl/model/saved_state.hpp>
 #include <qwen3vl/model/session_file.hpp>
 #include <qwen3vl/model/session_pages.hpp>
+#include <qwen3vl/model/session_types.hpp>
 #include <span>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -135,6 +136,7 @@ class Session {
     Session(Session& other, Fork) : Session(*other.pool_, other.options_) {
         pages_.share(other.pages_);
         next_after_.assign(other.next_after_.begin(), other.next_after_.end());
+        std::ranges::copy(other.types_.saved(length()), types_.saved(length()).begin());
         if (other.has_logits_) std::copy_n(other.logits_, D::text.vocab, logits_);
         has_logits_ = other.has_logits_;
         [[maybe_unused]] const auto held = memory::hold_all(memory_, true);
@@ -176,11 +178,12 @@ class Session {
         position::text_angles<Arch, typename Text::Position>(D::text, frequencies_, {1, 1, 1}, buffers_.cosines.row(0), buffers_.sines.row(0));
         for (const float* row : {buffers_.cosines.row(0), buffers_.sines.row(0)})
             h = checksum(reinterpret_cast<const std::byte*>(row), frequencies_.size() * sizeof(float), h);
-        return h;
+        return detail::types_tokens<P> ? checksum("token types", h) : h;
     }
-    /// Bytes of positions, logits and caches in a file of so many tokens.
+    /// Bytes of positions, types, logits and caches in a file of so many tokens.
     std::int64_t saved_bytes(std::int64_t tokens, std::int64_t logits) {
-        std::int64_t bytes = (tokens + 1) * static_cast<std::int64_t>(sizeof(std::int64_t)) + logits * static_cast<std::int64_t>(sizeof(float));
+        std::int64_t bytes = (tokens + 1) * static_cast<std::int64_t>(sizeof(std::int64_t)) + detail::token_type_bytes<P>(tokens) +
+                             logits * static_cast<std::int64_t>(sizeof(float));
         for_each_cache([&](auto cache, const kv_cache::Extent& e, auto&) { bytes += decltype(cache)::type::saved_bytes(e, tokens); });
         return bytes;
     }
@@ -211,6 +214,7 @@ class Session {
         std::size_t next = 0;
         file_.open(options_, detail::frame_bytes<D, P>(options_) > 0 ? blocks[next++] : nullptr);
         if constexpr (can_share) pages_.open(pool_->store(), blocks[next++], options_.context);
+        if constexpr (detail::types_tokens<P>) types_.open(blocks[next++]);
         std::vector<std::byte*> caches;  // of the layers
         for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
             detail::with_layer_slots<P>(i, [&](auto index) {
@@ -229,7 +233,7 @@ class Session {
                 const std::int64_t channels = S::mask_channels(d);
                 const bool keeps = S::MaskState::bytes(e.kv_heads, channels, e.tokens) > 0;
                 std::get<index()>(masks_).push_back(
-                    S::MaskState::in(keeps ? blocks[next++] : nullptr, e.kv_heads, channels, e.tokens, model_->tables().masks[i]));
+                    S::MaskState::in(keeps ? blocks[next++] : nullptr, e.kv_heads, channels, e.tokens, model_->tables().masks[i], types_.types()));
             });
         const auto floats = [&] { return reinterpret_cast<float*>(blocks[next++]); };
         const auto rows = [&](std::int64_t columns) { return Matrix(floats(), chunk_, columns); };
@@ -363,6 +367,7 @@ class Session {
     typename P::Memory memory_;
     detail::SessionFile<D, P> file_;
     [[no_unique_address]] detail::SessionPages<D, P> pages_;
+    detail::SessionTypes<P> types_;
     decltype(cache_tuple(std::make_index_sequence<period>{})) caches_;
     decltype(mask_tuple(std::make_index_sequence<period>{})) masks_;
     text::Buffers buffers_{};
@@ -431,6 +436,7 @@ void Session<M>::append(const Prompt& prompt, const AppendOptions& options) {
         for (std::int64_t t = begin; t < begin + count; ++t) next_after_.push_back(layout.after[static_cast<std::size_t>(t)]);
     };
     try {
+        types_.note(before, n, layout.spans);
         pages_.note(prompt, layout, before);
         reused_ = options.hook || options.hidden ? 0 : pages_.take_over(before, before + n - 1);
         pages_.make_room(before + reused_, n - reused_);
@@ -458,6 +464,7 @@ void Session<M>::append(int token) {
     const std::int64_t first = length();
     team_.limit(detail::decode_threads<P>(options_));
     const int position = static_cast<int>(next_after_.back());
+    types_.note(first, 1);
     pages_.note(token, first);
     embed(&token, 1);
     add_positions(first, 1);
@@ -486,6 +493,7 @@ void Session<M>::save(const std::string& path, std::span<const std::span<const s
     header.bytes = detail::SavedHeader::file_bytes(saved_bytes(length(), has_logits_ ? D::text.vocab : 0) + static_cast<std::int64_t>(header.extra));
     detail::StateWriter out(path, header);
     out.write(std::as_bytes(std::span(next_after_)));
+    out.write(types_.saved(length()));
     if (has_logits_) out.write(std::as_bytes(logits()));
     for_each_cache(
         [&](auto, const kv_cache::Extent&, auto& cache) { cache.for_each_piece(length(), [&](std::span<const std::byte> piece) { out.write(piece); }); });
@@ -499,7 +507,7 @@ void Session<M>::restore(const std::string& path, const AcceptState& accept) {
     detail::StateReader in(path);
     [[maybe_unused]] const auto held = memory::hold_all(memory_, true);
     const auto& header = in.header();
-    if (header.key != state_key()) in.fail("saved by another model, or with another kv_cache or position policy");
+    if (header.key != state_key()) in.fail("saved by another model, with another kv_cache or position policy, or with a mask by modality here or there alone");
     if (header.length > static_cast<std::uint64_t>(context()))
         throw ContextOverflow(path + ": the saved session has " + std::to_string(header.length) + " tokens, the context holds " + std::to_string(context()));
     const auto tokens = static_cast<std::int64_t>(header.length);
@@ -511,10 +519,12 @@ void Session<M>::restore(const std::string& path, const AcceptState& accept) {
     for (std::size_t i = 0; i < next_after.size(); ++i)  // a picture takes fewer positions than tokens, never more
         if (const std::int64_t p = next_after[i]; p < inside || p > static_cast<std::int64_t>(i) || (p == inside && (i == 0 || i + 1 == next_after.size())))
             in.fail("damaged: position " + std::to_string(p) + " after " + std::to_string(i) + " tokens");
+    const auto types = detail::SessionTypes<P>::read(in, next_after, inside);
     if (accept) accept(in.extra(), next_after);
     pages_.renew(tokens);
     next_after_.resize(1);
     has_logits_ = false;
+    types_.restore(types, tokens);
     if (header.logits != 0) in.read(std::as_writable_bytes(std::span(logits_, static_cast<std::size_t>(D::text.vocab))));
     for_each_cache(
         [&](auto, const kv_cache::Extent&, auto& cache) { kv_cache::fill_pieces(cache, tokens, [&](std::span<std::byte> piece) { in.read(piece); }); });

@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <qwen3vl/core/token_types.hpp>
 #include <qwen3vl/kv_cache/codec.hpp>
 #include <qwen3vl/kv_cache/layer_access.hpp>
 #include <qwen3vl/kv_cache/page_table.hpp>
@@ -104,6 +105,18 @@ std::int64_t frame_bytes(const SessionOptions& o) {
     });
 }
 
+/// Whether a layer's mask asks for the modality of tokens.
+template <class P>
+inline constexpr bool types_tokens = []<std::size_t... I>(std::index_sequence<I...>) {
+    return (concepts::TypedMask<typename LayerSlots<P, I>::Attention::mask> || ...);
+}
+(std::make_index_sequence<layer_period<P>>{});
+/// Of the types of so many tokens, where a mask asks for them.
+template <class P>
+std::int64_t token_type_bytes(std::int64_t tokens) {
+    return types_tokens<P> ? TokenTypes::bytes(tokens) : 0;
+}
+
 /// Whether the layers' caches lie in pages of a pool: all, or none.
 template <class P>
 inline constexpr bool in_pages = kv_cache::Pages<typename LayerSlots<P, 0>::KvCache>;
@@ -180,6 +193,7 @@ void for_each_session_block(const SessionOptions& o, int threads, Take&& take) {
     };
     if (const auto frame = frame_bytes<D, P>(o); frame > 0) take("kv_cache: frames", kv_cache::TileStore::memory_bytes(frame), table);
     if constexpr (in_pages<P>) take("kv_cache: block table", kv_cache::PageTable::bytes(o.context), table);
+    if (const auto types = token_type_bytes<P>(o.context); types > 0) take("mask", types, table);
     for (std::size_t i = 0; i < static_cast<std::size_t>(d.layers); ++i)
         with_layer_slots<P>(i, [&](auto index) {
             using S = LayerSlots<P, index()>;

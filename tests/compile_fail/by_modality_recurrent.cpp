@@ -1,0 +1,7 @@
+// expect: qwen3vl: slot kv_cache: attention::Linear and kv_cache::Recurrent go together
+#include <qwen3vl/model/model.hpp>
+
+namespace q = qwen3vl;
+using Text = q::TextPolicies<>::with_attention<q::attention::WithinModality>::with_kv_cache<q::kv_cache::Recurrent<>>;
+using M = q::Model<q::models::Tiny, q::Policies<>::with_text<Text>>;
+auto plan = M::memory_plan();
