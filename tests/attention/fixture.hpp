@@ -33,10 +33,13 @@ struct Sequence {
     std::int64_t q_dim() const { return kv_heads * group * head_dim; }
 
     template <class Mask>
-    std::vector<double> expected(const Mask& mask = {}) const {
-        const auto at = [](std::size_t i) { return static_cast<std::int64_t>(i); };
+    std::vector<double> expected() const {
         testing::AlternatingTypes types(tokens, picture, text);
-        const auto mask = testing::mask_over<Mask>(types.types());
+        return expected(testing::mask_over<Mask>(types.types()));
+    }
+    template <class Mask>
+    std::vector<double> expected(const Mask& mask) const {
+        const auto at = [](std::size_t i) { return static_cast<std::int64_t>(i); };
         return reference::attention(testing::as_rows(queries, static_cast<std::size_t>(q_dim())),
                                     testing::as_rows(keys, static_cast<std::size_t>(kv_heads * head_dim)),
                                     testing::as_rows(values, static_cast<std::size_t>(kv_heads * head_dim)), static_cast<std::size_t>(head_dim),

@@ -1,4 +1,4 @@
-// expect: qwen3vl: slot kv_cache: Paged keeps tokens in a pool that sessions share; make a PagePool of the model
+// expect: qwen3vl: slot kv_cache: Paged keeps tokens in a pool that sessions share
 #include <qwen3vl/model/session.hpp>
 
 namespace q = qwen3vl;

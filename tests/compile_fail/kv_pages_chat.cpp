@@ -1,4 +1,4 @@
-// expect: qwen3vl: slot kv_cache: Paged keeps tokens in a pool that chats share; make a PagePool of the model
+// expect: qwen3vl: slot kv_cache: Paged keeps tokens in a pool that chats share
 #include <qwen3vl/chat/chat.hpp>
 
 namespace q = qwen3vl;
