@@ -13,6 +13,7 @@
 
 #include "compiled_bundles.hpp"
 #include "matching_dims.hpp"
+#include "policy_fields.hpp"
 #include "predictions.hpp"
 
 namespace q = qwen3vl;
@@ -38,7 +39,7 @@ std::vector<float> log_probabilities(std::span<const float> logits) {
 std::size_t likeliest(std::span<const float> values) { return static_cast<std::size_t>(std::max_element(values.begin(), values.end()) - values.begin()); }
 
 struct Quality {
-    std::string bundle;
+    nlohmann::ordered_json policies = {};
     std::int64_t tokens = 0, bytes = 0;
     double kl = 0, top1 = 0, surprise = 0;  ///< sums, then means
 
@@ -50,6 +51,12 @@ struct Quality {
         ++tokens;
     }
     double perplexity() const { return std::exp(surprise); }
+};
+
+/// In float32, and with each bundle.
+struct Measured {
+    double reference_surprise = 0;  ///< a sum, then a mean
+    std::vector<Quality> rows;
 };
 
 template <class D, class Bundle, class Take>
@@ -64,46 +71,52 @@ std::int64_t predict(const Options& o, const std::string& calibration, const Tak
 }
 
 template <class D>
-std::vector<Quality> measure(const Options& o) {
+Measured measure(const Options& o) {
+    Measured measured;
+    auto& rows = measured.rows;
     std::vector<std::vector<float>> reference;
-    predict<D, q::bundles::float32>(o, "", [&](std::span<const float> logits, int) { reference.push_back(log_probabilities(logits)); });
-    std::vector<Quality> rows;
+    predict<D, q::bundles::float32>(o, "", [&](std::span<const float> logits, int next) {
+        reference.push_back(log_probabilities(logits));
+        measured.reference_surprise -= static_cast<double>(reference.back()[static_cast<std::size_t>(next)]);
+    });
+    measured.reference_surprise /= static_cast<double>(reference.size());
     std::string names;
     q::for_each_type<CompiledBundles>([&](auto tag) {
         using Bundle = typename decltype(tag)::type;
         names += std::string(names.empty() ? "" : ", ") + Bundle::name;
         if (std::find(o.bundles.begin(), o.bundles.end(), Bundle::name) == o.bundles.end()) return;
         Quality row;
-        row.bundle = Bundle::name;
+        row.policies = policy_fields::of<Bundle>();
         row.bytes = predict<D, Bundle>(o, o.calibration, [&](std::span<const float> logits, int next) {
             row.add(reference.at(static_cast<std::size_t>(row.tokens)), log_probabilities(logits), next);
         });
         row.kl /= static_cast<double>(row.tokens);
         row.top1 *= 100.0 / static_cast<double>(row.tokens);
         row.surprise /= static_cast<double>(row.tokens);
-        std::printf("%-10s KL %.3e nats a token  top-1 %6.2f %%  perplexity %.4f  weights %.2f MB  tokens %lld\n", row.bundle.c_str(), row.kl, row.top1,
+        std::printf("%-10s KL %.3e nats a token  top-1 %6.2f %%  perplexity %.4f  weights %.2f MB  tokens %lld\n", Bundle::name, row.kl, row.top1,
                     row.perplexity(), static_cast<double>(row.bytes) * 1e-6, static_cast<long long>(row.tokens));
         std::fflush(stdout);
         rows.push_back(row);
     });
     if (rows.size() != o.bundles.size()) throw q::ConfigError("--bundle: expected names among " + names);
-    return rows;
+    return measured;
 }
 
 int run(const Options& o) {
     o.require_pieces();
-    std::vector<Quality> rows;
-    with_matching_dims<CompiledDims>(o.model, [&](auto dims) { rows = measure<typename decltype(dims)::type>(o); });
-    nlohmann::ordered_json json = {
-        {"model", o.model}, {"text", o.text}, {"window", o.window}, {"calibration", o.calibration}, {"rows", nlohmann::ordered_json::array()}};
+    Measured measured;
+    with_matching_dims<CompiledDims>(o.model, [&](auto dims) { measured = measure<typename decltype(dims)::type>(o); });
+    nlohmann::ordered_json json = {{"model", o.model},
+                                   {"text", o.text},
+                                   {"window", o.window},
+                                   {"calibration", o.calibration},
+                                   {"reference_perplexity", std::exp(measured.reference_surprise)},
+                                   {"rows", nlohmann::ordered_json::array()}};
     bool good = true;
-    for (const auto& row : rows) {
-        json["rows"].push_back({{"bundle", row.bundle},
-                                {"kl_nats_per_token", row.kl},
-                                {"top1_percent", row.top1},
-                                {"perplexity", row.perplexity()},
-                                {"weight_bytes", row.bytes},
-                                {"tokens", row.tokens}});
+    for (const auto& row : measured.rows) {
+        auto& fields = json["rows"].emplace_back(row.policies);
+        fields.update(
+            {{"kl_nats_per_token", row.kl}, {"top1_percent", row.top1}, {"perplexity", row.perplexity()}, {"weight_bytes", row.bytes}, {"tokens", row.tokens}});
         good = good && row.kl <= o.max_kl && row.top1 >= o.min_top1;
     }
     if (!o.json.empty()) {

@@ -17,6 +17,7 @@
 #include <optional>
 
 #include "compiled_bundles.hpp"
+#include "policy_fields.hpp"
 #include "shapes_cases.hpp"
 
 namespace q = qwen3vl;
@@ -79,17 +80,6 @@ struct Work {
     }
 };
 
-/// name(policy) of a slot's policies by layer, each once.
-template <class Slot, class Name>
-std::string names(Name&& name) {
-    std::string all;
-    q::for_each_type<typename q::plan<Slot>::types>([&](auto tag) {
-        const std::string one = name(tag);
-        if ((", " + all + ", ").find(", " + one + ", ") == std::string::npos) all += (all.empty() ? "" : ", ") + one;
-    });
-    return all;
-}
-
 /// The share of a prompt's keys that its last token sees, of several layers the least; nothing where masks choose by the keys themselves or by what tokens are.
 template <class Attention>
 std::optional<double> keys_seen(std::int64_t prompt) {
@@ -150,24 +140,16 @@ json evaluate(const Options& o, const std::vector<Case>& cases) {
     std::printf("\n%s: accuracy %.2f agreement %.2f cases %d, %.0f KV bytes/token, %.0f tokens/s, median prompt %lld tokens\n", Bundle::name, all.accuracy(),
                 all.agreement(), all.cases, bytes, rate, static_cast<long long>(work.median_prompt()));
     std::fflush(stdout);
-    using Text = typename Bundle::Text;
-    using Vision = typename Bundle::Vision;
-    const auto seen = keys_seen<typename Text::Attention>(work.median_prompt());
-    return {{"bundle", Bundle::name},
-            {"attention", names<typename Text::Attention>([](auto tag) { return decltype(tag)::type::name; })},
-            {"mask", names<typename Text::Attention>([](auto tag) { return decltype(tag)::type::mask::name; })},
-            {"cache", names<typename Text::KvCache>([](auto tag) { return decltype(tag)::type::name; })},
-            {"codec", names<typename Text::KvCache>([](auto tag) { return decltype(tag)::type::codec::name; })},
-            {"position", Text::Position::name},
-            {"vision_attention", names<typename Vision::Attention>([](auto tag) { return decltype(tag)::type::name; })},
-            {"vision_mask", names<typename Vision::Attention>([](auto tag) { return decltype(tag)::type::mask::name; })},
-            {"accuracy", all.accuracy()},
-            {"agreement", all.agreement()},
-            {"cases", all.cases},
-            {"keys_seen", seen ? json(*seen) : json(nullptr)},
-            {"kv_bytes_per_token", bytes},
-            {"tokens_per_second", rate},
-            {"median_prompt_tokens", work.median_prompt()}};
+    const auto seen = keys_seen<typename Bundle::Text::Attention>(work.median_prompt());
+    json row = policy_fields::of<Bundle>();
+    row.update({{"accuracy", all.accuracy()},
+                {"agreement", all.agreement()},
+                {"cases", all.cases},
+                {"keys_seen", seen ? json(*seen) : json(nullptr)},
+                {"kv_bytes_per_token", bytes},
+                {"tokens_per_second", rate},
+                {"median_prompt_tokens", work.median_prompt()}});
+    return row;
 }
 
 std::string bundle_names() {

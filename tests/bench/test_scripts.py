@@ -60,7 +60,10 @@ def bundle(name, mask, keys_seen, accuracy, vision_mask="Full"):
             "vision_attention": "Flash", "vision_mask": vision_mask, "accuracy": accuracy, "keys_seen": keys_seen}
 
 
-QUALITY = {"rows": [bundle("patch_windows", "Causal", 1.0, 90.0, "GridWindow, Full"), bundle("bf16", "Causal", 1.0, 100.0), bundle("long_window", "SlidingWindow", 0.9, 99.0), bundle("window", "SlidingWindow", 0.5, 87.125)]}
+QUALITY = {"rows": [bundle("patch_windows", "Causal", 1.0, 90.0, "GridWindow, Full"), bundle("bf16", "Causal", 1.0, 100.0),
+                    bundle("long_window", "SlidingWindow", 0.9, 99.0), bundle("window", "SlidingWindow", 0.5, 87.125)]}
+TEXTS = {"reference_perplexity": 19.125, "rows": [
+    {**bundle("window_1000", "SlidingWindow", None, 0.0), "perplexity": 19.8}, {**bundle("kv_bf16", "Causal", None, 0.0), "perplexity": 19.5}]}
 
 
 class Scripts(unittest.TestCase):
@@ -100,8 +103,8 @@ class Scripts(unittest.TestCase):
             self.assertEqual(done.returncode, 2, done.stdout)
             self.assertTrue(done.stderr.startswith("table: "), done.stderr)
 
-    def catalogue(self, scaling=None, needle=None, quality=None):
-        files = (("scaling.json", scaling or SCALING), ("needle.json", needle or NEEDLE), ("quality.json", quality or QUALITY))
+    def catalogue(self, scaling=None, needle=None, quality=None, texts=None):
+        files = (("scaling.json", scaling or SCALING), ("needle.json", needle or NEEDLE), ("quality.json", quality or QUALITY), ("texts.json", texts or TEXTS))
         done = self.run_script("catalogue", *(self.file(name, content) for name, content in files))
         return done, {cells[0]: cells[1:] for cells in ([c.strip() for c in line.strip("|").split("|")] for line in done.stdout.splitlines())}
 
@@ -110,11 +113,14 @@ class Scripts(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(len(table), 2 + len(SCALING["rows"]) + len(SCALING["positions"]))
         self.assertEqual(table["policy"][1], "time at 4096, Dense = 1")
-        self.assertEqual(table["`Flash<Causal>`"], ["softmax over every earlier key", "0.40", "1.98", "114688", "1, 0.5, 2e-07", "100 % `bf16`"])
+        self.assertEqual(table["`Flash<Causal>`"], ["softmax over every earlier key", "0.40", "1.98", "114688", "1, 0.5, 2e-07", "100 % `bf16`", "19.50 `kv_bf16`"])
+        self.assertEqual(table["policy"][-1], "perplexity of a text, 19.12 in float32")
+        self.assertEqual(table["`Flash<SlidingWindow>`"][-1], "19.80 `window_1000`")
+        self.assertEqual(table["`Contiguous<bf16>`"][-1], "19.50 `kv_bf16`")  # not that of the window, which stands before it
         self.assertEqual(table["`Ring<bf16>`"][0], "the latest tokens and the sinks, 8 bits of the mantissa")
-        self.assertEqual(table["`Flash<Full>`"], ["softmax over every patch of the picture", "0.02", "1.00", "", "", "100 % `bf16`"])
-        self.assertEqual(table["`Flash<GridWindow>`"], ["softmax over the patches of its window", "0.02", "1.00", "", "", "90 % `patch_windows`"])
-        self.assertEqual(table["`MRopeInterleaved`"], ["the trained angles", "", "", "", "", "100 % `bf16`"])
+        self.assertEqual(table["`Flash<Full>`"], ["softmax over every patch of the picture", "0.02", "1.00", "", "", "100 % `bf16`", ""])
+        self.assertEqual(table["`Flash<GridWindow>`"], ["softmax over the patches of its window", "0.02", "1.00", "", "", "90 % `patch_windows`", ""])
+        self.assertEqual(table["`MRopeInterleaved`"], ["the trained angles", "", "", "", "", "100 % `bf16`", ""])
 
     def test_the_page_of_the_catalogue_is_that_of_the_docstrings(self):
         done = self.run_script("catalogue_page")
@@ -123,9 +129,9 @@ class Scripts(unittest.TestCase):
             self.assertEqual(page.read(), done.stdout, "bench/catalogue_page > bench/catalogue.md makes it anew")
 
     def test_windows_longer_than_half_of_the_prompt_say_nothing(self):
-        self.assertEqual(self.catalogue()[1]["`Flash<SlidingWindow>`"][-1], "87.12 % `window`")
+        self.assertEqual(self.catalogue()[1]["`Flash<SlidingWindow>`"][-2], "87.12 % `window`")
         only_long = {"rows": [row for row in QUALITY["rows"] if row["bundle"] != "window"]}
-        self.assertEqual(self.catalogue(quality=only_long)[1]["`Flash<SlidingWindow>`"][-1], "")
+        self.assertEqual(self.catalogue(quality=only_long)[1]["`Flash<SlidingWindow>`"][-2], "")
 
     def test_cells_of_what_was_not_measured_are_empty(self):
         scaling = copy.deepcopy(SCALING)
@@ -133,8 +139,8 @@ class Scripts(unittest.TestCase):
         for point in scaling["rows"][1]["points"]:
             point["against_dense"] = None
         needle = {"rows": NEEDLE["rows"][-1:]}
-        done, table = self.catalogue(scaling, needle, {"rows": []})
-        self.assertEqual((done.returncode, table["`Flash<Causal>`"][1:]), (0, ["", "", "114688", "", ""]), done.stderr)
+        done, table = self.catalogue(scaling, needle, {"rows": []}, {"reference_perplexity": 1, "rows": []})
+        self.assertEqual((done.returncode, table["`Flash<Causal>`"][1:]), (0, ["", "", "114688", "", "", ""]), done.stderr)
 
     def test_every_policy_has_a_phrase_and_every_phrase_a_policy(self):
         new = {**SCALING, "positions": SCALING["positions"] + ["Learned"]}
@@ -153,7 +159,9 @@ class Scripts(unittest.TestCase):
                ({"scaling": {**SCALING, "positions": [1]}}, "scaling.json: positions: field '0': expected a string"),
                ({"scaling": b"{"}, "scaling.json: not valid JSON"),
                ({"needle": changed(NEEDLE, tokens=1e9, middle=None)}, "needle.json: rows[0]: field 'middle'"),
-               ({"quality": changed(QUALITY, accuracy=-1)}, "quality.json: rows[0]: field 'accuracy': expected a number from 0 on")]
+               ({"quality": changed(QUALITY, accuracy=-1)}, "quality.json: rows[0]: field 'accuracy': expected a number from 0 on"),
+               ({"texts": {"rows": []}}, "texts.json: the file: field 'reference_perplexity'"),
+               ({"texts": changed(TEXTS, perplexity="low")}, "texts.json: rows[0]: field 'perplexity'")]
         for files, message in bad:
             done, _ = self.catalogue(**files)
             self.assertEqual(done.returncode, 2, done.stdout)
