@@ -1,8 +1,10 @@
 // What a bundle's weights and cache cost in quality: how far its predictions are from those in float32, over the same tokens.
-//     format_quality --model MODEL (FOLDER | --text FILE) [--bundle NAME]... [--calibration FILE] [--tables FILE] [--json FILE] [--max-kl X] [--min-top1 X]
+//     format_quality --model MODEL (FOLDER | --text FILE) [--needles N] [--bundle NAME]... [--calibration FILE] [--tables FILE] [--json FILE] [--max-kl X]
+//     [--min-top1 X]
 // FOLDER holds questions (cases.json and images/) in the layout of make_eval.py, beside the shipped model: the tokens of the reference answers are predicted.
-// A text is read in windows. For each bundle: the mean Kullback-Leibler divergence KL(float32 || bundle) in nats a token, the share of tokens whose
-// likeliest is the same, the perplexity, and the bytes of the weights. Exit code: 0, 1 a bundle is outside of the bounds, 2 a file cannot be used.
+// A text is read in windows; with --needles, numbers are hidden in its first window and asked for. For each bundle: the mean Kullback-Leibler divergence
+// KL(float32 || bundle) in nats a token, the share of tokens whose likeliest is the same, and the share that it predicts right, the perplexity, and the bytes
+// of the weights. Exit code: 0, 1 a bundle is outside of the bounds, 2 a file cannot be used.
 #include <qwen3vl/io/output_file.hpp>
 #include <qwen3vl/model/bundles.hpp>
 #include <qwen3vl/qwen3vl.hpp>
@@ -41,12 +43,13 @@ std::size_t likeliest(std::span<const float> values) { return static_cast<std::s
 struct Quality {
     nlohmann::ordered_json policies = {};
     std::int64_t tokens = 0, bytes = 0;
-    double kl = 0, top1 = 0, surprise = 0;  ///< sums, then means
+    double kl = 0, top1 = 0, right = 0, surprise = 0;  ///< sums, then means
 
     void add(std::span<const float> reference, std::span<const float> found, int next) {
         for (std::size_t i = 0; i < reference.size(); ++i)
             kl += std::exp(static_cast<double>(reference[i])) * (static_cast<double>(reference[i]) - static_cast<double>(found[i]));
         top1 += likeliest(reference) == likeliest(found);
+        right += likeliest(found) == static_cast<std::size_t>(next);
         surprise -= static_cast<double>(found[static_cast<std::size_t>(next)]);
         ++tokens;
     }
@@ -92,9 +95,10 @@ Measured measure(const Options& o) {
         });
         row.kl /= static_cast<double>(row.tokens);
         row.top1 *= 100.0 / static_cast<double>(row.tokens);
+        row.right *= 100.0 / static_cast<double>(row.tokens);
         row.surprise /= static_cast<double>(row.tokens);
-        std::printf("%-10s KL %.3e nats a token  top-1 %6.2f %%  perplexity %.4f  weights %.2f MB  tokens %lld\n", Bundle::name, row.kl, row.top1,
-                    row.perplexity(), static_cast<double>(row.bytes) * 1e-6, static_cast<long long>(row.tokens));
+        std::printf("%-10s KL %.3e nats a token  top-1 %6.2f %%  right %6.2f %%  perplexity %.4f  weights %.2f MB  tokens %lld\n", Bundle::name, row.kl,
+                    row.top1, row.right, row.perplexity(), static_cast<double>(row.bytes) * 1e-6, static_cast<long long>(row.tokens));
         std::fflush(stdout);
         rows.push_back(row);
     });
@@ -115,8 +119,12 @@ int run(const Options& o) {
     bool good = true;
     for (const auto& row : measured.rows) {
         auto& fields = json["rows"].emplace_back(row.policies);
-        fields.update(
-            {{"kl_nats_per_token", row.kl}, {"top1_percent", row.top1}, {"perplexity", row.perplexity()}, {"weight_bytes", row.bytes}, {"tokens", row.tokens}});
+        fields.update({{"kl_nats_per_token", row.kl},
+                       {"top1_percent", row.top1},
+                       {"right_percent", row.right},
+                       {"perplexity", row.perplexity()},
+                       {"weight_bytes", row.bytes},
+                       {"tokens", row.tokens}});
         good = good && row.kl <= o.max_kl && row.top1 >= o.min_top1;
     }
     if (!o.json.empty()) {

@@ -54,10 +54,8 @@ void over_cases(const M& model, const std::string& folder, const Range& range, i
     }
 }
 
-/// A text file in windows of `window` tokens: the predictions of all tokens but the first of each.
-template <class M>
-void over_text(const M& model, const std::string& file, int window, const Range& range, int threads, const Take& take) {
-    const auto& assets = *model.assets();
+/// The tokens of a text file in windows of `window`, the last one shorter.
+inline std::vector<std::vector<int>> windows_of(const q::Assets& assets, const std::string& file, int window) {
     if (!assets.tokenizer) throw q::ConfigError(assets.folder + ": expected a tokenizer");
     const auto tokens = assets.tokenizer->encode(q::read_file(file));
     std::vector<std::vector<int>> windows;
@@ -67,6 +65,13 @@ void over_text(const M& model, const std::string& file, int window, const Range&
         at = end;
     }
     if (windows.empty()) throw q::ConfigError(file + ": expected a text of two tokens at least, found " + std::to_string(tokens.size()));
+    return windows;
+}
+
+/// A text file in windows of `window` tokens: the predictions of all tokens but the first of each.
+template <class M>
+void over_text(const M& model, const std::string& file, int window, const Range& range, int threads, const Take& take) {
+    auto windows = windows_of(*model.assets(), file, window);
     range.apply(windows);
     q::Session session(model, {.context = window, .threads = threads});
     for (const auto& w : windows) {
@@ -78,11 +83,39 @@ void over_text(const M& model, const std::string& file, int window, const Range&
     }
 }
 
+/// Questions for a number that stands somewhere in the first window of a text, at depths from its beginning to its end: the predictions of the number's
+/// tokens. Throws ConfigError where the window has no room for them.
+template <class M>
+void over_needles(const M& model, const std::string& file, int window, int count, int threads, const Take& take) {
+    const auto& assets = *model.assets();
+    const std::vector<int> hay = windows_of(assets, file, window).front();
+    q::Session session(model, {.context = window, .threads = threads});
+    for (int i = 0; i < count; ++i) {
+        const std::string number = std::to_string(10000 + (i * 7919 + 4217) % 90000);
+        const auto fact = assets.tokenizer->encode("\n\nThe pass key is " + number + ". Remember it: " + number + " is the pass key.\n\n");
+        const auto question = assets.tokenizer->encode("\n\nWhat is the pass key? The pass key is");
+        const auto answer = assets.tokenizer->encode(" " + number);
+        const std::int64_t room = std::min<std::int64_t>(window - std::ssize(fact) - std::ssize(question) - std::ssize(answer), std::ssize(hay));
+        if (room < 2) throw q::ConfigError("--window " + std::to_string(window) + ": a question for a number does not fit; use 100 and more");
+        const std::int64_t depth = room * (2 * i + 1) / (2 * count);
+        std::vector<int> prompt(hay.begin(), hay.begin() + depth);
+        prompt.insert(prompt.end(), fact.begin(), fact.end());
+        prompt.insert(prompt.end(), hay.begin() + depth, hay.begin() + room);
+        prompt.insert(prompt.end(), question.begin(), question.end());
+        session.reset();
+        session.append({prompt, {}});
+        for (const int token : answer) {
+            take(session.logits(), token);
+            session.append(token);
+        }
+    }
+}
+
 /// A model and the pieces that it runs over: the options that the programs of predictions share.
 struct Source {
     std::string model, mmproj, folder, text;
     Range range;
-    int window = 512, threads = 0;
+    int window = 512, needles = 0, threads = 0;
 
     void add_to(CLI::App& app) {
         app.add_option("FOLDER", folder, "questions: cases.json and images/, as make_eval.py writes them");
@@ -92,11 +125,14 @@ struct Source {
         app.add_option("--skip", range.skip, "leave out the first so many questions or windows")->check(CLI::NonNegativeNumber);
         app.add_option("--limit", range.limit, "only so many questions or windows; 0: all")->check(CLI::NonNegativeNumber);
         app.add_option("--window", window, "tokens to a window of the text")->check(CLI::Range(2, 4096))->capture_default_str();
+        app.add_option("--needles", needles, "ask so many times for a number that stands in the text's first window, in place of predicting the text")
+            ->check(CLI::Range(0, 1000));
         app.add_option("--threads", threads, "0: one for each physical core")->check(CLI::NonNegativeNumber);
     }
     /// Throws ConfigError unless there are either questions or a text.
     void require_pieces() const {
         if (folder.empty() == text.empty()) throw q::ConfigError("expected either a FOLDER of questions or --text FILE");
+        if (needles > 0 && text.empty()) throw q::ConfigError("--needles: expected a --text to hide numbers in");
     }
     /// take(logits, token) for every prediction; their number.
     template <class M>
@@ -112,6 +148,8 @@ struct Source {
                 over_cases(loaded, folder, range, threads, counted);
             else
                 throw q::ConfigError(std::string(D::name) + " has no vision tower: use --text FILE");
+        } else if (needles > 0) {
+            over_needles(loaded, text, window, needles, threads, counted);
         } else {
             over_text(loaded, text, window, range, threads, counted);
         }
