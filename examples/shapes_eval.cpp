@@ -183,11 +183,11 @@ int run(const Options& o) {
 int main(int argc, char** argv) {
     CLI::App app{"Accuracy of the Shapes model, and agreement with the reference's answers, by bundle."};
     Options o;
-    o.bundles = {"float32"};
+    q::for_each_type<CompiledBundles>([&](auto tag) { o.bundles.emplace_back(decltype(tag)::type::name); });
     app.add_option("FOLDER", o.folder, "cases.json and images/, as make_eval.py writes them")->required();
     app.add_option("--model", o.model, "checkpoint folder or .gguf file of the Shapes model")->required();
     app.add_option("--mmproj", o.mmproj, "the vision part of a .gguf model; by default the file mmproj*.gguf beside it");
-    app.add_option("--bundle", o.bundles, "of " + bundle_names() + "; may be given several times")->take_all()->capture_default_str();
+    app.add_option("--bundle", o.bundles, "of " + bundle_names() + "; may be given several times; by default all")->take_all();
     app.add_option("--calibration", o.calibration, "a file made by calibrate, for the integer formats");
     app.add_option("--tables", o.tables, "a file with the tables of policies that need some, such as low_rank makes");
     app.add_option("--min-agreement", o.min_agreement, "exit with 1 where a bundle's agreement is below this, in percent");
