@@ -16,6 +16,15 @@ namespace qwen3vl_test {
 
 using namespace qwen3vl;
 
+/// One of two sizes: in sanitized builds, where an oracle takes ten times as long, the smaller.
+constexpr std::int64_t size_of(std::int64_t usual, [[maybe_unused]] std::int64_t sanitized) {
+#if defined(QWEN3VL_SANITIZED)
+    return sanitized;
+#else
+    return usual;
+#endif
+}
+
 /// Random queries, keys and values of one layer, token by token as the projections give them.
 struct Sequence {
     std::int64_t tokens, kv_heads, group, head_dim;

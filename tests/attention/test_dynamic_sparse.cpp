@@ -125,10 +125,10 @@ TEST_CASE("queries see the blocks with the highest scores, however the sequence 
         check_algorithms<some, mask::MeanKey>(Sequence(tokens, 2, 2, 24));
     }
     check_algorithms<narrow, mask::KeyBounds>(Sequence(300, 2, 2, 24));
-    check_algorithms<wide, mask::KeyBounds>(Sequence(900, 1, 4, 8));     // multi-query
-    check_algorithms<some, mask::KeyBounds>(Sequence(500, 3, 1, 32));    // multi-head
-    check_algorithms<some, mask::MeanKey>(Sequence(400, 1, 200, 8));     // a group that exceeds a block of queries
-    check<some, mask::KeyBounds, ShortChunks>(Sequence(700, 2, 2, 72));  // keys in many segments, split in decode
+    check_algorithms<wide, mask::KeyBounds>(Sequence(size_of(900, 450), 1, 4, 8));  // multi-query
+    check_algorithms<some, mask::KeyBounds>(Sequence(500, 3, 1, 32));               // multi-head
+    check_algorithms<some, mask::MeanKey>(Sequence(size_of(400, 210), 1, 200, 8));  // a group that exceeds a block of queries
+    check<some, mask::KeyBounds, ShortChunks>(Sequence(700, 2, 2, 72));             // keys in many segments, split in decode
     check<BlockBudget{.keep = 0, .local = 1}, mask::MeanKey, attention::Flash>(Sequence(400, 2, 2, 8));
 }
 

@@ -67,10 +67,10 @@ using Chunked = attention::Chunked<Mask>;
 
 TEST_CASE("Hybrid shows each query the latest tiles exactly and older ones in 4 bits") {
     for (const std::int64_t tokens : {1, 64, 65, 192, 193, 450}) check<attention::Flash>(Sequence(tokens, 2, 2, 24));
-    check<attention::Flash>(Sequence(400, 1, 8, 32));   // blocks of queries shorter than a tile
-    check<attention::Flash>(Sequence(300, 1, 200, 8));  // a group that exceeds a block of queries
+    check<attention::Flash>(Sequence(400, 1, 8, 32));                 // blocks of queries shorter than a tile
+    check<attention::Flash>(Sequence(size_of(300, 210), 1, 200, 8));  // a group that exceeds a block of queries
     check<attention::Dense>(Sequence(400, 2, 2, 24));
-    check<Chunked>(Sequence(1200, 1, 2, 24));  // split over the keys
+    check<Chunked>(Sequence(size_of(1200, 400), 1, 2, 24));  // split over the keys
 }
 
 TEST_CASE("as long as all is recent Hybrid has the bits of its exact codec") {

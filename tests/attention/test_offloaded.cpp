@@ -28,30 +28,33 @@ using ShortChunks = attention::Chunked<Mask, Tokens{64}>;
 template <class Mask>
 using LongChunks = attention::Chunked<Mask, Tokens{1536}>;
 
-using Masks = list<mask::Causal, mask::SlidingWindow<Window{.tokens = 100, .sinks = 70}>,
-                   mask::BlockSparse<BlockPattern{.block = 16, .local = 2, .global = 1, .stride = 3}>, mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>,
-                   mask::DynamicSparse<BlockBudget{.block = 192, .keep = 1, .local = 1}, mask::MeanKey>,
-                   mask::DynamicSparse<BlockBudget{.block = 16, .keep = 3, .local = 1}>,
-                   mask::ByModality<Sees{.language_to_vision = false, .vision_to_language = false, .sinks = 1}>>;
+using Masks = list<mask::Causal, mask::DynamicSparse<BlockBudget{.block = 192, .keep = 1, .local = 1}, mask::MeanKey>,
+                   mask::ByModality<Sees{.language_to_vision = false, .vision_to_language = false, .sinks = 1}>
+#if !defined(QWEN3VL_SANITIZED)  // where each takes half a minute to compile
+                   ,
+                   mask::SlidingWindow<Window{.tokens = 100, .sinks = 70}>, mask::BlockSparse<BlockPattern{.block = 16, .local = 2, .global = 1, .stride = 3}>,
+                   mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>, mask::DynamicSparse<BlockBudget{.block = 16, .keep = 3, .local = 1}>
+#endif
+                   >;
 
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("keys that come back from disk give the bits of keys in memory", "", testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
     for (const std::int64_t tokens : {1, 64, 65, 129, 300}) check<attention::Flash<Mask>, kv_cache::Float32, Tokens{1}>(Sequence(tokens, 2, 3, 8), {1, 7, 64});
-    check<attention::Flash<Mask>, kv_cache::Float32, Tokens{0}>(Sequence(200, 1, 2, 8), {1});
-    check<attention::Flash<Mask>, kv_cache::Bf16, Tokens{100}>(Sequence(700, 2, 2, 24), {13, 150});
-    check<attention::Flash<Mask>, kv_cache::Int8, Tokens{64}>(Sequence(400, 4, 1, 24), {1, 90});   // multi-head
-    check<attention::Flash<Mask>, kv_cache::Int4, Tokens{64}>(Sequence(400, 1, 4, 40), {1, 90});   // multi-query
-    check<attention::Flash<Mask>, kv_cache::Bf16, Tokens{64}>(Sequence(200, 1, 200, 8), {1, 60});  // a group that exceeds a block of queries
     check<ShortChunks<Mask>, kv_cache::Bf16, Tokens{128}>(Sequence(500, 2, 2, 8), {1, 100});
+    check<attention::Flash<Mask>, kv_cache::Bf16, Tokens{300}>(Sequence(5 * 1024 + 70, 2, 2, 8), {200, 301});  // several stages
 }
 
-TEMPLATE_LIST_TEST_CASE("so do several stages of them", "", testing::tuple_t<Masks>) {
-    using Mask = typename TestType::type;
-    const Sequence s(5 * 1024 + 70, 2, 2, 8);
-    check<attention::Flash<Mask>, kv_cache::Bf16, Tokens{300}>(s, {200, 301});
-    check<LongChunks<Mask>, kv_cache::Int8, Tokens{2000}>(s, {1500});
+TEMPLATE_TEST_CASE("so do those of every codec and extent", "", mask::Causal,
+                   (mask::DynamicSparse<BlockBudget{.block = 192, .keep = 1, .local = 1}, mask::MeanKey>)) {
+    using Flash = attention::Flash<TestType>;
+    check<Flash, kv_cache::Float32, Tokens{0}>(Sequence(200, 1, 2, 8), {1});
+    check<Flash, kv_cache::Bf16, Tokens{64}>(Sequence(700, 2, 2, 24), {13, 150});
+    check<Flash, kv_cache::Bf16, Tokens{64}>(Sequence(200, 1, 200, 8), {1, 60});  // a group that exceeds a block of queries
+    check<Flash, kv_cache::Int8, Tokens{64}>(Sequence(400, 4, 1, 24), {1, 90});   // multi-head
+    check<Flash, kv_cache::Int4, Tokens{64}>(Sequence(400, 1, 4, 40), {1, 90});   // multi-query
+    check<LongChunks<TestType>, kv_cache::Int8, Tokens{2000}>(Sequence(5 * 1024 + 70, 2, 2, 8), {1500});
 }
 
 TEST_CASE("one token after another over several stages has the same bits") {

@@ -107,6 +107,12 @@ struct Filled {
     }
 };
 
+#if defined(QWEN3VL_SANITIZED)
+constexpr std::int64_t most_tokens = 400;  // what is checked grows with their square
+#else
+constexpr std::int64_t most_tokens = 700;
+#endif
+
 }  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a cache gives back what its mask can still show", "", testing::tuple_t<Caches>) {
@@ -115,7 +121,7 @@ TEMPLATE_LIST_TEST_CASE("a cache gives back what its mask can still show", "", t
     static_assert(Cache::can_rewind == (Cache::capacity == 0 && !kv_cache::TilesByQuery<typename Cache::Layer>));
     const auto check = [](auto mask_tag) {
         using Mask = typename decltype(mask_tag)::type;
-        const kv_cache::Extent extent{2, 32, 700, Mask::span, Mask::sinks};
+        const kv_cache::Extent extent{2, 32, most_tokens, Mask::span, Mask::sinks};
         const std::int64_t largest = Cache::largest_chunk(extent);
         REQUIRE(largest >= 1);
         for (std::int64_t chunk : {std::int64_t{1}, std::int64_t{29}, std::min<std::int64_t>(largest, extent.tokens)}) {
