@@ -17,7 +17,7 @@ namespace qwen3vl_test {
 using namespace qwen3vl;
 
 /// One of two sizes: in sanitized builds, where an oracle takes ten times as long, the smaller.
-constexpr std::int64_t size_of(std::int64_t usual, [[maybe_unused]] std::int64_t sanitized) {
+constexpr std::int64_t size_of([[maybe_unused]] std::int64_t usual, [[maybe_unused]] std::int64_t sanitized) {
 #if defined(QWEN3VL_SANITIZED)
     return sanitized;
 #else
