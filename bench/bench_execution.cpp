@@ -1,5 +1,6 @@
-// Execution policies: what it costs to start a piece of work on all threads and to wait for its end. The limit is one line's way from a core
-// to another and back, which such a meeting needs at least; on one thread, an instruction a task.
+// Execution policies: what it costs to start a piece of work on all threads and to wait for its end. The limit is one
+// line's way from a core to another and back, which such a meeting needs at least; on one thread, an instruction a
+// task.
 #include "slot_bench.hpp"
 
 namespace {
@@ -8,7 +9,8 @@ namespace q = qwen3vl;
 template <class Execution>
 void add_meeting(int threads, std::int64_t tasks, std::int64_t pause_microseconds) {
     const std::string pause = pause_microseconds > 0 ? "/after_us:" + std::to_string(pause_microseconds) : "";
-    bench::add("execution/" + std::string(Execution::name) + "/tasks:" + std::to_string(tasks) + pause + "/threads:" + std::to_string(threads),
+    bench::add("execution/" + std::string(Execution::name) + "/tasks:" + std::to_string(tasks) + pause +
+                   "/threads:" + std::to_string(threads),
                [=](benchmark::State& state) {
                    typename Execution::Team team(threads);
                    constexpr std::int64_t meetings = 64;
@@ -24,9 +26,11 @@ void add_meeting(int threads, std::int64_t tasks, std::int64_t pause_microsecond
                    };
                    double trip = 1.0;
                    const auto limit = [&] {
-                       trip = std::min(
-                           trip, team.threads() > 1 ? bench::Limits::round_trip() : 1.0 / (bench::limits(1).peak("fma_float32") / (2.0 * bench::Arch::floats)));
-                       return waited + trip * static_cast<double>(meetings) * static_cast<double>(team.threads() > 1 ? 1 : tasks);
+                       trip = std::min(trip, team.threads() > 1 ? bench::Limits::round_trip()
+                                                                : 1.0 / (bench::limits(1).peak("fma_float32") /
+                                                                         (2.0 * bench::Arch::floats)));
+                       return waited + trip * static_cast<double>(meetings) *
+                                           static_cast<double>(team.threads() > 1 ? 1 : tasks);
                    };
                    bench::measure_against(state, {}, meetings, meet, limit);
                });

@@ -1,5 +1,6 @@
-// Caches over their codecs: writing a chunk's keys and values of all heads, and reading every tile of them as float32. Attention of one token over a cache with
-// three quarters of its tokens on disk, beside the same in memory, and of the disk's limit, and over one in pages of a pool.
+// Caches over their codecs: writing a chunk's keys and values of all heads, and reading every tile of them as float32.
+// Attention of one token over a cache with three quarters of its tokens on disk, beside the same in memory, and of the
+// disk's limit, and over one in pages of a pool.
 #include <filesystem>
 #include <optional>
 #include "attention_layer.hpp"
@@ -11,15 +12,17 @@ namespace q = qwen3vl;
 template <class Cache>
 struct Filled {
     static constexpr std::int64_t heads = bench::Full::text.kv_heads;
-    q::kv_cache::Extent extent{heads, q::kv_cache::padded_channels(bench::Full::text.head_dim), Cache::capacity > 0 ? Cache::capacity : 4096, 64, 4};
+    q::kv_cache::Extent extent{heads, q::kv_cache::padded_channels(bench::Full::text.head_dim),
+                               Cache::capacity > 0 ? Cache::capacity : 4096, 64, 4};
     q::memory::Arena memory{Cache::bytes(extent)};
     q::testing::StandaloneLayer<Cache> layer{memory.take(Cache::bytes(extent)), extent};
     std::vector<float> rows = bench::random_floats(2 * extent.channels);
 
     void write() {
         for (std::int64_t t = 0; t < extent.tokens; ++t) {
-            q::kv_cache::make_room(layer, t, 1);
-            for (std::int64_t h = 0; h < heads; ++h) layer.template write<bench::Arch>(h, t, rows.data(), rows.data() + extent.channels);
+            q::kv_cache::reserve_tokens(layer, t, 1);
+            for (std::int64_t h = 0; h < heads; ++h)
+                layer.template write<bench::Arch>(h, t, rows.data(), rows.data() + extent.channels);
         }
     }
     /// f(kv_head, index) where the tiles are at hand.
@@ -57,16 +60,18 @@ void add_cache() {
     bench::add(name + "/write", [](benchmark::State& state) {
         Filled<Cache> cache;
         const std::int64_t bytes = stored_bytes<Cache>(cache.extent);
-        bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, cache.extent.tokens, [&] {
-            cache.write();
-            benchmark::ClobberMemory();
-        });
+        bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true},
+                       cache.extent.tokens, [&] {
+                           cache.write();
+                           benchmark::ClobberMemory();
+                       });
     });
     bench::add(name + "/read", [](benchmark::State& state) {
         Filled<Cache> cache;
         cache.write();
         const std::int64_t bytes = stored_bytes<Cache>(cache.extent), tokens = cache.extent.tokens;
-        const auto wide = q::aligned_floats(static_cast<std::size_t>(2 * q::kv_cache::tile_keys * cache.extent.channels));
+        const auto wide =
+            q::aligned_floats(static_cast<std::size_t>(2 * q::kv_cache::tile_keys * cache.extent.channels));
         bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes}, tokens, [&] {
             cache.for_each_tile([&](const auto& stored) {
                 const auto tile = q::kv_cache::widened<bench::Arch>(stored, wide.get());
@@ -77,7 +82,8 @@ void add_cache() {
     });
 }
 
-/// The seconds that a file of so many bytes takes to be read from end to end, 4 MiB at once and past the page cache: the best of a few.
+/// The seconds that a file of so many bytes takes to be read from end to end, 4 MiB at once and past the page cache:
+/// the best of a few.
 double disk_seconds(const q::ScratchFile& file, std::int64_t bytes) {
     const std::int64_t piece = std::int64_t{4} << 20;
     q::memory::Arena memory(piece);
@@ -85,7 +91,8 @@ double disk_seconds(const q::ScratchFile& file, std::int64_t bytes) {
     double best = 1e9;
     for (int i = 0; i < 3; ++i) {
         const auto start = bench::Clock::now();
-        for (std::int64_t from = 0; from < bytes; from += piece) file.read(from, {at, static_cast<std::size_t>(std::min(piece, bytes - from))});
+        for (std::int64_t from = 0; from < bytes; from += piece)
+            file.read(from, {at, static_cast<std::size_t>(std::min(piece, bytes - from))});
         best = std::min(best, bench::seconds_since(start));
     }
     return best;
@@ -95,12 +102,15 @@ double disk_seconds(const q::ScratchFile& file, std::int64_t bytes) {
 template <class Cache>
 class LayersOf {
   public:
-    static constexpr std::int64_t count = 4;  ///< more than frames hold, so that nothing is found there from the token before
+    static constexpr std::int64_t count =
+        4;  ///< more than frames hold, so that nothing is found there from the token before
 
     explicit LayersOf(std::int64_t tokens)
-        : extent_{bench::text.kv_heads, bench::channels, tokens, 0, 0}, memory_(count * q::memory::Arena::footprint(Cache::bytes(extent_)) + frames_bytes()) {
+        : extent_{bench::text.kv_heads, bench::channels, tokens, 0, 0},
+          memory_(count * q::memory::Arena::footprint(Cache::bytes(extent_)) + frames_bytes()) {
         if constexpr (q::kv_cache::Offloads<Cache>)
-            store_.emplace(std::filesystem::temp_directory_path().string(), count * Cache::file_bytes(extent_), memory_.take(frames_bytes()), frame_bytes());
+            store_.emplace(std::filesystem::temp_directory_path().string(), count * Cache::file_bytes(extent_),
+                           memory_.take(frames_bytes()), frame_bytes());
         if constexpr (q::kv_cache::Pages<Cache>)  // a page holds all layers
             pages_.emplace(memory_.take(count * Cache::bytes(extent_)), count * Cache::page_bytes(extent_), tokens);
         const auto rows = bench::random_floats(tokens + 2 * bench::channels);
@@ -110,13 +120,15 @@ class LayersOf {
                 layers_.emplace_back(pages_->table(), i * Cache::page_bytes(extent_), extent_);
             else if constexpr (q::kv_cache::Offloads<Cache>)
                 layers_.emplace_back(own, extent_,
-                                     typename Cache::Place{&*store_, i * Cache::file_bytes(extent_), (i + 1) % count * Cache::file_bytes(extent_)});
+                                     typename Cache::Place{&*store_, i * Cache::file_bytes(extent_),
+                                                           (i + 1) % count * Cache::file_bytes(extent_)});
             else
                 layers_.emplace_back(own, extent_);
             for (std::int64_t t = 0; t < tokens; ++t) {
-                q::kv_cache::make_room(layers_.back(), t, 1);
+                q::kv_cache::reserve_tokens(layers_.back(), t, 1);
                 for (std::int64_t h = 0; h < extent_.kv_heads; ++h)
-                    layers_.back().template write<bench::Arch>(h, t, rows.data() + t, rows.data() + t + bench::channels);
+                    layers_.back().template write<bench::Arch>(h, t, rows.data() + t,
+                                                               rows.data() + t + bench::channels);
             }
         }
     }
@@ -134,7 +146,9 @@ class LayersOf {
         else
             return 0;
     }
-    std::int64_t frames_bytes() const { return frame_bytes() > 0 ? q::kv_cache::TileStore::memory_bytes(frame_bytes()) : 0; }
+    std::int64_t frames_bytes() const {
+        return frame_bytes() > 0 ? q::kv_cache::TileStore::memory_bytes(frame_bytes()) : 0;
+    }
 
     q::kv_cache::Extent extent_;
     q::memory::Arena memory_;
@@ -143,44 +157,52 @@ class LayersOf {
     std::vector<typename Cache::Layer> layers_;
 };
 
-/// One token's attention in layer after layer. On disk: beside the time in which the disk gives what lies there ("share"), which is measured around it;
-/// "away MiB" are read for each token and layer, "resident MiB" are the caches of the layers and their frames.
+/// One token's attention in layer after layer. On disk: beside the time in which the disk gives what lies there
+/// ("share"), which is measured around it; "away MiB" are read for each token and layer, "resident MiB" are the caches
+/// of the layers and their frames.
 template <class Cache>
 void add_attention(const std::string& label, std::int64_t tokens) {
     using Attention = q::attention::Flash<>;
     for (const int threads : bench::thread_counts())
-        bench::add(
-            "kv_cache/" + label + "/" + Cache::codec::name + "/attend/keys:" + std::to_string(tokens) + "/threads:" + std::to_string(threads),
-            [=](benchmark::State& state) {
-                constexpr auto d = bench::text;
-                constexpr double mib = 1 << 20;
-                q::execution::Threads<>::Team team(threads);
-                LayersOf<Cache> layers(tokens);
-                std::int64_t floats = q::attention::scratch_floats<Attention>(threads, d.kv_heads, d.group(), bench::channels, tokens);
-                floats = std::max(floats, q::attention::staged_scratch_floats<Attention>(threads, 1, d.kv_heads, d.group(), bench::channels, tokens));
-                const auto scratch = q::aligned_floats(static_cast<std::size_t>(floats));
-                const auto queries = bench::random_floats(d.heads * bench::channels, 2);
-                std::vector<float> out(queries.size());
-                std::int64_t steps = 0;
-                const auto step = [&] {
-                    for (const auto& layer : layers)
-                        q::attention::attend<bench::Arch, Attention>(
-                            team, {queries.data(), 1, d.kv_heads, d.group(), bench::channels, d.head_dim, tokens - 1, tokens, out.data(), d.heads * d.head_dim},
-                            q::kv_cache::tiles_of(layer, tokens), scratch.get());
-                    ++steps;
-                };
-                const std::int64_t bytes = layers.count * stored_bytes<Cache>(layers.extent());
-                const bench::Part all{.bytes = static_cast<double>(bytes), .footprint = bytes};
-                if constexpr (q::kv_cache::Offloads<Cache>) {
-                    const std::int64_t away = layers.count * Cache::file_bytes(layers.extent()), before = layers.store().bytes_read();
-                    bench::measure_against(state, all, layers.count, step, [&] { return disk_seconds(layers.store().file(), away); });
-                    state.counters["away MiB"] = static_cast<double>(layers.store().bytes_read() - before) / static_cast<double>(steps * layers.count) / mib;
-                    state.counters["past page cache"] = layers.store().file().direct();
-                } else {
-                    bench::measure(state, threads, all, layers.count, step);
-                }
-                state.counters["resident MiB"] = static_cast<double>(layers.resident_bytes()) / mib;
-            });
+        bench::add("kv_cache/" + label + "/" + Cache::codec::name + "/attend/keys:" + std::to_string(tokens) +
+                       "/threads:" + std::to_string(threads),
+                   [=](benchmark::State& state) {
+                       constexpr auto d = bench::text;
+                       constexpr double mib = 1 << 20;
+                       q::execution::Threads<>::Team team(threads);
+                       LayersOf<Cache> layers(tokens);
+                       std::int64_t floats = q::attention::scratch_floats<Attention>(threads, d.kv_heads, d.group(),
+                                                                                     bench::channels, tokens);
+                       floats = std::max(floats, q::attention::staged_scratch_floats<Attention>(
+                                                     threads, 1, d.kv_heads, d.group(), bench::channels, tokens));
+                       const auto scratch = q::aligned_floats(static_cast<std::size_t>(floats));
+                       const auto queries = bench::random_floats(d.heads * bench::channels, 2);
+                       std::vector<float> out(queries.size());
+                       std::int64_t steps = 0;
+                       const auto step = [&] {
+                           for (const auto& layer : layers)
+                               q::attention::attend<bench::Arch, Attention>(
+                                   team,
+                                   {queries.data(), 1, d.kv_heads, d.group(), bench::channels, d.head_dim, tokens - 1,
+                                    tokens, out.data(), d.heads * d.head_dim},
+                                   q::kv_cache::tiles_of(layer, tokens), scratch.get());
+                           ++steps;
+                       };
+                       const std::int64_t bytes = layers.count * stored_bytes<Cache>(layers.extent());
+                       const bench::Part all{.bytes = static_cast<double>(bytes), .footprint = bytes};
+                       if constexpr (q::kv_cache::Offloads<Cache>) {
+                           const std::int64_t away = layers.count * Cache::file_bytes(layers.extent()),
+                                              before = layers.store().bytes_read();
+                           bench::measure_against(state, all, layers.count, step,
+                                                  [&] { return disk_seconds(layers.store().file(), away); });
+                           state.counters["away MiB"] = static_cast<double>(layers.store().bytes_read() - before) /
+                                                        static_cast<double>(steps * layers.count) / mib;
+                           state.counters["past page cache"] = layers.store().file().direct();
+                       } else {
+                           bench::measure(state, threads, all, layers.count, step);
+                       }
+                       state.counters["resident MiB"] = static_cast<double>(layers.resident_bytes()) / mib;
+                   });
 }
 
 template <q::Tokens Recent>
@@ -194,7 +216,8 @@ void add_attentions(std::int64_t tokens) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    q::for_each_type<q::concat_t<q::kv_cache::all, q::kv_cache::with_tables>>([]<class T>(T) { add_cache<typename T::type>(); });
+    q::for_each_type<q::concat_t<q::kv_cache::all, q::kv_cache::with_parameters>>(
+        []<class T>(T) { add_cache<typename T::type>(); });
     add_attentions<q::Tokens{1024}>(4096);
     add_attentions<q::Tokens{4096}>(16384);
     return bench::run(argc, argv);

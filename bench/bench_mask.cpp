@@ -42,14 +42,17 @@ void add_hide() {
         bench::Conversation types(1024 + rows);
         const auto mask = q::testing::mask_over<Mask>(types.types());
         auto scores = bench::random_floats(rows * keys);
-        const q::attention::QueryBlock block{nullptr, rows, 0, bench::Full::text.group(), 1024, 1024 + rows / bench::Full::text.group()};
-        bench::measure(state, 1, {.bytes = static_cast<double>(blocks * rows * keys * 4), .footprint = rows * keys * 4, .writes = true}, blocks * rows * keys,
-                       [&] {
-                           for (std::int64_t i = 0; i < blocks; ++i) {
-                               q::attention::hide(block, mask, 1024 - keys / 2, keys, scores.data(), keys);
-                               benchmark::ClobberMemory();
-                           }
-                       });
+        const q::attention::QueryBlock block{
+            nullptr, rows, 0, bench::Full::text.group(), 1024, 1024 + rows / bench::Full::text.group()};
+        bench::measure(
+            state, 1,
+            {.bytes = static_cast<double>(blocks * rows * keys * 4), .footprint = rows * keys * 4, .writes = true},
+            blocks * rows * keys, [&] {
+                for (std::int64_t i = 0; i < blocks; ++i) {
+                    q::attention::hide(block, mask, 1024 - keys / 2, keys, scores.data(), keys);
+                    benchmark::ClobberMemory();
+                }
+            });
     });
 }
 

@@ -1,5 +1,5 @@
-// Memory policies: taking a session's block from the system with its pages, handing out parts of it, beside malloc serving a model that allocates what it
-// needs when it needs it, and bringing back from disk what was idle.
+// Memory policies: taking a session's block from the system with its pages, handing out parts of it, beside malloc
+// serving a model that allocates what it needs when it needs it, and bringing back from disk what was idle.
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -14,30 +14,34 @@ namespace q = qwen3vl;
 /// The limit is writing to pages that are there already.
 template <class Memory>
 void add_pages(std::int64_t mebibytes) {
-    bench::add("memory/" + std::string(Memory::name) + "/pages/MiB:" + std::to_string(mebibytes), [=](benchmark::State& state) {
-        const std::int64_t bytes = mebibytes << 20;
-        bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, bytes / 4096, [&] {
-            Memory memory(bytes);
-            std::byte* data = memory.take(bytes);
-            for (std::int64_t i = 0; i < bytes; i += 4096) data[i] = std::byte{1};
-            benchmark::ClobberMemory();
-        });
-    });
+    bench::add("memory/" + std::string(Memory::name) + "/pages/MiB:" + std::to_string(mebibytes),
+               [=](benchmark::State& state) {
+                   const std::int64_t bytes = mebibytes << 20;
+                   bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true},
+                                  bytes / 4096, [&] {
+                                      Memory memory(bytes);
+                                      std::byte* data = memory.take(bytes);
+                                      for (std::int64_t i = 0; i < bytes; i += 4096) data[i] = std::byte{1};
+                                      benchmark::ClobberMemory();
+                                  });
+               });
 }
 
 /// A session's blocks; the limit is writing their addresses.
 template <class Memory>
 void add_take(std::int64_t blocks) {
-    bench::add("memory/" + std::string(Memory::name) + "/take/blocks:" + std::to_string(blocks), [=](benchmark::State& state) {
-        std::vector<std::byte*> taken(static_cast<std::size_t>(blocks));
-        constexpr std::int64_t size = 1000;
-        const std::int64_t bytes = blocks * static_cast<std::int64_t>(sizeof taken[0]);
-        bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true}, blocks, [&] {
-            Memory memory(blocks * Memory::footprint(size));
-            for (auto& p : taken) p = memory.take(size);
-            benchmark::ClobberMemory();
-        });
-    });
+    bench::add("memory/" + std::string(Memory::name) + "/take/blocks:" + std::to_string(blocks),
+               [=](benchmark::State& state) {
+                   std::vector<std::byte*> taken(static_cast<std::size_t>(blocks));
+                   constexpr std::int64_t size = 1000;
+                   const std::int64_t bytes = blocks * static_cast<std::int64_t>(sizeof taken[0]);
+                   bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes, .writes = true},
+                                  blocks, [&] {
+                                      Memory memory(blocks * Memory::footprint(size));
+                                      for (auto& p : taken) p = memory.take(size);
+                                      benchmark::ClobberMemory();
+                                  });
+               });
 }
 
 /// Allocations and frees in their order.
@@ -70,15 +74,16 @@ class Trace {
 /// The policies of the trace's sizes: the defaults.
 using Defaults = q::Policies<>;
 
-/// One pass of `tokens` tokens through the layers, had nothing been planned: every layer allocates its activations and frees them, in the order of the plan.
+/// One pass of `tokens` tokens through the layers, had nothing been planned: every layer allocates its activations and
+/// frees them, in the order of the plan.
 void pass_layers(Trace& trace, int context, int tokens) {
     for (int layer = 0; layer < bench::Full::text.layers; ++layer) {
         std::vector<std::size_t> taken;
-        q::detail::for_each_session_block<bench::Full, Defaults>({.context = context, .chunk = tokens}, 2,
-                                                                 [&](std::string_view part, std::int64_t bytes, const q::memory::Role&) {
-                                                                     if (part == "activations" || part == "attention scratch")
-                                                                         taken.push_back(trace.allocate(bytes));
-                                                                 });
+        q::detail::for_each_session_block<bench::Full, Defaults>(
+            {.context = context, .chunk = tokens}, 2,
+            [&](std::string_view part, std::int64_t bytes, const q::memory::Role&) {
+                if (part == "activations" || part == "attention scratch") taken.push_back(trace.allocate(bytes));
+            });
         for (const std::size_t block : taken) trace.free(block);
     }
 }
@@ -95,15 +100,21 @@ Trace prefill_trace() {
     for (int i = 0; i < 12; ++i) {
         const int prompt = 100 + static_cast<int>(random() % 1500), context = prompt + 256;
         auto& kept = sessions.emplace_back();
-        q::detail::for_each_session_block<bench::Full, Defaults>({.context = context}, 2,
-                                                                 [&](std::string_view part, std::int64_t bytes, const q::memory::Role&) {
-                                                                     if (part == "kv_cache" || part == "logits") kept.push_back(trace.allocate(bytes));
-                                                                 });
+        q::detail::for_each_session_block<bench::Full, Defaults>(
+            {.context = context}, 2, [&](std::string_view part, std::int64_t bytes, const q::memory::Role&) {
+                if (part == "kv_cache" || part == "logits") kept.push_back(trace.allocate(bytes));
+            });
         constexpr q::VisionDims v = bench::Full::vision;
-        const q::Grid grid{1, v.merge * (4 + static_cast<int>(random() % 16)), v.merge * (4 + static_cast<int>(random() % 16))};
-        const auto floats = [&](std::int64_t count) { return trace.allocate(count * static_cast<std::int64_t>(sizeof(float))); };
+        const q::Grid grid{1, v.merge * (4 + static_cast<int>(random() % 16)),
+                           v.merge * (4 + static_cast<int>(random() % 16))};
+        const auto floats = [&](std::int64_t count) {
+            return trace.allocate(count * static_cast<std::int64_t>(sizeof(float)));
+        };
         const std::size_t patches = floats(grid.patches() * v.patch_values());
-        const std::size_t workspace = floats(q::vision::workspace_floats<Defaults::Arch, q::detail::TowerSlots<Defaults>>(v, grid, 2));
+        std::int64_t bytes = 0;
+        q::vision::Buffers<>(v, grid).visit<Defaults::Arch, q::detail::TowerSlots<Defaults>>(
+            2, [&](const char*, std::byte*&, std::int64_t block, const q::memory::Role&) { bytes += block; });
+        const std::size_t workspace = trace.allocate(bytes);
         for (int f = 0; f < 1 + v.deepstack_count; ++f) kept.push_back(floats(grid.merged(v.merge) * v.out));
         trace.free(workspace);
         trace.free(patches);
@@ -141,9 +152,10 @@ void replay(const Trace& trace, Allocator& allocator, std::vector<void*>& blocks
     }
 }
 
-/// A trace through an allocator; the limit is writing the addresses. No block is written to: pages that malloc gives back to the system and takes anew
-/// cost nothing here beyond its own calls. Counters: how many times as fast as malloc, both at their best in turns; the means over the steps of the bytes
-/// lost to rounding, as a share of those in use, and of external fragmentation.
+/// A trace through an allocator; the limit is writing the addresses. No block is written to: pages that malloc gives
+/// back to the system and takes anew cost nothing here beyond its own calls. Counters: how many times as fast as
+/// malloc, both at their best in turns; the means over the steps of the bytes lost to rounding, as a share of those in
+/// use, and of external fragmentation.
 template <class Allocator>
 void add_trace(const char* name, const Trace& trace) {
     bench::add("memory/" + std::string(Allocator::name) + "/trace/" + name, [=](benchmark::State& state) {
@@ -165,7 +177,9 @@ void add_trace(const char* name, const Trace& trace) {
             double internal = 0, external = 0;
             replay(trace, allocator, blocks, [&](const Trace::Step&) {
                 const auto s = allocator.statistics();
-                internal += s.in_use > 0 ? static_cast<double>(s.internal_fragmentation()) / static_cast<double>(s.in_use) : 0.0;
+                internal += s.in_use > 0
+                                ? static_cast<double>(s.internal_fragmentation()) / static_cast<double>(s.in_use)
+                                : 0.0;
                 external += s.external_fragmentation();
             });
             state.counters["internal"] = internal / static_cast<double>(items);
@@ -194,15 +208,17 @@ void add_traces() {
     }
 }
 
-/// Groups that take turns in a pool with room for one: bytes that come back from disk. x_disk: as a share of the rate at which one file is read from its
-/// beginning to its end, both at their best in turns.
+/// Groups that take turns in a pool with room for one: bytes that come back from disk. x_disk: as a share of the rate
+/// at which one file is read from its beginning to its end, both at their best in turns.
 void add_return(std::int64_t mebibytes) {
     bench::add("memory/Tiered/return/MiB:" + std::to_string(mebibytes), [=](benchmark::State& state) {
         const std::int64_t bytes = mebibytes << 20;
         const std::string folder = std::filesystem::temp_directory_path();
         q::memory::Tiers tiers({.folder = folder, .attention = bytes});
         q::memory::Tiered memory(2 * bytes, &tiers);
-        const auto role = [](int i) { return q::memory::Role{q::memory::Pool::attention, q::memory::Content::kept, i}; };
+        const auto role = [](int i) {
+            return q::memory::Role{q::memory::Pool::attention, q::memory::Content::kept, i};
+        };
         for (int i = 0; i < 2; ++i) std::memset(memory.take(bytes, role(i)), 1 + i, static_cast<std::size_t>(bytes));
         memory.settle();
         int turn = 0;

@@ -1,5 +1,6 @@
-// bench_needle: can attention find one key among many? Keys are random unit vectors, values random; each query head of the last token looks for a key of its
-// own, the needle. The figure is the relative error of what it gets against causal attention in double over the same numbers.
+// bench_needle: can attention find one key among many? Keys are random unit vectors, values random; each query head of
+// the last token looks for a key of its own, the needle. The figure is the relative error of what it gets against
+// causal attention in double over the same numbers.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
@@ -20,7 +21,8 @@ using q::reference::Rows;
 constexpr std::int64_t kv_heads = bench::text.kv_heads, group = bench::text.group(), head_dim = bench::text.head_dim;
 static_assert(head_dim == bench::channels, "rows of the cache are used as they are");
 
-/// The needle's score, e^16 to 1 of an average key: over 99 % of the softmax among 16384 keys, whose other scores are spread by 16 / sqrt(head_dim).
+/// The needle's score, e^16 to 1 of an average key: over 99 % of the softmax among 16384 keys, whose other scores are
+/// spread by 16 / sqrt(head_dim).
 constexpr double needle_score = 16;
 
 struct Options {
@@ -61,7 +63,8 @@ struct Haystack {
     std::array<Question, depths.size()> questions;
 
     explicit Haystack(std::int64_t tokens)
-        : keys(static_cast<std::size_t>(tokens), static_cast<std::size_t>(kv_heads * head_dim)), values(keys.rows, keys.cols) {
+        : keys(static_cast<std::size_t>(tokens), static_cast<std::size_t>(kv_heads * head_dim)),
+          values(keys.rows, keys.cols) {
         q::testing::Rng random(1);
         fill(keys, random);
         normalise(keys);
@@ -89,14 +92,18 @@ struct Haystack {
         Question question;
         Rows queries(1, static_cast<std::size_t>(kv_heads * group * head_dim));
         for (std::size_t h = 0; h < static_cast<std::size_t>(kv_heads * group); ++h) {
-            const auto needle = static_cast<std::size_t>(depth.from * tokens) + static_cast<std::size_t>(random.below(static_cast<int>(tokens / 16)));
+            const auto needle = static_cast<std::size_t>(depth.from * tokens) +
+                                static_cast<std::size_t>(random.below(static_cast<int>(tokens / 16)));
             for (std::size_t c = 0; c < head_dim; ++c) {
                 const auto x = static_cast<float>(needle_score * keys.at(needle, h / group * head_dim + c));
                 question.queries.push_back(x);
-                queries.at(0, h * head_dim + c) = static_cast<double>(x) * std::sqrt(static_cast<double>(head_dim));  // which the reference divides by
+                queries.at(0, h * head_dim + c) =
+                    static_cast<double>(x) *
+                    std::sqrt(static_cast<double>(head_dim));  // which the reference divides by
             }
         }
-        question.exact = q::reference::attention(queries, keys, values, head_dim, group, keys.rows - 1, [](std::size_t, std::size_t) { return true; });
+        question.exact = q::reference::attention(queries, keys, values, head_dim, group, keys.rows - 1,
+                                                 [](std::size_t, std::size_t) { return true; });
         return question;
     }
 };
@@ -128,7 +135,9 @@ std::array<double, depths.size()> errors(Team& team, const Haystack& hay) {
         for (std::int64_t first = 0, count; first < tokens; first += count) {
             count = std::min(chunk, tokens - 1 > first ? tokens - 1 - first : 1);
             hay.for_each(first, count,
-                         [&](const float* key, const float* value, std::int64_t head, std::int64_t token) { layer.write(head, token, key, value); });
+                         [&](const float* key, const float* value, std::int64_t head, std::int64_t token) {
+                             layer.write(head, token, key, value);
+                         });
             if (first + count < tokens) layer.take_in(first, count);
         }
         layer.attend(hay.questions[d].queries.data(), tokens - 1, 1, got.data());
@@ -172,9 +181,13 @@ int main(int argc, char** argv) {
     Options o;
     bool quick = false;
     CLI::App app{"The error of a value that attention finds by its key, by policy and by where the key lies."};
-    app.add_option("--tokens", o.tokens, "keys to find one among")->delimiter(',')->check(CLI::Range(16, 1 << 20))->capture_default_str();
+    app.add_option("--tokens", o.tokens, "keys to find one among")
+        ->delimiter(',')
+        ->check(CLI::Range(16, 1 << 20))
+        ->capture_default_str();
     app.add_option("--threads", o.threads, "0: the physical cores")->check(CLI::Range(0, 1024))->capture_default_str();
-    app.add_option("--filter", o.filter, "a regular expression: only policies whose name it is found in")->capture_default_str();
+    app.add_option("--filter", o.filter, "a regular expression: only policies whose name it is found in")
+        ->capture_default_str();
     app.add_option("--json", o.json_file, "writes the result to this file");
     app.add_flag("--quick", quick, "512 keys");
     CLI11_PARSE(app, argc, argv);

@@ -1,11 +1,11 @@
-// bench_prefix: a prompt's first token over kv_cache::Paged. Sessions that begin with the same rules and picture: one on an empty pool, one that finds the
-// others' pages, and beside it the rest of the prompt alone, in a session that holds the beginning itself: what a shared prefix could cost at the least. In
-// turns.
+// bench_prefix: a prompt's first token over kv_cache::Paged. Sessions that begin with the same rules and picture: one
+// on an empty pool, one that finds the others' pages, and beside it the rest of the prompt alone, in a session that
+// holds the beginning itself: what a shared prefix could cost at the least. In turns.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <optional>
-#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/session/session.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/synthetic_source.hpp>
 #include "json_file.hpp"
@@ -55,9 +55,11 @@ void run_model(const Options& o) {
         const int side = o.picture / D::vision.patch / D::vision.merge * D::vision.merge;
         q::Session<M> session(pool, options);
         const q::Grid grid{1, side, side};
-        const q::Patches patches{grid, q::testing::Rng(1).floats(static_cast<std::size_t>(grid.patches() * D::vision.patch_values()))};
-        vision.time([&] { beginning.visuals.push_back(session.encode(patches)); });
-        beginning.tokens.insert(beginning.tokens.end(), static_cast<std::size_t>(beginning.visuals[0]->tokens()), D::tokens.image);
+        const q::Patches patches{
+            grid, q::testing::Rng(1).floats(static_cast<std::size_t>(grid.patches() * D::vision.patch_values()))};
+        vision.time([&] { beginning.visuals.push_back(q::encode(session.workspace(), patches)); });
+        beginning.tokens.insert(beginning.tokens.end(), static_cast<std::size_t>(beginning.visuals[0]->tokens()),
+                                D::tokens.image);
     }
     const auto asked = [&](int round) {
         auto prompt = beginning;
@@ -91,16 +93,21 @@ void run_model(const Options& o) {
     }
     Best hash;
     for (int i = 0; i < 5 && !beginning.visuals.empty(); ++i)
-        hash.time([&] { bench::sink = static_cast<float>(q::detail::content_hash(*beginning.visuals[0])[0]); });
+        hash.time([&] { bench::sink = static_cast<float>(q::content_hash(*beginning.visuals[0])[0]); });
     const double hashed = beginning.visuals.empty() ? 0 : static_cast<double>(beginning.visuals[0]->bytes());
 
     const double share = rest.seconds / shared.seconds;
-    std::printf("%s, %s %s, %d threads: %lld tokens\n", bench::machine().c_str(), D::name, Format::name, o.threads, static_cast<long long>(tokens));
-    std::printf("alone     %8.1f ms to the first token, the picture's %.1f ms of the tower not counted\n", alone.seconds * 1e3, vision.seconds * 1e3);
-    std::printf("shared    %8.1f ms, %lld tokens found: %.1f x faster, the same logits\n", shared.seconds * 1e3, static_cast<long long>(reused),
-                alone.seconds / shared.seconds);
-    std::printf("rest      %8.1f ms for the question alone: %.0f %% of the time with a shared prefix\n", rest.seconds * 1e3, 100 * share);
-    if (hashed > 0) std::printf("hash      %8.1f ms of it for the picture's features, %.1f GB/s\n", hash.seconds * 1e3, hashed / hash.seconds / 1e9);
+    std::printf("%s, %s %s, %d threads: %lld tokens\n", bench::machine().c_str(), D::name, Format::name, o.threads,
+                static_cast<long long>(tokens));
+    std::printf("alone     %8.1f ms to the first token, the picture's %.1f ms of the tower not counted\n",
+                alone.seconds * 1e3, vision.seconds * 1e3);
+    std::printf("shared    %8.1f ms, %lld tokens found: %.1f x faster, the same logits\n", shared.seconds * 1e3,
+                static_cast<long long>(reused), alone.seconds / shared.seconds);
+    std::printf("rest      %8.1f ms for the question alone: %.0f %% of the time with a shared prefix\n",
+                rest.seconds * 1e3, 100 * share);
+    if (hashed > 0)
+        std::printf("hash      %8.1f ms of it for the picture's features, %.1f GB/s\n", hash.seconds * 1e3,
+                    hashed / hash.seconds / 1e9);
     std::printf("fork      %8.1f ms, the session's workspace included\n", forked.seconds * 1e3);
     bench::write_json(o.json_file, {{"machine", bench::machine()},
                                     {"dims", D::name},
@@ -119,12 +126,23 @@ void run_model(const Options& o) {
 
 int main(int argc, char** argv) {
     Options o;
-    CLI::App app{"The first token of prompts that begin alike, with and without a pool of pages that holds the beginning."};
-    app.add_option("--dims", o.dims, "the model's extents")->check(CLI::IsMember({"Qwen3VL_2B", "Shapes"}))->capture_default_str();
-    app.add_option("--format", o.format, "of the weights")->check(CLI::IsMember({"bf16", "int8"}))->capture_default_str();
-    app.add_option("--rules", o.rules, "tokens of text that all prompts begin with")->check(CLI::Range(1, 2000))->capture_default_str();
-    app.add_option("--picture", o.picture, "side of the picture behind it, in pixels")->check(CLI::Range(32, 1024))->capture_default_str();
-    app.add_option("--question", o.question, "tokens of text behind that, other ones in each prompt")->check(CLI::Range(1, 500))->capture_default_str();
+    CLI::App app{
+        "The first token of prompts that begin alike, with and without a pool of pages that holds the beginning."};
+    app.add_option("--dims", o.dims, "the model's extents")
+        ->check(CLI::IsMember({"Qwen3VL_2B", "Shapes"}))
+        ->capture_default_str();
+    app.add_option("--format", o.format, "of the weights")
+        ->check(CLI::IsMember({"bf16", "int8"}))
+        ->capture_default_str();
+    app.add_option("--rules", o.rules, "tokens of text that all prompts begin with")
+        ->check(CLI::Range(1, 2000))
+        ->capture_default_str();
+    app.add_option("--picture", o.picture, "side of the picture behind it, in pixels")
+        ->check(CLI::Range(32, 1024))
+        ->capture_default_str();
+    app.add_option("--question", o.question, "tokens of text behind that, other ones in each prompt")
+        ->check(CLI::Range(1, 500))
+        ->capture_default_str();
     app.add_option("--threads", o.threads, "0: the physical cores")->check(CLI::Range(0, 1024))->capture_default_str();
     app.add_option("--rounds", o.rounds, "the best counts")->check(CLI::Range(1, 1000))->capture_default_str();
     app.add_option("--json", o.json_file, "writes the result to this file");
@@ -132,8 +150,11 @@ int main(int argc, char** argv) {
     try {
         q::arch::require_supported<bench::Arch>();
         if (o.threads == 0) o.threads = q::execution::physical_cores();
-        const auto with_dims = [&]<class D>(q::type_tag<D>) { o.format == "bf16" ? run_model<D, q::weights::Bf16>(o) : run_model<D, q::weights::Int8<>>(o); };
-        o.dims == "Shapes" ? with_dims(q::type_tag<q::models::Shapes>{}) : with_dims(q::type_tag<q::models::Qwen3VL_2B>{});
+        const auto with_dims = [&]<class D>(q::type_tag<D>) {
+            o.format == "bf16" ? run_model<D, q::weights::Bf16>(o) : run_model<D, q::weights::Int8<>>(o);
+        };
+        o.dims == "Shapes" ? with_dims(q::type_tag<q::models::Shapes>{})
+                           : with_dims(q::type_tag<q::models::Qwen3VL_2B>{});
     } catch (const std::exception& e) {
         std::fprintf(stderr, "bench_prefix: %s\n", e.what());
         return 1;

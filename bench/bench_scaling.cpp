@@ -1,6 +1,7 @@
-// bench_scaling: attention over whole prompts, one layer of the 2B, in chunks as in prefill, and over pictures, one block of its tower: time, scratch and cache
-// by the number of tokens or patches, and how they grow. All cells are measured in turns, --rounds times, each time as often as fits into --seconds, once at
-// least; of each the best counts. The longest prompts of slow policies are seen once a round.
+// bench_scaling: attention over whole prompts, one layer of the 2B, in chunks as in prefill, and over pictures, one
+// block of its tower: time, scratch and cache by the number of tokens or patches, and how they grow. All cells are
+// measured in turns, --rounds times, each time as often as fits into --seconds, once at least; of each the best counts.
+// The longest prompts of slow policies are seen once a round.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
@@ -12,6 +13,7 @@
 #include "attention_layer.hpp"
 #include "json_file.hpp"
 #include "tower_layer.hpp"
+#include "visible_pairs.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -37,7 +39,8 @@ struct Point {
     double ms = 0, against_dense = 0;  ///< 0: Dense was not measured
     double scratch_bytes = 0;
     double kv_bytes = 0;     ///< of the whole 2B; 0: the tower, which keeps nothing
-    double difference = -1;  ///< of the last chunk's results from Dense's, the mean of the magnitudes; below 0: Dense was not measured, or in other chunks
+    double difference = -1;  ///< of the last chunk's results from Dense's, the mean of the magnitudes; below 0: Dense
+                             ///< was not measured, or in other chunks
     double pairs = 0;        ///< of query and visible key, in one head; 0: the mask alone does not say
     double ns_per_pair() const { return pairs > 0 ? ms * 1e6 / pairs : 0; }
 };
@@ -53,7 +56,8 @@ double visible_pairs(std::int64_t tokens) {
     }
 }
 
-/// p of value = c tokens^p: least squares on logarithms over the points from fit_from tokens on; nothing where they are fewer than two.
+/// p of value = c tokens^p: least squares on logarithms over the points from fit_from tokens on; nothing where they are
+/// fewer than two.
 std::optional<double> exponent(const std::vector<Point>& points, double Point::*value) {
     double n = 0, x = 0, y = 0, xx = 0, xy = 0;
     for (const auto& p : points) {
@@ -73,9 +77,11 @@ Point measure(Team& team, const Options& o, std::int64_t tokens, std::vector<flo
     q::testing::Rng random(1);
     const auto rows = random.floats(static_cast<std::size_t>(tokens + 2 * bench::channels));
     for (std::int64_t t = 0; t < tokens; ++t)
-        for (std::int64_t h = 0; h < kv_heads; ++h) layer.write(h, t, rows.data() + t, rows.data() + t + bench::channels);
+        for (std::int64_t h = 0; h < kv_heads; ++h)
+            layer.write(h, t, rows.data() + t, rows.data() + t + bench::channels);
     const std::int64_t chunk = std::min(bench::chunk_tokens, layer.largest_chunk());
-    const auto queries = random.floats(static_cast<std::size_t>(chunk * o.heads * bench::channels), static_cast<float>(1 / std::sqrt(bench::text.head_dim)));
+    const auto queries = random.floats(static_cast<std::size_t>(chunk * o.heads * bench::channels),
+                                       static_cast<float>(1 / std::sqrt(bench::text.head_dim)));
     std::vector<float> out(queries.size());
     double best = 1e9;
     const auto begin = bench::Clock::now();
@@ -102,10 +108,12 @@ Point measure_tower(Team& team, const Options& o, const q::Grid& grid, std::vect
     q::testing::Rng random(1);
     constexpr std::int64_t channels = q::kv_cache::padded_channels(bench::vision.head_dim());
     const std::int64_t patches = grid.patches();
-    const auto queries = random.floats(static_cast<std::size_t>(patches + channels), static_cast<float>(1 / std::sqrt(bench::vision.head_dim())));
+    const auto queries = random.floats(static_cast<std::size_t>(patches + channels),
+                                       static_cast<float>(1 / std::sqrt(bench::vision.head_dim())));
     const auto rows = random.floats(static_cast<std::size_t>(patches + 2 * channels));
     for (std::int64_t i = 0; i < patches; ++i)
-        for (std::int64_t h = 0; h < bench::vision.heads; ++h) layer.write(h, i, queries.data() + i, rows.data() + i, rows.data() + i + channels);
+        for (std::int64_t h = 0; h < bench::vision.heads; ++h)
+            layer.write(h, i, queries.data() + i, rows.data() + i, rows.data() + i + channels);
     double best = 1e9;
     const auto begin = bench::Clock::now();
     for (int runs = 0; runs < 1 || bench::seconds_since(begin) < o.seconds; ++runs) {
@@ -138,7 +146,8 @@ json number(double value) { return value > 0 ? json(value) : json(nullptr); }
 
 json row_of(const bench::Policy& policy, const std::vector<Point>& points) {
     json row = policy.json();
-    for (const auto& [name, value] : {std::pair{"time_exponent", &Point::ms}, std::pair{"scratch_exponent", &Point::scratch_bytes}}) {
+    for (const auto& [name, value] :
+         {std::pair{"time_exponent", &Point::ms}, std::pair{"scratch_exponent", &Point::scratch_bytes}}) {
         const auto p = exponent(points, value);
         row[name] = p ? json(*p) : json(nullptr);
         if (p) std::printf("%-36s %s %.2f\n", "", name, *p);
@@ -157,9 +166,9 @@ json row_of(const bench::Policy& policy, const std::vector<Point>& points) {
 }
 
 void print(const bench::Policy& policy, const Point& p) {
-    std::printf("%-36s %7lld %10.3f %8s %12.0f %10s %12s %8s\n", policy.name().c_str(), static_cast<long long>(p.tokens), p.ms,
-                shown(p.against_dense, 3).c_str(), p.scratch_bytes / 1024, shown(p.kv_bytes / (1 << 20), 2).c_str(), shown(p.pairs, 0).c_str(),
-                shown(p.ns_per_pair(), 2).c_str());
+    std::printf("%-36s %7lld %10.3f %8s %12.0f %10s %12s %8s\n", policy.name().c_str(),
+                static_cast<long long>(p.tokens), p.ms, shown(p.against_dense, 3).c_str(), p.scratch_bytes / 1024,
+                shown(p.kv_bytes / (1 << 20), 2).c_str(), shown(p.pairs, 0).c_str(), shown(p.ns_per_pair(), 2).c_str());
     std::fflush(stdout);
 }
 
@@ -167,9 +176,10 @@ void run(const Options& o) {
     q::arch::require_supported<bench::Arch>();
     Team team(o.threads);
     const std::regex filter(o.filter);
-    std::printf("%s, %d threads, %lld heads, exponents over %lld tokens and more\n", bench::machine().c_str(), team.threads(), static_cast<long long>(o.heads),
-                static_cast<long long>(fit_from));
-    std::printf("%-36s %7s %10s %8s %12s %10s %12s %8s\n", "policy", "tokens", "ms", "of Dense", "scratch KiB", "KV MiB", "pairs", "ns/pair");
+    std::printf("%s, %d threads, %lld heads, exponents over %lld tokens and more\n", bench::machine().c_str(),
+                team.threads(), static_cast<long long>(o.heads), static_cast<long long>(fit_from));
+    std::printf("%-36s %7s %10s %8s %12s %10s %12s %8s\n", "policy", "tokens", "ms", "of Dense", "scratch KiB",
+                "KV MiB", "pairs", "ns/pair");
     std::map<std::string, std::map<std::int64_t, double>> best;               // milliseconds by policy and tokens
     std::map<std::string, std::map<std::int64_t, std::vector<float>>> exact;  // Dense's results by tokens
     json rows = json::array();
@@ -184,21 +194,25 @@ void run(const Options& o) {
                 double& ms = best[policy.name()].try_emplace(tokens, p.ms).first->second;
                 p.ms = ms = std::min(ms, p.ms);
                 if (policy.name() == baseline) exact[baseline][tokens] = results;
-                if (best.contains(baseline)) p.against_dense = ms / best[baseline][tokens], p.difference = mean_difference(results, exact[baseline][tokens]);
+                if (best.contains(baseline))
+                    p.against_dense = ms / best[baseline][tokens],
+                    p.difference = mean_difference(results, exact[baseline][tokens]);
                 if (round == o.rounds) print(policy, p);
                 points.push_back(p);
             }
             if (round == o.rounds) rows.push_back(row_of(policy, points));
         };
         bench::for_each_policy<q::kv_cache::Bf16>([&]<class Layer>(const bench::Policy& policy, q::type_tag<Layer>) {
-            add(policy, dense, [&](std::int64_t tokens, std::vector<float>& results) { return measure<Layer>(team, o, tokens, results); });
+            add(policy, dense, [&](std::int64_t tokens, std::vector<float>& results) {
+                return measure<Layer>(team, o, tokens, results);
+            });
         });
         bench::for_each_tower_policy([&]<class Layer>(const bench::Policy& policy, q::type_tag<Layer>) {
             add(policy, dense_tower, [&](std::int64_t patches, std::vector<float>& results) {
                 const auto grid = bench::grid_of(patches);
                 if (!grid)
-                    throw q::ConfigError("--tokens: pictures have a multiple of 4 patches, not " + std::to_string(patches) +
-                                         "; or leave out vision by --filter");
+                    throw q::ConfigError("--tokens: pictures have a multiple of 4 patches, not " +
+                                         std::to_string(patches) + "; or leave out vision by --filter");
                 return measure_tower<Layer>(team, o, *grid, results);
             });
         });
@@ -222,12 +236,22 @@ int main(int argc, char** argv) {
     Options o;
     bool quick = false;
     CLI::App app{"Attention over whole prompts and pictures by their length: time, memory, and the exponents of both."};
-    app.add_option("--tokens", o.tokens, "lengths of the prompt, patches of the picture")->delimiter(',')->check(CLI::Range(1, 1 << 20))->capture_default_str();
+    app.add_option("--tokens", o.tokens, "lengths of the prompt, patches of the picture")
+        ->delimiter(',')
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
     app.add_option("--threads", o.threads, "0: the physical cores")->check(CLI::Range(0, 1024))->capture_default_str();
-    app.add_option("--heads", o.heads, "query heads of the decoder; whole groups")->check(CLI::Range(1, bench::text.heads))->capture_default_str();
-    app.add_option("--rounds", o.rounds, "how often each cell is measured, in turns")->check(CLI::Range(1, 1000))->capture_default_str();
-    app.add_option("--seconds", o.seconds, "how long each cell is repeated in a round")->check(CLI::NonNegativeNumber)->capture_default_str();
-    app.add_option("--filter", o.filter, "a regular expression: only policies whose name it is found in")->capture_default_str();
+    app.add_option("--heads", o.heads, "query heads of the decoder; whole groups")
+        ->check(CLI::Range(1, bench::text.heads))
+        ->capture_default_str();
+    app.add_option("--rounds", o.rounds, "how often each cell is measured, in turns")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
+    app.add_option("--seconds", o.seconds, "how long each cell is repeated in a round")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    app.add_option("--filter", o.filter, "a regular expression: only policies whose name it is found in")
+        ->capture_default_str();
     app.add_option("--json", o.json_file, "writes the result to this file");
     app.add_flag("--quick", quick, "short prompts, one group of heads, one run: says nothing about speed");
     CLI11_PARSE(app, argc, argv);
@@ -238,7 +262,8 @@ int main(int argc, char** argv) {
         o.seconds = 0;
     }
     try {
-        if (o.heads % bench::text.group() != 0) throw q::ConfigError("--heads: expected a multiple of " + std::to_string(bench::text.group()));
+        if (o.heads % bench::text.group() != 0)
+            throw q::ConfigError("--heads: expected a multiple of " + std::to_string(bench::text.group()));
         run(o);
     } catch (const std::exception& e) {
         std::fprintf(stderr, "bench_scaling: %s\n", e.what());

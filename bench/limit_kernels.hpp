@@ -8,12 +8,14 @@
 #include <utility>
 #include <vector>
 
-/// The loops that find a machine's limits: chains of arithmetic instructions in registers, and patterns of streaming through memory.
+/// The loops that find a machine's limits: chains of arithmetic instructions in registers, and patterns of streaming
+/// through memory.
 namespace bench {
 namespace q = qwen3vl;
 using Arch = q::arch::native;
 /// The same vectors without dot products of bytes.
-using VectorArch = std::conditional_t<Arch::floats == 16, q::arch::avx512, std::conditional_t<Arch::floats == 8, q::arch::avx2, q::arch::sse4_2>>;
+using VectorArch = std::conditional_t<Arch::floats == 16, q::arch::avx512,
+                                      std::conditional_t<Arch::floats == 8, q::arch::avx2, q::arch::sse4_2>>;
 
 /// Where results go that nobody reads, so that the loops stay.
 inline volatile float sink;
@@ -39,8 +41,8 @@ float first_float(Register r) {
     return first;
 }
 
-/// step(accumulator, operand i) on every chain, `rounds` times. The operands are read anew in every round, as a kernel reads them: were they in
-/// registers, products of them would leave the loop.
+/// step(accumulator, operand i) on every chain, `rounds` times. The operands are read anew in every round, as a kernel
+/// reads them: were they in registers, products of them would leave the loop.
 template <class Register, class Step>
 void run_chains(std::int64_t rounds, Step&& step) {
     alignas(64) Register operands[chain_count];
@@ -57,8 +59,8 @@ void run_chains(std::int64_t rounds, Step&& step) {
     (std::make_index_sequence<chain_count>{});
 }
 
-/// A sequence of instructions: its name, the operations of one chain's step (a multiply-add counts two) and their unit, and the loop over rounds of
-/// chain_count steps.
+/// A sequence of instructions: its name, the operations of one chain's step (a multiply-add counts two) and their unit,
+/// and the loop over rounds of chain_count steps.
 struct Chain {
     const char* name;
     const char* unit;
@@ -66,8 +68,8 @@ struct Chain {
     void (*run)(std::int64_t rounds);
 };
 
-/// s + a * a, fused where the target has the instruction, else s + a * *b. Intrinsics: a generic fma may be two instructions, of which the compiler takes
-/// the product out of the loop.
+/// s + a * a, fused where the target has the instruction, else s + a * *b. Intrinsics: a generic fma may be two
+/// instructions, of which the compiler takes the product out of the loop.
 #if defined(__AVX512F__)
 inline __m512 multiply_add(__m512 s, __m512 a, const __m512*) { return _mm512_fmadd_ps(a, a, s); }
 #endif
@@ -105,7 +107,9 @@ inline constexpr double dot_int8_operations = 64;
 /// Unsigned x signed bytes, pairs added in 16 bits (which saturates for full-range bytes), then in 32.
 inline void run_maddubs(std::int64_t rounds) {
     const auto a = unknown<__m256i>(5), ones = _mm256_set1_epi16(1);
-    run_chains<__m256i>(rounds, [a, ones](__m256i s, const __m256i* b) { return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(a, *b), ones)); });
+    run_chains<__m256i>(rounds, [a, ones](__m256i s, const __m256i* b) {
+        return _mm256_add_epi32(s, _mm256_madd_epi16(_mm256_maddubs_epi16(a, *b), ones));
+    });
 }
 #endif
 /// Exact without an instruction for bytes: 16-bit products, pairs of which add up in 32 bits.
@@ -114,7 +118,8 @@ inline void run_exact_int8(std::int64_t rounds) {
     const auto a = unknown<V>(5);
     run_chains<V>(rounds, [a](V s, const V* b) { return q::kernels::isa::add_products16(Arch{}, s, a, *b); });
 }
-/// Unsigned 4-bit x signed bytes, exact: a pair of products is at most 2 * 15 * 127, so eight of them add in 16 bits before they go to 32.
+/// Unsigned 4-bit x signed bytes, exact: a pair of products is at most 2 * 15 * 127, so eight of them add in 16 bits
+/// before they go to 32.
 inline void run_exact_int4(std::int64_t rounds) {
     using V = q::kernels::ivec<Arch>;
     using Dot = q::kernels::IntegerDot<VectorArch, true>;
@@ -169,14 +174,16 @@ inline const std::vector<Chain>& chains() {
     return all;
 }
 
-/// A way to go through n floats; n is a multiple of 1024. `moved` counts how often each byte passes: 1 for reading, 2 for reading and writing back.
+/// A way to go through n floats; n is a multiple of 1024. `moved` counts how often each byte passes: 1 for reading, 2
+/// for reading and writing back.
 struct Pattern {
     const char* name;
     int moved;
     void (*run)(float* p, std::int64_t n);
 };
 
-/// Adds all of it up in `Streams` places at once, a cache line at each in turn, asking for lines `Ahead` bytes early (0: not).
+/// Adds all of it up in `Streams` places at once, a cache line at each in turn, asking for lines `Ahead` bytes early
+/// (0: not).
 template <int Streams, int Ahead>
 void run_read(float* p, std::int64_t n) {
     using V = q::kernels::vec<Arch>;
@@ -189,7 +196,8 @@ void run_read(float* p, std::int64_t n) {
         for (int s = 0; s < Streams; ++s) {
             const float* at = p + s * length + i;
             if constexpr (Ahead > 0) _mm_prefetch(reinterpret_cast<const char*>(at) + Ahead, _MM_HINT_T0);
-            for (int r = 0; r < registers; ++r) sum[static_cast<std::size_t>(s * sums + r % sums)] += q::kernels::load<Arch>(at + r * Arch::floats);
+            for (int r = 0; r < registers; ++r)
+                sum[static_cast<std::size_t>(s * sums + r % sums)] += q::kernels::load<Arch>(at + r * Arch::floats);
         }
     V total(0.0f);
     for (const auto& s : sum) total += s;
@@ -199,7 +207,8 @@ void run_read(float* p, std::int64_t n) {
 /// Changes the sign of every float where it stands.
 inline void run_update(float* p, std::int64_t n) {
     const q::kernels::vec<Arch> minus(-1.0f);
-    for (std::int64_t i = 0; i < n; i += Arch::floats) q::kernels::store<Arch>(q::kernels::load<Arch>(p + i) * minus, p + i);
+    for (std::int64_t i = 0; i < n; i += Arch::floats)
+        q::kernels::store<Arch>(q::kernels::load<Arch>(p + i) * minus, p + i);
 }
 
 inline const std::vector<Pattern>& patterns() {

@@ -1,4 +1,5 @@
-// limits: what this machine can do at most: arithmetic by sequence of instructions, and reading by footprint, for one thread and for all.
+// limits: what this machine can do at most: arithmetic by sequence of instructions, and reading by footprint, for one
+// thread and for all.
 #include "limits.hpp"
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -26,7 +27,8 @@ void run(int threads, int repetitions, std::int64_t largest, const std::string& 
             for (const auto f : footprints) limits.again(f);
         }
         for (const auto& c : bench::chains()) print(c.name, n, limits.peak(c.name) / 1e9, c.unit, "");
-        for (const auto f : footprints) print("read_" + std::to_string(f >> 10) + "KiB", n, limits.read(f) / 1e9, "GB/s", limits.best_pattern(f));
+        for (const auto f : footprints)
+            print("read_" + std::to_string(f >> 10) + "KiB", n, limits.read(f) / 1e9, "GB/s", limits.best_pattern(f));
     }
     if (all > 1) print("core_round_trip", 2, bench::Limits::round_trip() * 1e9, "ns", "");
     bench::write_json(json_file, result);
@@ -40,8 +42,12 @@ int main(int argc, char** argv) {
     std::string json_file;
     CLI::App app{"The machine's limits: the best of several measurements."};
     app.add_option("--threads", threads, "0: the physical cores")->check(CLI::Range(0, 1024))->capture_default_str();
-    app.add_option("--repetitions", repetitions, "measurements of each limit")->check(CLI::Range(1, 10000))->capture_default_str();
-    app.add_option("--mebibytes", mebibytes, "the largest footprint of reading, beyond the caches")->check(CLI::Range(1, 65536))->capture_default_str();
+    app.add_option("--repetitions", repetitions, "measurements of each limit")
+        ->check(CLI::Range(1, 10000))
+        ->capture_default_str();
+    app.add_option("--mebibytes", mebibytes, "the largest footprint of reading, beyond the caches")
+        ->check(CLI::Range(1, 65536))
+        ->capture_default_str();
     app.add_option("--json", json_file, "writes the table to this file");
     CLI11_PARSE(app, argc, argv);
     try {

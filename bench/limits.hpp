@@ -20,19 +20,23 @@
 namespace bench {
 
 using Clock = std::chrono::steady_clock;
-inline double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+inline double seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// The CPU's name as the system tells it, and the instruction set the program is compiled for.
 inline std::string machine() {
     std::ifstream info("/proc/cpuinfo");
     for (std::string line; std::getline(info, line);)
         if (line.starts_with("model name"))
-            return line.substr(line.find(':') + 2) + ", " + std::to_string(q::execution::physical_cores()) + " cores, " + Arch::name;
+            return line.substr(line.find(':') + 2) + ", " + std::to_string(q::execution::physical_cores()) +
+                   " cores, " + Arch::name;
     return std::string("unknown CPU, ") + Arch::name;
 }
 
-/// The compiled chains that a dense layer over a weight format may run on, exactly. The fastest of them is its limit: a wider format's chain can
-/// beat the format's own (dot_bf16 has half the rate of fma_float32 on some CPUs). `tiles`: whether AMX counts.
+/// The compiled chains that a dense layer over a weight format may run on, exactly. The fastest of them is its limit: a
+/// wider format's chain can beat the format's own (dot_bf16 has half the rate of fma_float32 on some CPUs). `tiles`:
+/// whether AMX counts.
 inline std::vector<const char*> chains_for_format(std::string_view format, bool tiles = true) {
     const auto of = [&](std::initializer_list<const char*> starts) {
         return std::any_of(starts.begin(), starts.end(), [&](const char* s) { return format.starts_with(s); });
@@ -43,15 +47,17 @@ inline std::vector<const char*> chains_for_format(std::string_view format, bool 
     if (of({"int4"})) names = {"amx_int8", "dot_int8", "exact_int4"};
     std::vector<const char*> compiled;
     for (const auto& c : chains())
-        if (std::find(names.begin(), names.end(), c.name) != names.end() && (tiles || !std::string_view(c.name).starts_with("amx"))) compiled.push_back(c.name);
+        if (std::find(names.begin(), names.end(), c.name) != names.end() &&
+            (tiles || !std::string_view(c.name).starts_with("amx")))
+            compiled.push_back(c.name);
     return compiled.empty() ? std::vector{"fma_float32"} : compiled;
 }
 
 /// Memory that some work reads from end to end, piece after piece.
 using Pieces = std::vector<std::span<const std::byte>>;
 
-/// Limits for a number of threads. A question measures what it asks for the first time; again() measures it once more. The best ever seen counts:
-/// neighbours on a shared machine can only make it slower.
+/// Limits for a number of threads. A question measures what it asks for the first time; again() measures it once more.
+/// The best ever seen counts: neighbours on a shared machine can only make it slower.
 class Limits {
   public:
     /// `threads` 0: the physical cores. `seconds`: the least time of one measurement of a chain: short, so that
@@ -60,7 +66,8 @@ class Limits {
 
     int threads() const { return team_.threads(); }
 
-    /// Operations a second of a chain (see chains()) on all threads. Throws std::invalid_argument for a chain that is not compiled.
+    /// Operations a second of a chain (see chains()) on all threads. Throws std::invalid_argument for a chain that is
+    /// not compiled.
     double peak(std::string_view chain) {
         Peak& p = peaks_[find(chain).name];
         if (p.best == 0) measure_peak(find(chain), p);
@@ -71,8 +78,8 @@ class Limits {
     /// The same when what is written counts too, reading alone included.
     double move(std::int64_t footprint) { return streaming(footprint).move; }
 
-    /// Bytes a second when all threads read these very pieces, each thread its part of each, by the best of several patterns: pages of a virtual machine
-    /// are not all alike, and caches may hold a part.
+    /// Bytes a second when all threads read these very pieces, each thread its part of each, by the best of several
+    /// patterns: pages of a virtual machine are not all alike, and caches may hold a part.
     double read(const Pieces& pieces) {
         if (pieces_[pieces.front().data()] == 0) again(pieces);
         return pieces_[pieces.front().data()];
@@ -87,7 +94,8 @@ class Limits {
             const double time = best_time(1, [&](int thread) {
                 for (const auto& p : pieces) {
                     const std::size_t part = p.size() / (parts * 4096) * 4096;
-                    auto* first = const_cast<std::byte*>(p.data()) + static_cast<std::size_t>(thread) * part;  // patterns that write are left out
+                    auto* first = const_cast<std::byte*>(p.data()) +
+                                  static_cast<std::size_t>(thread) * part;  // patterns that write are left out
                     pattern.run(reinterpret_cast<float*>(first), static_cast<std::int64_t>(part / 4));
                 }
             });
@@ -134,7 +142,9 @@ class Limits {
         const char* pattern = "";
     };
     static constexpr std::int64_t unit = 16384;  ///< bytes that every pattern's streams divide
-    std::int64_t rounded(std::int64_t footprint) const { return q::round_up(std::max<std::int64_t>(footprint, 1), unit * team_.threads()); }
+    std::int64_t rounded(std::int64_t footprint) const {
+        return q::round_up(std::max<std::int64_t>(footprint, 1), unit * team_.threads());
+    }
 
     static const Chain& find(std::string_view name) {
         for (const auto& c : chains())
@@ -161,10 +171,13 @@ class Limits {
     }
 
     void measure_peak(const Chain& chain, Peak& p) {
-        const auto time_rounds = [&](int repetitions) { return best_time(repetitions, [&](int) { chain.run(p.rounds); }); };
+        const auto time_rounds = [&](int repetitions) {
+            return best_time(repetitions, [&](int) { chain.run(p.rounds); });
+        };
         if (p.best == 0)
             for (double time = 0; (time = time_rounds(1)) < seconds_;) p.rounds *= time < seconds_ / 8 ? 4 : 2;
-        p.best = std::max(p.best, static_cast<double>(p.rounds) * chain_count * chain.operations * team_.threads() / time_rounds(6));
+        p.best = std::max(
+            p.best, static_cast<double>(p.rounds) * chain_count * chain.operations * team_.threads() / time_rounds(6));
     }
 
     Streaming& streaming(std::int64_t footprint) {
@@ -178,7 +191,8 @@ class Limits {
             memory_ = q::memory::Arena(bytes);
             data_ = reinterpret_cast<float*>(memory_.take(bytes));
             size_ = bytes;
-            team_.run(bytes / unit, [&](std::int64_t task, int) { std::fill_n(data_ + task * (unit / 4), unit / 4, 1.0f); });
+            team_.run(bytes / unit,
+                      [&](std::int64_t task, int) { std::fill_n(data_ + task * (unit / 4), unit / 4, 1.0f); });
         }
         const std::int64_t passes = std::max<std::int64_t>(1, (std::int64_t{8} << 20) / bytes);
         for (const auto& pattern : patterns()) {
@@ -221,7 +235,9 @@ inline double least_seconds(Limits& limits, const Part& p, bool tiles = true) {
         for (const char* chain : chains_for_format(p.format, tiles)) peak = std::max(peak, limits.peak(chain));
     const double arithmetic = p.operations > 0 ? p.operations / peak : 0.0;
     if (p.bytes == 0) return arithmetic;
-    const double memory = p.bytes / (p.pieces ? limits.read(*p.pieces) : p.writes ? limits.move(p.footprint) : limits.read(p.footprint));
+    const double memory = p.bytes / (p.pieces   ? limits.read(*p.pieces)
+                                     : p.writes ? limits.move(p.footprint)
+                                                : limits.read(p.footprint));
     return std::max(arithmetic, memory);
 }
 

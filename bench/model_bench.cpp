@@ -1,4 +1,5 @@
-// model_bench: how fast whole models of synthetic weights are, each figure beside the limit that this machine had in the same minutes.
+// model_bench: how fast whole models of synthetic weights are, each figure beside the limit that this machine had in
+// the same minutes.
 #include "model_bench.hpp"
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -56,7 +57,8 @@ std::vector<Row> measure(bench::LoadedModel& model, const std::string& work, ben
     std::vector<Row> rows;
     model.prepare(work);
     const auto start = bench::Clock::now();
-    for (int runs = 0; runs == 0 || bench::seconds_since(start) < (runs < 2 ? std::max(seconds, 60.0) : seconds); ++runs) {
+    for (int runs = 0; runs == 0 || bench::seconds_since(start) < (runs < 2 ? std::max(seconds, 60.0) : seconds);
+         ++runs) {
         const auto figures = model.run();
         for (std::size_t i = 0; i < figures.size(); ++i) {
             for (int n = runs == 0 ? 4 : 2; n > 0; --n) measure_limits(limits, figures[i]);
@@ -65,7 +67,8 @@ std::vector<Row> measure(bench::LoadedModel& model, const std::string& work, ben
             double least = 0;
             for (const auto& p : figures[i].parts) least += bench::least_seconds(limits, p);
             Row& row = rows[i];
-            const bool better = figures[i].parts.empty() ? figures[i].seconds < row.best.seconds : figures[i].seconds / least < row.best.seconds / row.least;
+            const bool better = figures[i].parts.empty() ? figures[i].seconds < row.best.seconds
+                                                         : figures[i].seconds / least < row.best.seconds / row.least;
             if (runs == 0 || better) row = {figures[i], least};
         }
     }
@@ -94,9 +97,11 @@ std::vector<const bench::Entry*> chosen(const Options& o) {
     for (const auto& e : bench::entries()) known += std::string(known.empty() ? "" : ", ") + e.dims + "/" + e.bundle;
     for (const auto& bundle : o.bundles) {
         const auto all = bench::entries();
-        const auto e =
-            std::find_if(all.begin(), all.end(), [&](const auto& entry) { return entry.dims == o.dims && (bundle == "all" || entry.bundle == bundle); });
-        if (e == all.end()) throw q::ConfigError("no model " + o.dims + "/" + bundle + " is compiled; compiled are " + known);
+        const auto e = std::find_if(all.begin(), all.end(), [&](const auto& entry) {
+            return entry.dims == o.dims && (bundle == "all" || entry.bundle == bundle);
+        });
+        if (e == all.end())
+            throw q::ConfigError("no model " + o.dims + "/" + bundle + " is compiled; compiled are " + known);
         for (const auto& entry : all)
             if (entry.dims == o.dims && (bundle == "all" || entry.bundle == bundle)) out.push_back(&entry);
     }
@@ -109,8 +114,8 @@ void run(const Options& o) {
     bench::Limits limits(o.threads);
     double read = 0;
     json rows = json::array(), capacity = json::array();
-    std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %7s %12s\n", bench::machine().c_str(), limits.threads(), "work", "bundle", "value", "limit",
-                "unit", "share", "no AMX", "peak MiB");
+    std::printf("%s, %d threads\n%-16s %-10s %12s %12s %-9s %7s %7s %12s\n", bench::machine().c_str(), limits.threads(),
+                "work", "bundle", "value", "limit", "unit", "share", "no AMX", "peak MiB");
     for (const auto* entry : models) {
         const auto model = entry->load(limits.threads());
         capacity.push_back({{"bundle", entry->bundle},
@@ -129,7 +134,8 @@ void run(const Options& o) {
                 const double value = row.in_unit(row.best.seconds), limit = limited ? row.in_unit(row.least) : 0.0;
                 std::printf("%-16s %-10s %12.4g ", row.best.name.c_str(), entry->bundle, value);
                 if (limited)
-                    std::printf("%12.4g %-9s %6.1f%% %6.1f%%", limit, row.unit(), 100 * row.share(), 100 * row.vector_share());
+                    std::printf("%12.4g %-9s %6.1f%% %6.1f%%", limit, row.unit(), 100 * row.share(),
+                                100 * row.vector_share());
                 else
                     std::printf("%12s %-9s %7s %7s", "-", row.unit(), "-", "-");
                 std::printf(" %12lld\n", static_cast<long long>(memory >> 20));
@@ -138,14 +144,20 @@ void run(const Options& o) {
                           {"threads", limits.threads()}, {"value", value},          {"unit", row.unit()}};
                 j["limit"] = limited ? json(limit) : json(nullptr);
                 j["share"] = limited ? json(row.share()) : json(nullptr);
-                j["vector_share"] = limited ? json(row.vector_share()) : json(nullptr);  // of the limit without AMX tiles
+                j["vector_share"] =
+                    limited ? json(row.vector_share()) : json(nullptr);  // of the limit without AMX tiles
                 j["peak_memory_bytes"] = memory;
                 rows.push_back(std::move(j));
             }
         }
     }
-    const json result = {{"machine", bench::machine()}, {"dims", o.dims}, {"limits", limits_json(limits, read)}, {"capacity", capacity}, {"rows", rows}};
-    for (const auto& [name, value] : result["limits"].items()) std::printf("limit %-24s %10.1f\n", name.c_str(), value.get<double>());
+    const json result = {{"machine", bench::machine()},
+                         {"dims", o.dims},
+                         {"limits", limits_json(limits, read)},
+                         {"capacity", capacity},
+                         {"rows", rows}};
+    for (const auto& [name, value] : result["limits"].items())
+        std::printf("limit %-24s %10.1f\n", name.c_str(), value.get<double>());
     bench::write_json(o.json_file, result);
 }
 
@@ -157,9 +169,14 @@ int main(int argc, char** argv) {
     const std::vector<std::string> works(std::begin(bench::works), std::end(bench::works));
     app.add_option("--dims", o.dims, "the model's extents")->capture_default_str();
     app.add_option("--bundle", o.bundles, "bundles of policies, or all")->delimiter(',')->capture_default_str();
-    app.add_option("--work", o.works, "what is timed")->delimiter(',')->check(CLI::IsMember(works))->capture_default_str();
+    app.add_option("--work", o.works, "what is timed")
+        ->delimiter(',')
+        ->check(CLI::IsMember(works))
+        ->capture_default_str();
     app.add_option("--threads", o.threads, "0: the physical cores")->check(CLI::Range(0, 1024))->capture_default_str();
-    app.add_option("--seconds", o.seconds, "how long each work is repeated")->check(CLI::NonNegativeNumber)->capture_default_str();
+    app.add_option("--seconds", o.seconds, "how long each work is repeated")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
     app.add_option("--json", o.json_file, "writes the result to this file");
     CLI11_PARSE(app, argc, argv);
     try {

@@ -38,7 +38,8 @@ struct Entry {
 };
 
 /// Every work that --work takes.
-inline constexpr const char* works[] = {"decode", "decode4096", "prefill512", "prefill4096", "image512", "image1024", "ttft"};
+inline constexpr const char* works[] = {"decode",   "decode4096", "prefill512", "prefill4096",
+                                        "image512", "image1024",  "ttft"};
 
 /// Every compiled model, from the list that CMake made.
 std::span<const Entry> entries();

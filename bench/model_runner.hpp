@@ -1,16 +1,17 @@
 #pragma once
 #include <array>
 #include <optional>
-#include <qwen3vl/io/preprocess.hpp>
+#include <qwen3vl/image/preprocess.hpp>
 #include <qwen3vl/mask/over_grid.hpp>
-#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/session/session.hpp>
 #include <qwen3vl/testing/synthetic_source.hpp>
 #include "model_bench.hpp"
+#include "visible_pairs.hpp"
 
 namespace bench {
 
-/// The works of model_bench over one model. What they cost at least follows from the Dims and the policies' own extents, masks and formats: all
-/// arithmetic of a part counts at the peak of the part's weight format.
+/// The works of model_bench over one model. What they cost at least follows from the Dims and the policies' own
+/// extents, masks and formats: all arithmetic of a part counts at the peak of the part's weight format.
 template <class D, class P>
 class Runner : public LoadedModel {
     using M = q::Model<D, P>;
@@ -24,16 +25,14 @@ class Runner : public LoadedModel {
         options.threads = threads;
         model_.emplace(*source_, source_, nullptr, options);
         source_->release_unmapped();
-        const auto add = [&](const q::weights::WeightMatrix& w, const q::Part& part) {
-            M::with_format(part, [&]<class Format>(q::type_tag<Format>) {
-                pieces_.emplace_back(w.data(), static_cast<std::size_t>(q::weights::traits<Format>::template bytes<typename M::Arch>(w.rows(), w.cols())));
-            });
+        const auto add = [&](const q::weights::WeightMatrix& w, const auto& format) {
+            pieces_.emplace_back(w.data(), static_cast<std::size_t>(format.bytes(w.rows(), w.cols())));
         };
-        q::text::visit<false>(text, "", model_->parameters().text, [&](const std::string&, const q::Shape&, const auto& parameter, auto... part) {
-            if constexpr (sizeof...(part) == 1)
-                if ((..., part.kind) == q::Part::layer) add(parameter, part...);
-        });
-        add(model_->head(), {q::Part::embedding, 0});
+        for (std::size_t i = 0; i < manifest_.matrices.size(); ++i) {
+            const auto& p = model_->loaded().matrix(i);
+            if (is_layer(p)) add(*p.matrix, *p.format);
+        }
+        add(model_->head(), *manifest_.matrix(manifest_.head).format);
     }
 
     void prepare(std::string_view work) override {
@@ -66,17 +65,21 @@ class Runner : public LoadedModel {
     }
 
   private:
-    static constexpr int steps = 12;  ///< of decoding in a run, each timed alone: the limit's measurement has as many chances to meet a quiet moment
+    static constexpr int steps = 12;  ///< of decoding in a run, each timed alone: the limit's measurement has as many
+                                      ///< chances to meet a quiet moment
 
     void open(int context) {
         session_.emplace(
             *model_,
-            q::SessionOptions{
-                .context = static_cast<int>(std::min<std::int64_t>(context, Session::max_context)), .chunk = 512, .threads = threads_, .largest_picture = {}});
+            q::SessionOptions{.context = static_cast<int>(std::min<std::int64_t>(context, Session::max_context)),
+                              .chunk = 512,
+                              .threads = threads_,
+                              .largest_picture = {}});
     }
     static std::vector<int> random_tokens(std::int64_t count) {
         int ordinary = text.vocab;
-        if constexpr (sees) ordinary = std::min({D::tokens.image, D::tokens.video, D::tokens.vision_start, D::tokens.vision_end});
+        if constexpr (sees)
+            ordinary = std::min({D::tokens.image, D::tokens.video, D::tokens.vision_start, D::tokens.vision_end});
         std::vector<int> tokens(static_cast<std::size_t>(count));
         std::uint32_t state = 1;
         for (auto& t : tokens) t = static_cast<int>((state = state * 1664525u + 1013904223u) >> 8) % ordinary;
@@ -133,7 +136,7 @@ class Runner : public LoadedModel {
     }
     Figure encode() {
         const auto start = Clock::now();
-        const auto features = session_->encode(patches_);
+        const auto features = q::encode(session_->workspace(), patches_);
         Figure f{work_, seconds_since(start), {}, 0};
         add_vision(f.parts, patches_.grid);
         return f;
@@ -145,7 +148,7 @@ class Runner : public LoadedModel {
         const q::Patches patches = q::preprocess(*picture_, config_);
         Figure preprocess{"ttft.preprocess", seconds_since(start), {}, 0};
         start = Clock::now();
-        const auto features = session_->encode(patches);
+        const auto features = q::encode(session_->workspace(), patches);
         Figure vision{"ttft.vision", seconds_since(start), {}, 0};
         add_vision(vision.parts, patches.grid);
         q::Prompt prompt{random_tokens(32), {features}};
@@ -159,66 +162,63 @@ class Runner : public LoadedModel {
         return {preprocess, vision, prefill, whole};
     }
 
-    /// Dense layers over `rows(name, part)` rows each, format by format; 0 rows: the matrix is not used.
+    /// Dense layers over `rows(parameter)` rows each, format by format; 0 rows: the matrix is not used.
     template <class Rows>
     void add_dense(std::vector<Part>& parts, Rows&& rows) const {
         const auto begin = parts.size();
-        q::for_each_matrix<D>([&](const std::string& name, std::int64_t height, std::int64_t cols, const q::Part& part) {
-            const double n = rows(name, part);
-            if (n == 0) return;
-            M::with_format(part, [&]<class Format>(q::type_tag<Format>) {
-                const auto of_format = [](const Part& p) { return std::string_view(p.format) == Format::name; };
-                auto p = std::find_if(parts.begin() + static_cast<std::ptrdiff_t>(begin), parts.end(), of_format);
-                if (p == parts.end()) p = parts.insert(p, {.operations = 0, .format = Format::name, .bytes = 0, .pieces = &pieces_});
-                p->operations += 2.0 * n * static_cast<double>(height * cols);
-                p->bytes += static_cast<double>(q::weights::traits<Format>::template bytes<typename M::Arch>(height, cols));
-            });
-        });
+        for (std::size_t i = 0; i < manifest_.matrices.size(); ++i) {
+            const auto& m = manifest_.matrix(i);
+            const double n = rows(m);
+            if (n == 0) continue;
+            const auto of_format = [&](const Part& p) { return std::string_view(p.format) == m.format->name; };
+            auto p = std::find_if(parts.begin() + static_cast<std::ptrdiff_t>(begin), parts.end(), of_format);
+            if (p == parts.end())
+                p = parts.insert(p, {.operations = 0, .format = m.format->name, .bytes = 0, .pieces = &pieces_});
+            p->operations += 2.0 * n * static_cast<double>(m.rows() * m.cols());
+            p->bytes += static_cast<double>(m.bytes());
+        }
     }
     /// `tokens` tokens after `first` ones through the decoder, and the logits of the last.
     void add_text(std::vector<Part>& parts, std::int64_t first, std::int64_t tokens) const {
-        add_dense(parts, [&](const std::string&, const q::Part& part) { return part.kind == q::Part::layer ? static_cast<double>(tokens) : 0.0; });
-        add_dense(parts, [&](const std::string& name, const q::Part& part) {  // a tied embedding is the head
-            return part.kind == q::Part::embedding && (text.tied || name.starts_with("lm_head")) ? 1.0 : 0.0;
-        });
+        add_dense(parts, [&](const auto& p) { return is_layer(p) ? static_cast<double>(tokens) : 0.0; });
+        add_dense(parts, [&](const auto& p) { return p.packed == manifest_.head ? 1.0 : 0.0; });
         Part attention{.operations = 0, .format = "float32", .bytes = 0, .pieces = &pieces_};
         for (std::size_t i = 0; i < static_cast<std::size_t>(text.layers); ++i)
             q::detail::with_layer_slots<P>(i, [&](auto index) {
                 using Slots = q::detail::LayerSlots<P, index()>;
                 using Mask = typename Slots::Attention::mask;
-                attention.operations += 4.0 * text.q_dim() * static_cast<double>(visible(Mask{}, first, tokens, first + tokens));
-                const auto key_bytes = static_cast<double>(Slots::KvCache::codec::tile_bytes(q::kv_cache::padded_channels(text.head_dim)) * text.kv_heads) /
-                                       static_cast<double>(q::kv_cache::tile_keys);
-                Mask::for_each_range(first, first + tokens - 1, {0, first + tokens},
-                                     [&](q::mask::KeyRange range) { attention.bytes += key_bytes * static_cast<double>(range.end - range.begin); });
+                attention.operations += 4.0 * text.q_dim() * visible_pairs(Mask{}, first, tokens, first + tokens);
+                const auto key_bytes =
+                    static_cast<double>(Slots::KvCache::codec::tile_bytes(q::kv_cache::padded_channels(text.head_dim)) *
+                                        text.kv_heads) /
+                    static_cast<double>(q::kv_cache::tile_keys);
+                Mask::for_each_range(first, first + tokens - 1, {0, first + tokens}, [&](q::mask::KeyRange range) {
+                    attention.bytes += key_bytes * static_cast<double>(range.end - range.begin);
+                });
             });
         parts.push_back(attention);
     }
     /// A picture through the tower: blocks for every patch, mergers for every token, attention within each frame pair.
     void add_vision(std::vector<Part>& parts, const q::Grid& grid) const {
-        add_dense(parts, [&](const std::string& name, const q::Part& part) {
-            if (part.kind != q::Part::vision) return 0.0;
-            return static_cast<double>(name.find("merger") != name.npos ? grid.merged(D::vision.merge) : grid.patches());
+        add_dense(parts, [&](const auto& p) {
+            if (p.stage < 0 || p.stage >= manifest_.tower_stages) return 0.0;
+            return static_cast<double>(p.name.find("merger") != p.name.npos ? grid.merged(D::vision.merge)
+                                                                            : grid.patches());
         });
         const std::int64_t span = std::int64_t{grid.h} * grid.w;
         double pairs = 0;
         for (std::size_t block = 0; block < static_cast<std::size_t>(D::vision.depth); ++block)
             q::with_policy<typename M::Vision::Attention>(block, [&]<class A>(A) {
                 const auto mask = q::mask::over_grid<typename A::type::mask>(grid, D::vision.merge);
-                pairs += static_cast<double>(grid.t * visible(mask, 0, span, span));
+                pairs += static_cast<double>(grid.t) * visible_pairs(mask, 0, span, span);
             });
         parts.push_back({.operations = 4.0 * D::vision.hidden * pairs, .format = "float32"});
     }
-    /// Pairs of query and visible key.
-    template <class Mask>
-    static std::int64_t visible(const Mask& mask, std::int64_t first, std::int64_t tokens, std::int64_t keys) {
-        std::int64_t n = 0;
-        for (std::int64_t i = first; i < first + tokens; ++i)
-            mask.for_each_range(i, i, {0, keys}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
-        return n;
-    }
+
+    bool is_layer(const auto& p) const { return p.stage >= manifest_.tower_stages && p.stage < manifest_.head_stage(); }
 
     int threads_;
+    decltype(M::manifest()) manifest_ = M::manifest();
     std::shared_ptr<q::testing::SyntheticSource> source_;
     std::optional<M> model_;
     std::optional<Session> session_;

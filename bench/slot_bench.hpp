@@ -35,9 +35,11 @@ inline std::vector<float> random_floats(std::int64_t count, std::uint32_t seed =
     return v;
 }
 
-/// Times body() and reports: items and, of the best iteration, GFLOP/s, GB/s and the share of `limit_seconds()`, which is asked before and after.
+/// Times body() and reports: items and, of the best iteration, GFLOP/s, GB/s and the share of `limit_seconds()`, which
+/// is asked before and after.
 template <class Body, class Limit>
-void measure_against(benchmark::State& state, const Part& part, std::int64_t items, Body&& body, Limit&& limit_seconds) {
+void measure_against(benchmark::State& state, const Part& part, std::int64_t items, Body&& body,
+                     Limit&& limit_seconds) {
     double best = 1e9;
     body();  // pages and caches are there
     limit_seconds();

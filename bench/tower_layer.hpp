@@ -7,6 +7,7 @@
 #include <qwen3vl/mask/over_grid.hpp>
 #include <qwen3vl/memory/arena.hpp>
 #include "attention_layer.hpp"
+#include "visible_pairs.hpp"
 
 /// Attention of one block of the tower at the 2B's extents, over one picture.
 namespace bench {
@@ -40,15 +41,11 @@ class TowerLayer {
           scratch_(q::aligned_floats(static_cast<std::size_t>(scratch_bytes() / 4))) {}
 
     std::int64_t scratch_bytes() const {
-        return 4 * q::attention::scratch_floats<Attention>(team_.threads(), vision.heads, 1, extent_.channels, extent_.tokens);
+        return 4 * q::attention::scratch_floats<Attention>(team_.threads(), vision.heads, 1, extent_.channels,
+                                                           extent_.tokens);
     }
     /// Pairs of query and visible key, in one head.
-    double pairs() const {
-        std::int64_t n = 0;
-        for (std::int64_t i = 0; i < extent_.tokens; ++i)
-            mask_.for_each_range(i, i, {0, extent_.tokens}, [&](q::mask::KeyRange range) { n += range.end - range.begin; });
-        return static_cast<double>(n);
-    }
+    double pairs() const { return visible_pairs(mask_, 0, extent_.tokens, extent_.tokens); }
 
     /// Stores a patch's rows in one head, each of padded channels; the query is scaled.
     void write(std::int64_t head, std::int64_t patch, const float* query, const float* key, const float* value) {
@@ -57,16 +54,20 @@ class TowerLayer {
         cache_.template write<Arch>(head, at, key, value);
     }
     void attend() {
-        const q::attention::Heads heads{queries_.get(), extent_.tokens, vision.heads, 1, extent_.channels, vision.head_dim(), 0,
-                                        extent_.tokens, out_.data(),    vision.hidden};
+        const q::attention::Heads heads{
+            queries_.get(), extent_.tokens, vision.heads, 1, extent_.channels, vision.head_dim(), 0,
+            extent_.tokens, out_.data(),    vision.hidden};
         q::attention::attend<Arch, Attention>(
-            team_, heads, [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, extent_.tokens); }, scratch_.get(), mask_);
+            team_, heads,
+            [&](std::int64_t head, std::int64_t index) { return cache_.tile(head, index, extent_.tokens); },
+            scratch_.get(), mask_);
     }
     /// What attend() made of the patches, in their order: [patches, hidden].
     std::vector<float> results() const {
         std::vector<float> in_order(out_.size());
         for (std::int64_t i = 0; i < extent_.tokens; ++i)
-            std::copy_n(out_.data() + q::mask::order(mask_, i) * vision.hidden, vision.hidden, in_order.data() + i * vision.hidden);
+            std::copy_n(out_.data() + q::mask::order(mask_, i) * vision.hidden, vision.hidden,
+                        in_order.data() + i * vision.hidden);
         return in_order;
     }
 
@@ -88,7 +89,8 @@ void for_each_tower_policy(F&& f) {
         if constexpr (!M::type::causal)
             q::for_each_type<q::attention::all<typename M::type>>([&]<class A>(A) {
                 using Attention = typename A::type;
-                f(Policy{"vision", Attention::name, Attention::mask::name, "", ""}, q::type_tag<TowerLayer<Attention>>{});
+                f(Policy{"vision", Attention::name, Attention::mask::name, "", ""},
+                  q::type_tag<TowerLayer<Attention>>{});
             });
     });
 }

@@ -1,7 +1,7 @@
 # The install: headers, the exported targets, and a package file that finds the dependencies again.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
-install(DIRECTORY include/qwen3vl DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY include/qwen3vl DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.hpp")
 install(TARGETS qwen3vl qwen3vl_core EXPORT qwen3vlTargets)
 if(QWEN3VL_BUILD_MODELS)
   install(TARGETS qwen3vl_models EXPORT qwen3vlTargets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -12,14 +12,15 @@ int main(int argc, char** argv) try {
         return 2;
     }
     const auto model = q::Model<q::models::Shapes>::load(argv[1]);
-    q::Chat chat(model, {.max_new_tokens = 128, .context = 2048});
+    q::Chat chat(model, {.max_new_tokens = 128, .session = {.context = 2048}});
     std::vector<q::Input> content;
     if (argc == 3) content.emplace_back(q::Image::open(argv[2]));
     for (std::string line; std::cout << "> " << std::flush && std::getline(std::cin, line) && !line.empty();) {
         content.emplace_back(line);
         const auto print = [](std::string_view text) { return static_cast<bool>(std::cout << text << std::flush); };
         const auto reply = chat.ask(std::exchange(content, {}), print);
-        std::cout << "\n  (" << reply.reused_tokens << " of " << reply.prompt_tokens << " prompt tokens were there already)\n";
+        std::cout << "\n  (" << reply.reused_tokens << " of " << reply.prompt_tokens
+                  << " prompt tokens were there already)\n";
     }
 } catch (const q::Error& e) {
     std::cerr << e.what() << "\n";

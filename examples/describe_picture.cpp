@@ -18,7 +18,8 @@ int main(int argc, char** argv) try {
     }
     const auto model = q::Model<q::models::MODEL>::load(argv[1]);
     q::Chat chat(model, {.max_new_tokens = 128});
-    chat.ask({q::Image::open(argv[2]), "Describe the picture."}, [](std::string_view text) { std::cout << text << std::flush; });
+    chat.ask({q::Image::open(argv[2]), "Describe the picture."},
+             [](std::string_view text) { std::cout << text << std::flush; });
     std::cout << "\n";
 } catch (const q::Error& e) {
     std::cerr << e.what() << "\n";

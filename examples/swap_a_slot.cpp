@@ -1,5 +1,5 @@
-// Swaps slots: the same question to three models that differ in one policy each. Nothing is chosen at run time; each model is a type of its own,
-// and a combination that cannot work does not compile and says why.
+// Swaps slots: the same question to three models that differ in one policy each. Nothing is chosen at run time; each
+// model is a type of its own, and a combination that cannot work does not compile and says why.
 //     swap_a_slot CHECKPOINT_DIR PICTURE
 #include <qwen3vl/qwen3vl.hpp>
 
@@ -10,8 +10,10 @@ namespace q = qwen3vl;
 // A bundle is a list of choices over the defaults; a name of its own makes diagnostics say it.
 struct DenseAttention : q::TextPolicies<>::with_attention<q::attention::Dense<>> {};
 
-// The last 256 tokens and 4 sinks, in a ring that does not grow: an impossible pair (a ring shorter than the window) would not compile.
-struct Windowed : q::TextPolicies<>::with_attention<q::attention::Flash<q::mask::SlidingWindow<q::Window{.tokens = 256, .sinks = 4}>>>  //
+// The last 256 tokens and 4 sinks, in a ring that does not grow: an impossible pair (a ring shorter than the window)
+// would not compile.
+struct Windowed : q::TextPolicies<>::with_attention<
+                      q::attention::Flash<q::mask::SlidingWindow<q::Window{.tokens = 256, .sinks = 4}>>>  //
                   ::with_kv_cache<q::kv_cache::Ring<q::Tokens{512}, q::kv_cache::Float32>> {};
 
 // A plan by layers: two windowed layers, then one that sees everything.

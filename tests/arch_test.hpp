@@ -4,7 +4,8 @@
 #include "catch.hpp"
 
 using Arch = qwen3vl::arch::native;
-static_assert(std::is_same_v<Arch, qwen3vl::arch::QWEN3VL_EXPECTED_ARCH>, "compiled for another instruction set than this test is named after");
+static_assert(std::is_same_v<Arch, qwen3vl::arch::QWEN3VL_EXPECTED_ARCH>,
+              "compiled for another instruction set than this test is named after");
 
 namespace qwen3vl_test {
 

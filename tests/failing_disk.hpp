@@ -14,7 +14,8 @@ namespace qwen3vl_test {
 inline int descriptor_of(const TemporaryFolder& folder) {
     for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
         std::error_code gone;
-        if (std::filesystem::read_symlink(entry.path(), gone).string().rfind(folder.path(), 0) == 0) return std::stoi(entry.path().filename());
+        if (std::filesystem::read_symlink(entry.path(), gone).string().rfind(folder.path(), 0) == 0)
+            return std::stoi(entry.path().filename());
     }
     throw qwen3vl::FileError(folder.path() + ": no open file in it");
 }

@@ -1,5 +1,5 @@
-// run_on_arch ARCH PROGRAM [ARGUMENT…]: becomes PROGRAM where this CPU has ARCH; says so and exits with 4 where it has not. Compiled for any
-// x86-64, because a program compiled for more may fail before its main().
+// run_on_arch ARCH PROGRAM [ARGUMENT…]: becomes PROGRAM where this CPU has ARCH; says so and exits with 4 where it has
+// not. Compiled for any x86-64, because a program compiled for more may fail before its main().
 #include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,14 +19,15 @@ bool supported(const char* arch) {
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
     if (std::strcmp(arch, "avx2") == 0) return avx2;
     if (std::strcmp(arch, "avx2_vnni") == 0) return avx2 && cpuid7(1, 0, 4);
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vl");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (std::strcmp(arch, "avx512") == 0) return avx512;
     const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
     if (std::strcmp(arch, "avx512_vnni") == 0) return vnni;
     const bool dot_bf16 = vnni && cpuid7(1, 0, 5);
     if (std::strcmp(arch, "avx512_bf16") == 0) return dot_bf16;
-    return dot_bf16 && cpuid7(0, 3, 22) && cpuid7(0, 3, 24) && cpuid7(0, 3, 25) && syscall(SYS_arch_prctl, 0x1023, 18) == 0;  // with the system's leave
+    return dot_bf16 && cpuid7(0, 3, 22) && cpuid7(0, 3, 24) && cpuid7(0, 3, 25) &&
+           syscall(SYS_arch_prctl, 0x1023, 18) == 0;  // with the system's leave
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <cstdint>
 #include <filesystem>
-#include <qwen3vl/io/output_file.hpp>
+#include <qwen3vl/core/output_file.hpp>
 #include <string>
 #include <string_view>
 #include "catch.hpp"
@@ -26,7 +26,7 @@ class TemporaryFolder {
     std::string file(const std::string& name) const { return path_ + "/" + name; }
     /// Writes it and returns its path.
     std::string write(const std::string& name, std::string_view content) const {
-        qwen3vl::io::write_text_file(file(name), content);
+        qwen3vl::write_text_file(file(name), content);
         return file(name);
     }
 

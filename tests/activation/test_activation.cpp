@@ -14,20 +14,23 @@ struct Expected {
     double value, tolerance;
 };
 
-/// exp(-x) of a rounded argument is off by |x| roundings, the function itself by two units in the last place; a sum, a quotient and a product
-/// follow. The smallest normal number covers results that round to zero.
+/// exp(-x) of a rounded argument is off by |x| roundings, the function itself by two units in the last place; a sum, a
+/// quotient and a product follow. The smallest normal number covers results that round to zero.
 Expected expected(type_tag<activation::SwiGLU>, double gate, double up) {
     const double y = reference::swiglu(gate, up);
     return {y, std::abs(y) * float_roundoff * 12 + 0x1p-126 * 256};
 }
-/// As above with the argument of the exponential, 2 sqrt(2/pi) (x + 0.044715 x^3), in place of x: its own four roundings count |argument| times.
+/// As above with the argument of the exponential, 2 sqrt(2/pi) (x + 0.044715 x^3), in place of x: its own four
+/// roundings count |argument| times.
 Expected expected(type_tag<activation::GeluTanh>, double x, double) {
     const double y = reference::gelu_tanh(x), argument = 1.6 * (std::abs(x) + 0.044715 * std::abs(x * x * x));
     return {y, std::abs(y) * float_roundoff * (4 * argument + 12) + 0x1p-126 * 256};
 }
-/// 1 + erf(…) cancels for negative x, so that its error counts absolutely: the rounded argument of erf (at most 2 roundings of a result within 1),
-/// four units in the last place of erf, the sum and the products, all times |x| / 2.
-Expected expected(type_tag<activation::GeluExact>, double x, double) { return {reference::gelu_exact(x), std::abs(x) * float_roundoff * 8}; }
+/// 1 + erf(…) cancels for negative x, so that its error counts absolutely: the rounded argument of erf (at most 2
+/// roundings of a result within 1), four units in the last place of erf, the sum and the products, all times |x| / 2.
+Expected expected(type_tag<activation::GeluExact>, double x, double) {
+    return {reference::gelu_exact(x), std::abs(x) * float_roundoff * 8};
+}
 
 template <class Activation>
 std::vector<float> run(const std::vector<float>& x, const std::vector<float>& up) {
@@ -50,7 +53,7 @@ TEMPLATE_LIST_TEST_CASE("an activation equals its oracle", "", testing::tuple_t<
         for (std::size_t i = 0; i < x.size(); ++i) {
             const auto e = expected(TestType{}, x[i], up[i]);
             CAPTURE(Activation::name, x[i], out[i], e.value, e.tolerance);
-            REQUIRE(std::abs(out[i] - e.value) <= e.tolerance);
+            REQUIRE(std::abs(static_cast<double>(out[i]) - e.value) <= e.tolerance);
         }
     };
     for (std::size_t n = 1; n <= 3 * Arch::floats + 1; ++n) check(testing::Rng(n).floats(n, 4.0f));

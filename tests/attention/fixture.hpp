@@ -8,7 +8,7 @@
 #include <qwen3vl/testing/compare.hpp>
 #include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/standalone_layer.hpp>
-#include <qwen3vl/testing/token_types.hpp>
+#include <qwen3vl/testing/token_modalities.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include "arch_test.hpp"
 
@@ -30,9 +30,11 @@ struct Sequence {
     std::int64_t tokens, kv_heads, group, head_dim;
     std::vector<std::vector<float>> tables = {};  ///< of the mask or the cache
     std::int64_t picture = 23, text = 18;         ///< tokens of each that take turns
-    std::vector<float> queries, keys, values;     ///< [tokens, kv_heads * group * head_dim], [tokens, kv_heads * head_dim] twice
+    std::vector<float> queries, keys,
+        values;  ///< [tokens, kv_heads * group * head_dim], [tokens, kv_heads * head_dim] twice
 
-    Sequence(std::int64_t n, std::int64_t kv, std::int64_t g, std::int64_t d) : tokens(n), kv_heads(kv), group(g), head_dim(d) {
+    Sequence(std::int64_t n, std::int64_t kv, std::int64_t g, std::int64_t d)
+        : tokens(n), kv_heads(kv), group(g), head_dim(d) {
         testing::Rng rng(static_cast<std::uint64_t>(((n * 31 + kv) * 31 + g) * 31 + d));
         queries = rng.floats(static_cast<std::size_t>(n * kv * g * d), 3.0f);
         keys = rng.floats(static_cast<std::size_t>(n * kv * d));
@@ -51,17 +53,20 @@ struct Sequence {
         const auto at = [](std::size_t i) { return static_cast<std::int64_t>(i); };
         return reference::attention(testing::as_rows(queries, static_cast<std::size_t>(q_dim())),
                                     testing::as_rows(keys, static_cast<std::size_t>(kv_heads * head_dim)),
-                                    testing::as_rows(values, static_cast<std::size_t>(kv_heads * head_dim)), static_cast<std::size_t>(head_dim),
-                                    static_cast<std::size_t>(group), 0, [&](std::size_t q, std::size_t k) { return mask.visible(at(q), at(k)); })
+                                    testing::as_rows(values, static_cast<std::size_t>(kv_heads * head_dim)),
+                                    static_cast<std::size_t>(head_dim), static_cast<std::size_t>(group), 0,
+                                    [&](std::size_t q, std::size_t k) { return mask.visible(at(q), at(k)); })
             .values;
     }
 
-    /// The rounding errors of float32, with |q| <= 3, |k| and |v| <= 1, so that scores lie within 3 sqrt(head_dim): a score is a sum over
-    /// head_dim in one chain, scaled twice before, and its distance from the largest (twice the range) is rounded; as an exponent that counts relatively, in
-    /// the numerator and in the sum; then two roundings for each key in the sums, and three for each tile, whose results are rescaled and added.
+    /// The rounding errors of float32, with |q| <= 3, |k| and |v| <= 1, so that scores lie within 3 sqrt(head_dim): a
+    /// score is a sum over head_dim in one chain, scaled twice before, and its distance from the largest (twice the
+    /// range) is rounded; as an exponent that counts relatively, in the numerator and in the sum; then two roundings
+    /// for each key in the sums, and three for each tile, whose results are rescaled and added.
     double tolerance() const {
         const double score = 3 * std::sqrt(static_cast<double>(head_dim)), n = static_cast<double>(tokens);
-        return testing::float_roundoff * (2 * score * (static_cast<double>(head_dim) + 3 + 2) + 2 * n + 3 * n / 64 + 12);
+        return testing::float_roundoff *
+               (2 * score * (static_cast<double>(head_dim) + 3 + 2) + 2 * n + 3 * n / 64 + 12);
     }
 };
 
@@ -81,13 +86,14 @@ class LayerRun {
           cache_(memory_.data(), extent_, stage_keys(), s.tables),
           mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, stored, s.tokens))),
           types_(s.tokens, s.picture, s.text),
-          mask_(State::in(mask_memory_.data(), s.kv_heads, stored, s.tokens, s.tables, types_.types())),
+          parameters_(testing::parameters_from<Mask>(s.tables)),
+          mask_(State::in(mask_memory_.data(), s.kv_heads, stored, s.tokens, parameters_, types_.types())),
           out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
 
     /// Tokens [first, first + count). A mask that looks ahead finds all keys written.
     void chunk(std::int64_t first, std::int64_t count) {
         const std::int64_t end = Mask::causal ? first + count : s_.tokens;
-        if (written_ < end) kv_cache::make_room(cache_, written_, end - written_);
+        if (written_ < end) kv_cache::reserve_tokens(cache_, written_, end - written_);
         for (; written_ < end; ++written_) write(written_);
         const std::int64_t channels = s_.channels(), heads = s_.kv_heads * s_.group;
         std::vector<float> queries(static_cast<std::size_t>(heads * count * channels), 0.0f);
@@ -95,16 +101,21 @@ class LayerRun {
         for (std::int64_t t = 0; t < count; ++t)
             for (std::int64_t h = 0; h < heads; ++h)
                 for (std::int64_t c = 0; c < s_.head_dim; ++c)
-                    queries[static_cast<std::size_t>(((h / s_.group * count + t) * s_.group + h % s_.group) * channels + c)] =
+                    queries[static_cast<std::size_t>(((h / s_.group * count + t) * s_.group + h % s_.group) * channels +
+                                                     c)] =
                         scale * s_.queries[static_cast<std::size_t>((first + t) * s_.q_dim() + h * s_.head_dim + c)];
-        std::vector<float> scratch(
-            static_cast<std::size_t>(attention::layer_scratch_floats<Attention, Cache>(team_.threads(), s_.kv_heads, s_.group, channels, count, end)));
-        const attention::Heads h{queries.data(), count, s_.kv_heads, s_.group, channels, s_.head_dim, first, end, out_.data() + first * s_.q_dim(), s_.q_dim()};
+        std::vector<float> scratch(static_cast<std::size_t>(attention::layer_scratch_floats<Attention, Cache>(
+            team_.threads(), s_.kv_heads, s_.group, channels, count, end)));
+        const attention::Heads h{queries.data(), count,    s_.kv_heads,
+                                 s_.group,       channels, s_.head_dim,
+                                 first,          end,      out_.data() + first * s_.q_dim(),
+                                 s_.q_dim()};
         attention::attend_layer<Arch, Attention>(team_, h, cache_, mask_, scratch.data());
     }
     /// The whole sequence in chunks of this many tokens.
     const std::vector<float>& run(std::int64_t chunk_tokens) {
-        for (std::int64_t first = 0; first < s_.tokens; first += chunk_tokens) chunk(first, std::min(chunk_tokens, s_.tokens - first));
+        for (std::int64_t first = 0; first < s_.tokens; first += chunk_tokens)
+            chunk(first, std::min(chunk_tokens, s_.tokens - first));
         return out_;
     }
 
@@ -135,6 +146,7 @@ class LayerRun {
     testing::StandaloneLayer<Cache> cache_;
     std::vector<std::byte> mask_memory_;
     testing::AlternatingTypes types_;
+    parameters_of<Mask, qwen3vl::detail::AnyParameter, std::vector<float>> parameters_;
     typename State::type mask_;
     std::int64_t written_ = 0;
     std::vector<float> out_;

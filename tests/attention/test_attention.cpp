@@ -14,14 +14,16 @@ template <class... M>
 attentions_of<list<>, M...> attentions(list<M...>*);
 
 /// Every algorithm under every mask, and under windows that are shorter than a tile and that end within one.
-using Masks =
-    concat_t<concat_t<mask::all, mask::typed>,
-             list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 7, .sinks = 3}>,
-                  mask::SlidingWindow<Window{.tokens = 100, .sinks = 70}>, mask::BlockSparse<BlockPattern{.block = 16, .local = 2, .global = 1, .stride = 3}>,
-                  mask::BlockSparse<BlockPattern{.block = 192, .local = 1, .global = 0, .stride = 4}>, mask::ByModality<>,
-                  mask::ByModality<Sees{.language_to_vision = false, .vision_to_language = false, .sinks = 1}>,
-                  mask::ByModality<Sees{.language_to_language = false, .language_to_vision = false, .sinks = 70}>>>;
-using Attentions = concat_t<typename decltype(attentions(static_cast<Masks*>(nullptr)))::type, list<attention::Chunked<mask::Causal, Tokens{64}>>>;
+using Masks = concat_t<
+    concat_t<mask::all, mask::typed>,
+    list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 7, .sinks = 3}>,
+         mask::SlidingWindow<Window{.tokens = 100, .sinks = 70}>,
+         mask::BlockSparse<BlockPattern{.block = 16, .local = 2, .global = 1, .stride = 3}>,
+         mask::BlockSparse<BlockPattern{.block = 192, .local = 1, .global = 0, .stride = 4}>, mask::ByModality<>,
+         mask::ByModality<Sees{.language_to_vision = false, .vision_to_language = false, .sinks = 1}>,
+         mask::ByModality<Sees{.language_to_language = false, .language_to_vision = false, .sinks = 70}>>>;
+using Attentions = concat_t<typename decltype(attentions(static_cast<Masks*>(nullptr)))::type,
+                            list<attention::Chunked<mask::Causal, Tokens{64}>>>;
 
 }  // namespace
 
@@ -30,7 +32,8 @@ TEMPLATE_LIST_TEST_CASE("attention equals its oracle however it is cut and run",
     execution::Serial::Team serial(1);
     execution::Threads<>::Team threads(3);
     const auto check = [&](const Sequence& s) {
-        CAPTURE(Attention::name, Attention::mask::name, Attention::mask::span, s.tokens, s.kv_heads, s.group, s.head_dim);
+        CAPTURE(Attention::name, Attention::mask::name, Attention::mask::span, s.tokens, s.kv_heads, s.group,
+                s.head_dim);
         const auto whole = run<Attention>(s, serial, s.tokens);
         CHECK(testing::largest_difference(whole, s.expected<typename Attention::mask>()) <= s.tolerance());
         CHECK(testing::same_bits(run<Attention>(s, threads, s.tokens), whole));
@@ -45,7 +48,8 @@ TEMPLATE_LIST_TEST_CASE("attention equals its oracle however it is cut and run",
     check(Sequence(130, 3, 2, 32));  // grouped
 }
 
-TEMPLATE_LIST_TEST_CASE("attention over several segments of keys has the bits of one token after another", "", testing::tuple_t<Attentions>) {
+TEMPLATE_LIST_TEST_CASE("attention over several segments of keys has the bits of one token after another", "",
+                        testing::tuple_t<Attentions>) {
     using Attention = typename TestType::type;
     execution::Serial::Team serial(1);
     execution::Threads<>::Team threads(3);
@@ -53,7 +57,8 @@ TEMPLATE_LIST_TEST_CASE("attention over several segments of keys has the bits of
     const auto whole = run<Attention>(s, threads, s.tokens);
     CHECK(testing::largest_difference(whole, s.expected<typename Attention::mask>()) <= s.tolerance());
     const auto check = [&](auto& team) {
-        LayerRun<Attention, kv_cache::Contiguous<kv_cache::Float32>, std::remove_reference_t<decltype(team)>> layer(s, team);
+        LayerRun<Attention, kv_cache::Contiguous<kv_cache::Float32>, std::remove_reference_t<decltype(team)>> layer(
+            s, team);
         layer.chunk(0, 1000);
         for (std::int64_t t = 1000; t < 1040; ++t) layer.chunk(t, 1);
         layer.chunk(1040, 1000);
@@ -68,7 +73,8 @@ TEMPLATE_LIST_TEST_CASE("attention survives scores of hundreds", "", testing::tu
     using Attention = typename TestType::type;
     execution::Serial::Team team(1);
     Sequence s(90, 1, 1, 16);
-    for (float& q : s.queries) q *= 100.0f;  // scores within 3 * 100 * 4 = 1200: an exponential without its shift overflows
+    for (float& q : s.queries)
+        q *= 100.0f;  // scores within 3 * 100 * 4 = 1200: an exponential without its shift overflows
     const auto found = run<Attention>(s, team, s.tokens);
     // as Sequence::tolerance, with the scores a hundred times as large
     CHECK(testing::largest_difference(found, s.expected<typename Attention::mask>()) <= 100 * s.tolerance());

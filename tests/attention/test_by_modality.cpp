@@ -4,8 +4,8 @@ using namespace qwen3vl_test;
 
 namespace {
 
-constexpr Sees within{.language_to_vision = false, .vision_to_language = false, .sinks = 2}, blind{.vision_to_language = false},
-    only_across{.language_to_language = false, .vision_to_vision = false};
+constexpr Sees within{.language_to_vision = false, .vision_to_language = false, .sinks = 2},
+    blind{.vision_to_language = false}, only_across{.language_to_language = false, .vision_to_vision = false};
 template <Sees S>
 using Flash = attention::Flash<mask::ByModality<S>>;
 
@@ -44,7 +44,8 @@ std::int64_t tiles_met(const Mask& mask, std::int64_t first, std::int64_t tokens
 
 }  // namespace
 
-TEMPLATE_TEST_CASE_SIG("queries see the modalities that they may, over pictures and texts of several tiles", "", ((Sees S), S), within, blind, only_across) {
+TEMPLATE_TEST_CASE_SIG("queries see the modalities that they may, over pictures and texts of several tiles", "",
+                       ((Sees S), S), within, blind, only_across) {
     using Mask = mask::ByModality<S>;
     const Sequence s = long_runs();
     const auto expected = s.expected<Mask>();
@@ -59,15 +60,18 @@ TEST_CASE("where every modality is seen, ByModality has the bits of Causal") {
     for (const Sequence& s : {Sequence(700, 2, 2, 32), long_runs()})
         for (const std::int64_t chunk : {std::int64_t{100}, s.tokens}) {
             CHECK(testing::same_bits(run<Flash<Sees{}>>(s, team, chunk), run<attention::Flash<>>(s, team, chunk)));
-            CHECK(testing::same_bits(run<attention::Dense<mask::ByModality<>>>(s, team, chunk), run<attention::Dense<>>(s, team, chunk)));
+            CHECK(testing::same_bits(run<attention::Dense<mask::ByModality<>>>(s, team, chunk),
+                                     run<attention::Dense<>>(s, team, chunk)));
         }
 }
 
 TEST_CASE("a token that sees no modality sees itself") {
     execution::Serial::Team team(1);
     const Sequence s(90, 1, 1, 8);
-    const auto out =
-        run<Flash<Sees{.language_to_language = false, .language_to_vision = false, .vision_to_language = false, .vision_to_vision = false}>>(s, team, s.tokens);
+    const auto out = run<Flash<Sees{.language_to_language = false,
+                                    .language_to_vision = false,
+                                    .vision_to_language = false,
+                                    .vision_to_vision = false}>>(s, team, s.tokens);
     CHECK(testing::same_bits(out, s.values));
 }
 

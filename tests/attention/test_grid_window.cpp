@@ -12,31 +12,39 @@ std::vector<float> attend(const Sequence& s, Team& team, const typename Attentio
     const kv_cache::Extent extent{s.kv_heads, channels, s.tokens, 0, 0};
     std::vector<std::byte> memory(static_cast<std::size_t>(Cache::bytes(extent)));
     typename Cache::Layer cache(memory.data(), extent);
-    std::vector<float> queries(static_cast<std::size_t>(s.kv_heads * s.tokens * channels), 0.0f), out(static_cast<std::size_t>(s.tokens * s.q_dim()));
+    std::vector<float> queries(static_cast<std::size_t>(s.kv_heads * s.tokens * channels), 0.0f),
+        out(static_cast<std::size_t>(s.tokens * s.q_dim()));
     std::vector<float> key(static_cast<std::size_t>(channels), 0.0f), value = key;
     const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(s.head_dim)));
     for (std::int64_t h = 0; h < s.kv_heads; ++h)
         for (std::int64_t t = 0; t < s.tokens; ++t) {
             const std::int64_t at = t * s.q_dim() + h * s.head_dim;
             for (std::int64_t c = 0; c < s.head_dim; ++c)
-                queries[static_cast<std::size_t>((h * s.tokens + t) * channels + c)] = scale * s.queries[static_cast<std::size_t>(at + c)];
+                queries[static_cast<std::size_t>((h * s.tokens + t) * channels + c)] =
+                    scale * s.queries[static_cast<std::size_t>(at + c)];
             std::copy_n(s.keys.data() + at, s.head_dim, key.data());
             std::copy_n(s.values.data() + at, s.head_dim, value.data());
             cache.template write<Arch>(h, t, key.data(), value.data());
         }
-    std::vector<float> scratch(static_cast<std::size_t>(attention::scratch_floats<Attention>(team.threads(), s.kv_heads, 1, channels, s.tokens)));
-    const attention::Heads heads{queries.data(), s.tokens, s.kv_heads, 1, channels, s.head_dim, 0, s.tokens, out.data(), s.q_dim()};
+    std::vector<float> scratch(static_cast<std::size_t>(
+        attention::scratch_floats<Attention>(team.threads(), s.kv_heads, 1, channels, s.tokens)));
+    const attention::Heads heads{queries.data(), s.tokens, s.kv_heads, 1,          channels,
+                                 s.head_dim,     0,        s.tokens,   out.data(), s.q_dim()};
     attention::attend<Arch, Attention>(
-        team, heads, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, s.tokens); }, scratch.data(), mask);
+        team, heads, [&](std::int64_t head, std::int64_t index) { return cache.tile(head, index, s.tokens); },
+        scratch.data(), mask);
     return out;
 }
 
-using Masks = list<mask::GridWindow<>, mask::GridWindow<PatchWindow{.rows = 2, .cols = 2}>, mask::GridWindow<PatchWindow{.rows = 4, .cols = 6}>,
-                   mask::GridWindow<PatchWindow{.rows = 16, .cols = 12}>, mask::GridWindow<PatchWindow{.rows = 40, .cols = 40}>>;
+using Masks =
+    list<mask::GridWindow<>, mask::GridWindow<PatchWindow{.rows = 2, .cols = 2}>,
+         mask::GridWindow<PatchWindow{.rows = 4, .cols = 6}>, mask::GridWindow<PatchWindow{.rows = 16, .cols = 12}>,
+         mask::GridWindow<PatchWindow{.rows = 40, .cols = 40}>>;
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("attention within windows of a grid equals its oracle on any number of threads", "", testing::tuple_t<Masks>) {
+TEMPLATE_LIST_TEST_CASE("attention within windows of a grid equals its oracle on any number of threads", "",
+                        testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
     execution::Serial::Team serial(1);
     execution::Threads<>::Team threads(3);
@@ -56,7 +64,8 @@ TEMPLATE_LIST_TEST_CASE("attention within windows of a grid equals its oracle on
             });
             if (grid.h > Mask::rows || grid.w > Mask::cols) continue;
             auto next = found.begin();
-            for_each_type<attention::all<mask::Full>>([&]<class A>(A) { CHECK(testing::same_bits(attend<typename A::type>(s, serial, {}), *next++)); });
+            for_each_type<attention::all<mask::Full>>(
+                [&]<class A>(A) { CHECK(testing::same_bits(attend<typename A::type>(s, serial, {}), *next++)); });
         }
     }
 }

@@ -10,7 +10,8 @@ std::vector<double> oracle(const Sequence& s) {
     const kv_cache::Extent e{s.kv_heads, s.channels(), s.tokens, 0, 0};
     using Exact = kv_cache::Contiguous<kv_cache::Bf16>;
     using Old = kv_cache::Contiguous<typename Cache::codec>;
-    std::vector<std::byte> exact_memory(static_cast<std::size_t>(Exact::bytes(e))), old_memory(static_cast<std::size_t>(Old::bytes(e)));
+    std::vector<std::byte> exact_memory(static_cast<std::size_t>(Exact::bytes(e))),
+        old_memory(static_cast<std::size_t>(Old::bytes(e)));
     typename Exact::Layer exact(exact_memory.data(), e);
     typename Old::Layer old(old_memory.data(), e);
     const auto padded = [&](const std::vector<float>& rows, std::int64_t t, std::int64_t h) {
@@ -27,21 +28,27 @@ std::vector<double> oracle(const Sequence& s) {
     for (std::int64_t t = 0; t < s.tokens; ++t)
         for (std::int64_t head = 0; head < s.kv_heads * s.group; ++head) {
             const std::int64_t h = head / s.group;
-            const auto kept = [&](std::int64_t k, std::int64_t c, bool value) {  // the query's tile and two before it are exact
-                const auto of = [&](const auto& tile) { return static_cast<double>(value ? tile.value(k % 64, c) : tile.key(k % 64, c)); };
+            const auto kept = [&](std::int64_t k, std::int64_t c,
+                                  bool value) {  // the query's tile and two before it are exact
+                const auto of = [&](const auto& tile) {
+                    return static_cast<double>(value ? tile.value(k % 64, c) : tile.key(k % 64, c));
+                };
                 return t / 64 - k / 64 <= 2 ? of(exact.tile(h, k / 64, s.tokens)) : of(old.tile(h, k / 64, s.tokens));
             };
             std::vector<double> scores;
             for (std::int64_t k = 0; k <= t; ++k) {
                 double score = 0;
                 for (std::int64_t c = 0; c < s.head_dim; ++c)
-                    score += static_cast<double>(s.queries[static_cast<std::size_t>(t * s.q_dim() + head * s.head_dim + c)]) * kept(k, c, false);
+                    score += static_cast<double>(
+                                 s.queries[static_cast<std::size_t>(t * s.q_dim() + head * s.head_dim + c)]) *
+                             kept(k, c, false);
                 scores.push_back(score / std::sqrt(static_cast<double>(s.head_dim)));
             }
             const auto p = reference::softmax(scores);
             for (std::int64_t k = 0; k <= t; ++k)
                 for (std::int64_t c = 0; c < s.head_dim; ++c)
-                    out[static_cast<std::size_t>(t * s.q_dim() + head * s.head_dim + c)] += p[static_cast<std::size_t>(k)] * kept(k, c, true);
+                    out[static_cast<std::size_t>(t * s.q_dim() + head * s.head_dim + c)] +=
+                        p[static_cast<std::size_t>(k)] * kept(k, c, true);
         }
     return out;
 }
@@ -57,7 +64,8 @@ void check(const Sequence& s) {
     CHECK(largest == 129);
     const auto whole = run<Attention, Cache>(s, serial, largest);
     CHECK(testing::largest_difference(whole, oracle<Cache>(s)) <= s.tolerance());
-    for (const std::int64_t chunk : {1, 7, 64, 90}) CHECK(testing::same_bits(run<Attention, Cache>(s, threads, chunk), whole));
+    for (const std::int64_t chunk : {1, 7, 64, 90})
+        CHECK(testing::same_bits(run<Attention, Cache>(s, threads, chunk), whole));
 }
 
 template <class Mask>

@@ -19,7 +19,8 @@ std::vector<double> oracle(const Sequence& s, std::int64_t features) {
         for (std::int64_t c = 0; c < s.head_dim; ++c) square += std::pow(static_cast<double>(x[c]) / root, 2);
         for (std::int64_t f = 0; f < features; ++f) {
             double along = 0;
-            for (std::int64_t c = 0; c < s.head_dim; ++c) along += static_cast<double>(directions.row(f)[c]) * static_cast<double>(x[c]) / root;
+            for (std::int64_t c = 0; c < s.head_dim; ++c)
+                along += static_cast<double>(directions.row(f)[c]) * static_cast<double>(x[c]) / root;
             found.push_back(std::exp(along - square / 2));
         }
         return found;
@@ -35,11 +36,13 @@ std::vector<double> oracle(const Sequence& s, std::int64_t features) {
                 double total = 0;
                 for (std::int64_t k = 0; k <= t; ++k) {
                     double weight = 0;
-                    for (std::size_t f = 0; f < query.size(); ++f) weight += query[f] * keys[static_cast<std::size_t>(k)][f];
+                    for (std::size_t f = 0; f < query.size(); ++f)
+                        weight += query[f] * keys[static_cast<std::size_t>(k)][f];
                     total += weight;
                     for (std::int64_t c = 0; c < s.head_dim; ++c)
                         out[static_cast<std::size_t>(at + c)] +=
-                            weight * static_cast<double>(s.values[static_cast<std::size_t>((k * s.kv_heads + h) * s.head_dim + c)]);
+                            weight * static_cast<double>(
+                                         s.values[static_cast<std::size_t>((k * s.kv_heads + h) * s.head_dim + c)]);
                 }
                 for (std::int64_t c = 0; c < s.head_dim; ++c) out[static_cast<std::size_t>(at + c)] /= total;
             }
@@ -62,10 +65,12 @@ TEST_CASE("linear attention equals its oracle however the sequence is cut and ru
     const auto check = [&](const Sequence& s) {
         CAPTURE(s.tokens, s.kv_heads, s.group, s.head_dim);
         const auto whole = linear<64>(s, serial, 129);
-        // exponents w · x - |x|^2 / 2 of |x| <= 3 sqrt(head_dim) / head_dim^(1/4), |w| some sqrt(head_dim), of sums over head_dim; all weights are positive, so
-        // that their relative errors carry over; sums over 64 features and the keys
+        // exponents w · x - |x|^2 / 2 of |x| <= 3 sqrt(head_dim) / head_dim^(1/4), |w| some sqrt(head_dim), of sums
+        // over head_dim; all weights are positive, so that their relative errors carry over; sums over 64 features and
+        // the keys
         const double d = static_cast<double>(s.head_dim), exponent = 3 * std::pow(d, 0.25) * std::sqrt(d) * 2;
-        const double tolerance = testing::float_roundoff * (2 * exponent * (d + 4) + 4 * (64 + static_cast<double>(s.tokens)));
+        const double tolerance =
+            testing::float_roundoff * (2 * exponent * (d + 4) + 4 * (64 + static_cast<double>(s.tokens)));
         CHECK(testing::largest_difference(whole, oracle(s, 64)) <= tolerance);
         for (const std::int64_t chunk : {1, 7, 64, 90}) CHECK(testing::same_bits(linear<64>(s, threads, chunk), whole));
     };
@@ -90,7 +95,8 @@ TEST_CASE("linear attention comes closer to softmax with more features") {
     Sequence s(400, 2, 2, 32);
     for (float& q : s.queries) q *= 0.3f;  // scores within 5, as trained heads have them for most keys
     const auto exact = s.expected<mask::Causal>();
-    const double few = mean_difference(linear<64>(s, team, 100), exact), some = mean_difference(linear<256>(s, team, 100), exact),
+    const double few = mean_difference(linear<64>(s, team, 100), exact),
+                 some = mean_difference(linear<256>(s, team, 100), exact),
                  many = mean_difference(linear<1024>(s, team, 100), exact);
     CAPTURE(few, some, many);
     CHECK(some < 0.7 * few);

@@ -8,12 +8,14 @@ namespace {
 /// With directions of its own.
 Sequence directed(std::int64_t tokens, std::int64_t kv_heads, std::int64_t group, std::int64_t head_dim) {
     Sequence s(tokens, kv_heads, group, head_dim);
-    for (const auto seed : {std::uint64_t{1}, std::uint64_t{2}}) s.tables.push_back(testing::orthonormal(kv_heads, head_dim, seed));
+    for (const auto seed : {std::uint64_t{1}, std::uint64_t{2}})
+        s.tables.push_back(testing::orthonormal(kv_heads, head_dim, seed));
     return s;
 }
 
 /// What is left of rows [tokens, heads * head_dim] along the first directions of a table.
-std::vector<float> along(const Sequence& s, const std::vector<float>& rows, const std::vector<float>& table, std::int64_t rank) {
+std::vector<float> along(const Sequence& s, const std::vector<float>& rows, const std::vector<float>& table,
+                         std::int64_t rank) {
     std::vector<float> left(rows.size());
     const std::int64_t d = s.head_dim;
     for (std::int64_t row = 0; row < static_cast<std::int64_t>(rows.size()) / d; ++row) {
@@ -22,10 +24,13 @@ std::vector<float> along(const Sequence& s, const std::vector<float>& rows, cons
         for (std::int64_t r = 0; r < rank; ++r) {
             const float* direction = table.data() + (row % s.kv_heads * d + r) * d;
             double coordinate = 0;
-            for (std::int64_t c = 0; c < d; ++c) coordinate += static_cast<double>(direction[c]) * static_cast<double>(x[c]);
-            for (std::int64_t c = 0; c < d; ++c) sum[static_cast<std::size_t>(c)] += coordinate * static_cast<double>(direction[c]);
+            for (std::int64_t c = 0; c < d; ++c)
+                coordinate += static_cast<double>(direction[c]) * static_cast<double>(x[c]);
+            for (std::int64_t c = 0; c < d; ++c)
+                sum[static_cast<std::size_t>(c)] += coordinate * static_cast<double>(direction[c]);
         }
-        for (std::int64_t c = 0; c < d; ++c) left[static_cast<std::size_t>(row * d + c)] = static_cast<float>(sum[static_cast<std::size_t>(c)]);
+        for (std::int64_t c = 0; c < d; ++c)
+            left[static_cast<std::size_t>(row * d + c)] = static_cast<float>(sum[static_cast<std::size_t>(c)]);
     }
     return left;
 }
@@ -35,7 +40,8 @@ std::vector<float> low_rank(const Sequence& s, Team& team, std::int64_t chunk) {
     return run<Attention, kv_cache::LowRank<Rank{R}, kv_cache::Contiguous<kv_cache::Float32>>>(s, team, chunk);
 }
 
-/// Attention over the parts of keys and values that lie along the directions; projecting rounds sums over head_dim twice more, and expanding over the rank.
+/// Attention over the parts of keys and values that lie along the directions; projecting rounds sums over head_dim
+/// twice more, and expanding over the rank.
 template <int R, class Attention = attention::Flash<>>
 void check(const Sequence& s) {
     CAPTURE(R, s.tokens, s.kv_heads, s.group, s.head_dim);
@@ -46,7 +52,8 @@ void check(const Sequence& s) {
     kept.values = along(s, s.values, s.tables[1], R);
     const auto whole = low_rank<R, Attention>(s, serial, s.tokens);
     CHECK(testing::largest_difference(whole, kept.expected<mask::Causal>()) <= 4 * s.tolerance());
-    for (const std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(low_rank<R, Attention>(s, threads, chunk), whole));
+    for (const std::int64_t chunk : {1, 7, 64})
+        CHECK(testing::same_bits(low_rank<R, Attention>(s, threads, chunk), whole));
 }
 
 }  // namespace
@@ -65,14 +72,16 @@ TEST_CASE("a low-rank cache of full rank equals a contiguous one") {
     const Sequence s = directed(200, 2, 2, 24);
     const auto exact = run<attention::Flash<>>(s, team, 200), found = low_rank<24>(s, team, 200);
     double difference = 0;
-    for (std::size_t i = 0; i < found.size(); ++i) difference += std::abs(static_cast<double>(found[i]) - static_cast<double>(exact[i]));
+    for (std::size_t i = 0; i < found.size(); ++i)
+        difference += std::abs(static_cast<double>(found[i]) - static_cast<double>(exact[i]));
     CHECK(difference / static_cast<double>(found.size()) < 1e-6);
 }
 
 TEST_CASE("the latest tokens keep all directions and older ones the first, whatever the chunk") {
     execution::Serial::Team serial(1);
     execution::Threads<>::Team threads(3);
-    const auto check_hybrid = [&]<class Codec, class Attention>(type_tag<Codec>, type_tag<Attention>, const Sequence& s, double error) {
+    const auto check_hybrid = [&]<class Codec, class Attention>(type_tag<Codec>, type_tag<Attention>, const Sequence& s,
+                                                                double error) {
         CAPTURE(Codec::tile_bytes(16), s.tokens, s.kv_heads, s.group, s.head_dim);
         using Cache = kv_cache::LowRank<Rank{32}, kv_cache::Hybrid<Tokens{128}, kv_cache::Float32, Codec>>;
         const auto whole = run<Attention, Cache>(s, serial, 129);
@@ -83,32 +92,37 @@ TEST_CASE("the latest tokens keep all directions and older ones the first, whate
             std::copy_n(few_keys.begin(), older, kept.keys.begin());
             std::copy_n(few_values.begin(), older, kept.values.begin());
             const auto expected = kept.expected<mask::Causal>();
-            const auto begin = static_cast<std::size_t>(64 * own * s.q_dim()), end = static_cast<std::size_t>(std::min(s.tokens, 64 * own + 64) * s.q_dim());
+            const auto begin = static_cast<std::size_t>(64 * own * s.q_dim()),
+                       end = static_cast<std::size_t>(std::min(s.tokens, 64 * own + 64) * s.q_dim());
             CHECK(testing::largest_difference(
-                      std::vector<float>(whole.begin() + static_cast<std::ptrdiff_t>(begin), whole.begin() + static_cast<std::ptrdiff_t>(end)),
-                      std::vector<double>(expected.begin() + static_cast<std::ptrdiff_t>(begin), expected.begin() + static_cast<std::ptrdiff_t>(end))) <=
-                  error);
+                      std::vector<float>(whole.begin() + static_cast<std::ptrdiff_t>(begin),
+                                         whole.begin() + static_cast<std::ptrdiff_t>(end)),
+                      std::vector<double>(expected.begin() + static_cast<std::ptrdiff_t>(begin),
+                                          expected.begin() + static_cast<std::ptrdiff_t>(end))) <= error);
         }
-        for (const std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(run<Attention, Cache>(s, threads, chunk), whole));
+        for (const std::int64_t chunk : {1, 7, 64})
+            CHECK(testing::same_bits(run<Attention, Cache>(s, threads, chunk), whole));
     };
     using Flash = attention::Flash<>;
     const Sequence s = directed(330, 2, 2, 32), one = directed(300, 1, 8, 32);
-    using Exact = kv_cache::Leading<Rank{16}, kv_cache::Float32>;
+    using Exact = kv_cache::TruncatedRank<Rank{16}, kv_cache::Float32>;
     check_hybrid(type_tag<Exact>{}, type_tag<Flash>{}, s, 4 * s.tolerance());
     check_hybrid(type_tag<Exact>{}, type_tag<Flash>{}, one, 4 * one.tolerance());  // multi-query
     check_hybrid(type_tag<Exact>{}, type_tag<attention::Dense<>>{}, s, 4 * s.tolerance());
-    // half a step of keys moves a score by 3 sqrt(32) / 254 at most, and with it the weights relatively; that of values adds
+    // half a step of keys moves a score by 3 sqrt(32) / 254 at most, and with it the weights relatively; that of values
+    // adds
     const double step = std::sqrt(32.0) / 127 / 2 * (1 + 0x1p-7);
-    check_hybrid(type_tag<kv_cache::Leading<Rank{16}, kv_cache::Int8>>{}, type_tag<Flash>{}, s, std::expm1(2 * 3 * std::sqrt(32.0) * step) + step);
+    check_hybrid(type_tag<kv_cache::TruncatedRank<Rank{16}, kv_cache::Int8>>{}, type_tag<Flash>{}, s,
+                 std::expm1(2 * 3 * std::sqrt(32.0) * step) + step);
 }
 
-TEST_CASE("Leading keeps the numbers in front, of each codec, and moves and clears them as the codec does") {
+TEST_CASE("TruncatedRank keeps the numbers in front, of each codec, and moves and clears them as the codec does") {
     constexpr std::int64_t channels = 48;
     testing::Rng random(3);
     const auto rows = random.floats(64 * 2 * channels);
     for_each_type<kv_cache::codecs>([&]<class C>(C) {
         using Inner = typename C::type;
-        using Codec = kv_cache::Leading<Rank{32}, Inner>;
+        using Codec = kv_cache::TruncatedRank<Rank{32}, Inner>;
         CAPTURE(Inner::name);
         CHECK(Codec::tile_bytes(channels) == Inner::tile_bytes(32));
         CHECK(Codec::tile_bytes(16) == Inner::tile_bytes(16));
@@ -121,7 +135,7 @@ TEST_CASE("Leading keeps the numbers in front, of each codec, and moves and clea
             Codec::copy(memory, i, other, 63 - i, channels);
         }
         Codec::clear(memory, channels, 50);
-        alignas(64) static float wide[2 * 64 * channels], narrow[2 * 64 * 32];
+        alignas(64) static float wide[std::size_t{2 * 64 * channels}], narrow[2 * 64 * 32];
         const auto check = [&](const std::byte* found, const auto& number) {
             const auto tile = Codec::view(found, channels, 128, 40);
             CHECK(tile.first == 128);
@@ -134,7 +148,8 @@ TEST_CASE("Leading keeps the numbers in front, of each codec, and moves and clea
                 for (std::int64_t c = 0; c < channels; ++c) {
                     const std::int64_t at = number(i);
                     for (const float k : {tile.key(i, c), w.key(i, c)}) wrong += k != (c < 32 ? n.key(at, c) : 0.0f);
-                    for (const float v : {tile.value(i, c), w.value(i, c)}) wrong += v != (c < 32 ? n.value(at, c) : 0.0f);
+                    for (const float v : {tile.value(i, c), w.value(i, c)})
+                        wrong += v != (c < 32 ? n.value(at, c) : 0.0f);
                 }
             CHECK(wrong == 0);
         };
@@ -142,7 +157,8 @@ TEST_CASE("Leading keeps the numbers in front, of each codec, and moves and clea
         check(other, [](std::int64_t i) { return 63 - i; });
         const auto cleared = Codec::view(memory, channels, 0, 64);
         for (std::int64_t i = 50; i < 64; ++i)
-            for (std::int64_t c = 0; c < channels; ++c) REQUIRE((cleared.key(i, c) == 0.0f && cleared.value(i, c) == 0.0f));
+            for (std::int64_t c = 0; c < channels; ++c)
+                REQUIRE((cleared.key(i, c) == 0.0f && cleared.value(i, c) == 0.0f));
     });
 }
 
@@ -157,8 +173,10 @@ TEST_CASE("a low-rank cache stands over other caches and under other masks") {
     CHECK(testing::same_bits(run<attention::Flash<Window>, Ring>(s, threads, 100), whole));
     using Chosen = mask::DynamicSparse<BlockBudget{.block = 16, .keep = 4}>;
     const auto chosen = run<attention::Flash<Chosen>, Whole>(s, serial, 400);
-    for (const std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(run<attention::Flash<Chosen>, Whole>(s, threads, chunk), chosen));
+    for (const std::int64_t chunk : {1, 7, 64})
+        CHECK(testing::same_bits(run<attention::Flash<Chosen>, Whole>(s, threads, chunk), chosen));
     using Hybrid = kv_cache::LowRank<Rank{8}, kv_cache::Hybrid<Tokens{64}>>;
     const auto hybrid = run<attention::Flash<>, Hybrid>(s, serial, 128);
-    for (const std::int64_t chunk : {1, 7, 64}) CHECK(testing::same_bits(run<attention::Flash<>, Hybrid>(s, threads, chunk), hybrid));
+    for (const std::int64_t chunk : {1, 7, 64})
+        CHECK(testing::same_bits(run<attention::Flash<>, Hybrid>(s, threads, chunk), hybrid));
 }

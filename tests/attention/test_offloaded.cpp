@@ -32,8 +32,10 @@ using Masks = list<mask::Causal, mask::DynamicSparse<BlockBudget{.block = 192, .
                    mask::ByModality<Sees{.language_to_vision = false, .vision_to_language = false, .sinks = 1}>
 #if !defined(QWEN3VL_SANITIZED)  // where each takes half a minute to compile
                    ,
-                   mask::SlidingWindow<Window{.tokens = 100, .sinks = 70}>, mask::BlockSparse<BlockPattern{.block = 16, .local = 2, .global = 1, .stride = 3}>,
-                   mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>, mask::DynamicSparse<BlockBudget{.block = 16, .keep = 3, .local = 1}>
+                   mask::SlidingWindow<Window{.tokens = 100, .sinks = 70}>,
+                   mask::BlockSparse<BlockPattern{.block = 16, .local = 2, .global = 1, .stride = 3}>,
+                   mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>,
+                   mask::DynamicSparse<BlockBudget{.block = 16, .keep = 3, .local = 1}>
 #endif
                    >;
 
@@ -41,9 +43,11 @@ using Masks = list<mask::Causal, mask::DynamicSparse<BlockBudget{.block = 192, .
 
 TEMPLATE_LIST_TEST_CASE("keys that come back from disk give the bits of keys in memory", "", testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
-    for (const std::int64_t tokens : {1, 64, 65, 129, 300}) check<attention::Flash<Mask>, kv_cache::Float32, Tokens{1}>(Sequence(tokens, 2, 3, 8), {1, 7, 64});
+    for (const std::int64_t tokens : {1, 64, 65, 129, 300})
+        check<attention::Flash<Mask>, kv_cache::Float32, Tokens{1}>(Sequence(tokens, 2, 3, 8), {1, 7, 64});
     check<ShortChunks<Mask>, kv_cache::Bf16, Tokens{128}>(Sequence(500, 2, 2, 8), {1, 100});
-    check<attention::Flash<Mask>, kv_cache::Bf16, Tokens{300}>(Sequence(5 * 1024 + 70, 2, 2, 8), {200, 301});  // several stages
+    check<attention::Flash<Mask>, kv_cache::Bf16, Tokens{300}>(Sequence(5 * 1024 + 70, 2, 2, 8),
+                                                               {200, 301});  // several stages
 }
 
 TEMPLATE_TEST_CASE("so do those of every codec and extent", "", mask::Causal,
@@ -51,9 +55,10 @@ TEMPLATE_TEST_CASE("so do those of every codec and extent", "", mask::Causal,
     using Flash = attention::Flash<TestType>;
     check<Flash, kv_cache::Float32, Tokens{0}>(Sequence(200, 1, 2, 8), {1});
     check<Flash, kv_cache::Bf16, Tokens{64}>(Sequence(700, 2, 2, 24), {13, 150});
-    check<Flash, kv_cache::Bf16, Tokens{64}>(Sequence(200, 1, 200, 8), {1, 60});  // a group that exceeds a block of queries
-    check<Flash, kv_cache::Int8, Tokens{64}>(Sequence(400, 4, 1, 24), {1, 90});   // multi-head
-    check<Flash, kv_cache::Int4, Tokens{64}>(Sequence(400, 1, 4, 40), {1, 90});   // multi-query
+    check<Flash, kv_cache::Bf16, Tokens{64}>(Sequence(200, 1, 200, 8),
+                                             {1, 60});  // a group that exceeds a block of queries
+    check<Flash, kv_cache::Int8, Tokens{64}>(Sequence(400, 4, 1, 24), {1, 90});  // multi-head
+    check<Flash, kv_cache::Int4, Tokens{64}>(Sequence(400, 1, 4, 40), {1, 90});  // multi-query
     check<LongChunks<TestType>, kv_cache::Int8, Tokens{2000}>(Sequence(5 * 1024 + 70, 2, 2, 8), {1500});
 }
 
@@ -69,7 +74,8 @@ TEST_CASE("one token after another over several stages has the same bits") {
 }
 
 TEST_CASE("a mask's choice is all that is read, and everything once for all queries of a chunk") {
-    constexpr std::int64_t before = 5 * 1024, tile = 2 * 64 * 16 * 2, away = before / 64 - 1;  // two tiles are in memory
+    constexpr std::int64_t before = 5 * 1024, tile = 2 * 64 * 16 * 2,
+                           away = before / 64 - 1;  // two tiles are in memory
     Sequence s(before + 64, 2, 2, 16);
     s.picture = s.text = 1024;
     execution::Threads<>::Team threads(2);
@@ -84,7 +90,8 @@ TEST_CASE("a mask's choice is all that is read, and everything once for all quer
     };
     for (const std::int64_t count : {1, 64}) {
         const auto read = read_by(type_tag<attention::Flash<>>{}, count);
-        // what was read ahead of this chunk counts for the one before it; the tile that left memory last may cost its stage again
+        // what was read ahead of this chunk counts for the one before it; the tile that left memory last may cost its
+        // stage again
         CHECK(read >= (away - 16) * 2 * tile);
         CHECK(read <= (away + 16) * 2 * tile);
     }
@@ -94,7 +101,8 @@ TEST_CASE("a mask's choice is all that is read, and everything once for all quer
     CHECK(text >= (2 * 16 - 16) * 2 * tile);
     CHECK(text <= (2 * 16 + 16) * 2 * tile);
     // each head the first block and two others, where they are not in memory
-    const auto chosen = read_by(type_tag<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>>>{}, 1);
+    const auto chosen =
+        read_by(type_tag<attention::Flash<mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>>>{}, 1);
     CHECK(chosen > 0);
     CHECK(chosen <= 2 * 3 * tile);
 }

@@ -59,20 +59,23 @@ std::pair<double, double> cost(const Sequence& s) {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("a 16-, 8- or 4-bit cache costs the rounding of its keys and values", "", testing::tuple_t<attention::all<mask::Causal>>) {
+TEMPLATE_LIST_TEST_CASE("a 16-, 8- or 4-bit cache costs the rounding of its keys and values", "",
+                        testing::tuple_t<attention::all<mask::Causal>>) {
     using Attention = typename TestType::type;
     const Sequence s(200, 2, 2, 32);
-    // a key's rounding moves a score by at most |q| |k| sqrt(head_dim) roundings; that counts in the numerator and in the sum; then the value's own
+    // a key's rounding moves a score by at most |q| |k| sqrt(head_dim) roundings; that counts in the numerator and in
+    // the sum; then the value's own
     const double scores = 3 * std::sqrt(32.0);
     CHECK(cost<Attention, kv_cache::Bf16>(s).first <= s.tolerance() + testing::bf16_roundoff * (2 * scores + 1));
     // half a step of 1 / 127, which bfloat16 widens by 2^-7 at most; its effect on exponents is too large to be linear
     const double half_step = 0.5 / 127 * (1 + 0x1p-7);
     const auto [largest, mean] = cost<Attention, kv_cache::Int8>(s);
     CHECK(largest <= s.tolerance() + std::expm1(2 * scores * half_step) + half_step);
-    // the errors of channels are as good as independent and uniform, of deviation step / sqrt(12): a score's is that times the root mean square of q,
-    // 3 / sqrt(3), and moves results of magnitude 1; a value's own comes to it
+    // the errors of channels are as good as independent and uniform, of deviation step / sqrt(12): a score's is that
+    // times the root mean square of q, 3 / sqrt(3), and moves results of magnitude 1; a value's own comes to it
     CHECK(mean <= 2 * half_step / std::sqrt(12.0) * (std::sqrt(3.0) + 1));
     CHECK(mean > s.tolerance());  // it is not float32
-    // the same with a step of 1 / 8 of a group's largest; the value of opposite sign that is cut errs by a step at most, as half a step twice
+    // the same with a step of 1 / 8 of a group's largest; the value of opposite sign that is cut errs by a step at
+    // most, as half a step twice
     CHECK(cost<Attention, kv_cache::Int4>(s).second <= 2 / 8.0 / std::sqrt(12.0) * (std::sqrt(3.0) + 1));
 }

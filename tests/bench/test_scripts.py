@@ -46,7 +46,7 @@ MASKED = [policy("attention", "Flash", m, "Contiguous", "bf16") for m in ("Slidi
 CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("float32", "bf16", "int8", "int4")] + [
     policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"), policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
     policy("kv_cache", "Flash", "Causal", "Hybrid", "int4"),
-    *(policy("kv_cache", "Flash", "Causal", "LowRank", codec) for codec in ("bf16", "leading")),
+    *(policy("kv_cache", "Flash", "Causal", "LowRank", codec) for codec in ("bf16", "truncated_rank")),
     *(policy("kv_cache", "Flash", "Causal", f"Evicting/{rating}", "bf16") for rating in ("HeavyHitters", "LatestQueries", "Age")),
     *(policy("kv_cache", "Flash", "Causal", cache, "bf16") for cache in ("Offloaded", "Paged"))]
 TOWER = [policy("vision", "Flash", m, "", "") for m in ("Full", "GridWindow")]

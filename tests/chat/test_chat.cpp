@@ -1,4 +1,4 @@
-#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/policies/bundles.hpp>
 #include <qwen3vl/qwen3vl.hpp>
 
 #include "catch.hpp"
@@ -8,10 +8,10 @@ using M = q::Model<q::models::Shapes, q::bundles::float32>;
 
 namespace {
 
-const std::string images = std::string(QWEN3VL_TEST_DATA) + "/shapes_eval/images/";
+const std::string images = test_data("/shapes_eval/images/");
 
 const M& model() {
-    static const M m = M::load(std::string(QWEN3VL_MODELS) + "/shapes");
+    static const M m = M::load(test_models("/shapes"));
     return m;
 }
 q::Image scene() { return q::Image::open(images + "011.png"); }
@@ -50,7 +50,7 @@ TEST_CASE("pictures, further turns and what they keep") {
 TEST_CASE("the answer does not depend on chunk, threads or cache reuse") {
     for (const int chunk : {1, 7, 512})
         for (const int threads : {1, 2}) {
-            q::Chat chat(model(), {.max_new_tokens = 64, .chunk = chunk, .threads = threads});
+            q::Chat chat(model(), {.max_new_tokens = 64, .session = {.chunk = chunk, .threads = threads}});
             CHECK(chat.ask({scene(), "Describe the picture."}).text == description);
         }
 }
@@ -68,7 +68,8 @@ TEST_CASE("clips") {
     std::vector<std::string> frames;
     for (char c = 'a'; c <= 'f'; ++c) frames.push_back(images + "012" + c + ".png");
     q::Chat chat(model());
-    CHECK(chat.ask({q::Video::from_files(frames, 1.0), "What happens in the video?"}).text == "A blue heart moves right and an orange heart stays.");
+    CHECK(chat.ask({q::Video::from_files(frames, 1.0), "What happens in the video?"}).text ==
+          "A blue heart moves right and an orange heart stays.");
 }
 
 TEST_CASE("the one-liners") {
@@ -99,8 +100,8 @@ TEST_CASE("an answer ends as asked") {
     SECTION("context") {
         q::Chat chat(model());
         const auto tokens = static_cast<int>(chat.token_count({scene(), "Describe the picture."}));
-        CHECK(ask({.context = tokens + 2}).reason == q::StopReason::context_full);
-        CHECK_THROWS_WITH(ask({.context = tokens - 1}), Catch::Contains("fit"));
+        CHECK(ask({.session = {.context = tokens + 2}}).reason == q::StopReason::context_full);
+        CHECK_THROWS_WITH(ask({.session = {.context = tokens - 1}}), Catch::Contains("fit"));
     }
     SECTION("loop") {
         const q::LogitsProcessor always = [](std::span<const int>, std::span<float> logits) { logits[64] = 1e9f; };
@@ -134,7 +135,9 @@ TEST_CASE("sampling is repeatable") {
 
 TEST_CASE("cancelling leaves the conversation as it was") {
     std::string cancel;
-    q::Chat chat(model(), {.max_new_tokens = 64, .chunk = 4, .progress = [&](const q::Progress& p) { return p.stage != cancel || p.done == 0; }});
+    q::Chat chat(model(), {.max_new_tokens = 64, .session = {.chunk = 4}, .progress = [&](const q::Progress& p) {
+                               return p.stage != cancel || p.done == 0;
+                           }});
     for (const char* stage : {"image", "prefill"}) {
         cancel = stage;
         CHECK_THROWS_AS(chat.ask({scene(), "Describe the picture."}), q::Cancelled);
@@ -146,7 +149,7 @@ TEST_CASE("cancelling leaves the conversation as it was") {
 
 TEST_CASE("loading reports progress and can be cancelled") {
     std::int64_t last = -1, total = 0;
-    const auto folder = std::string(QWEN3VL_MODELS) + "/shapes";
+    const auto folder = test_models("/shapes");
     (void)M::load(folder, {.progress = [&](const q::Progress& p) {
                       CHECK(p.stage == "load");
                       CHECK(p.done >= last);
@@ -167,11 +170,11 @@ TEST_CASE("what a user types cannot become control tokens") {
 }
 
 TEST_CASE("a ring cache talks on, and computes again what it cannot go back to") {
-    struct Ring
-        : q::TextPolicies<>::with_weights<q::weights::Float32>::with_attention<
-              q::attention::Flash<q::mask::SlidingWindow<q::Window{.tokens = 512}>>>::with_kv_cache<q::kv_cache::Ring<q::Tokens{640}, q::kv_cache::Float32>> {};
+    struct Ring : q::TextPolicies<>::with_weights<q::weights::Float32>::with_attention<
+                      q::attention::Flash<q::mask::SlidingWindow<q::Window{.tokens = 512}>>>::
+                      with_kv_cache<q::kv_cache::Ring<q::Tokens{640}, q::kv_cache::Float32>> {};
     using R = q::Model<q::models::Shapes, q::Policies<>::with_text<Ring>>;
-    const auto m = R::load(std::string(QWEN3VL_MODELS) + "/shapes");
+    const auto m = R::load(test_models("/shapes"));
     q::Chat chat(m, {.max_new_tokens = 64});
     CHECK(chat.ask({scene(), "Describe the picture."}).text == description);
     CHECK_NOTHROW(chat.ask("How many objects are there?"));
@@ -179,19 +182,23 @@ TEST_CASE("a ring cache talks on, and computes again what it cannot go back to")
 
 TEST_CASE("tool calls are taken out of an answer, or left as they are") {
     std::vector<q::chat::ToolCall> calls;
-    CHECK(q::chat::take_tool_calls("Let me look.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>", calls) ==
-          "Let me look.");
+    CHECK(q::chat::take_tool_calls(
+              "Let me look.\n<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Paris\"}}\n</tool_call>",
+              calls) == "Let me look.");
     REQUIRE(calls.size() == 1);
     CHECK(calls[0] == q::chat::ToolCall{"weather", "{\"city\": \"Paris\"}"});
     calls.clear();
-    CHECK(q::chat::take_tool_calls("<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call>\n<tool_call>{\"name\":\"b\",\"arguments\":{\"x\":1}}</tool_call>",
+    CHECK(q::chat::take_tool_calls("<tool_call>{\"name\":\"a\",\"arguments\":{}}</"
+                                   "tool_call>\n<tool_call>{\"name\":\"b\",\"arguments\":{\"x\":1}}</tool_call>",
                                    calls)
               .empty());
     CHECK(calls.size() == 2);
-    for (const char* broken :
-         {"<tool_call>", "<tool_call>{}</tool_call>", "<tool_call>[1]</tool_call>", "x <tool_call>{\"name\": 1, \"arguments\": {}}</tool_call>",
-          "<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call> and more", "<tool_call>{\"name\":\"a\",\"arguments\":\"{}\"}</tool_call>",
-          "<tool_call>[{\"name\":\"a\",\"arguments\":{}}]</tool_call>", "<tool_call>{\"name\":\"a\",\"name\":\"b\",\"arguments\":{}}</tool_call>"}) {
+    for (const char* broken : {"<tool_call>", "<tool_call>{}</tool_call>", "<tool_call>[1]</tool_call>",
+                               "x <tool_call>{\"name\": 1, \"arguments\": {}}</tool_call>",
+                               "<tool_call>{\"name\":\"a\",\"arguments\":{}}</tool_call> and more",
+                               "<tool_call>{\"name\":\"a\",\"arguments\":\"{}\"}</tool_call>",
+                               "<tool_call>[{\"name\":\"a\",\"arguments\":{}}]</tool_call>",
+                               "<tool_call>{\"name\":\"a\",\"name\":\"b\",\"arguments\":{}}</tool_call>"}) {
         calls.clear();
         CHECK(q::chat::take_tool_calls(broken, calls) == broken);
         CHECK(calls.empty());
@@ -211,13 +218,15 @@ TEST_CASE("hidden states and pooled embeddings") {
     for (const auto pooling : {q::Pooling::mean, q::Pooling::last}) {
         const auto same = q::hidden_states(session, {scene(), "Describe the picture."}).pooled(pooling);
         CHECK(cosine(states.pooled(pooling), same) == Approx(1.0).margin(1e-5));
-        const auto other = q::hidden_states(session, {q::Image::open(images + "036.png"), "Count the objects."}).pooled(pooling);
+        const auto other =
+            q::hidden_states(session, {q::Image::open(images + "036.png"), "Count the objects."}).pooled(pooling);
         CHECK(cosine(states.pooled(pooling), other) < 0.999);
     }
     q::Session<M> whole(model(), {.context = 512});
-    CHECK(q::hidden_states(whole, {scene(), "Describe the picture."}).values == states.values);  // whatever the chunk, the same bits
+    CHECK(q::hidden_states(whole, {scene(), "Describe the picture."}).values ==
+          states.values);  // whatever the chunk, the same bits
     const auto config = model().assets()->image;
-    const auto picture = q::pooled_features(*session.encode(q::preprocess(scene(), config)));
+    const auto picture = q::pooled_features(*q::encode(session.workspace(), q::preprocess(scene(), config)));
     CHECK(picture.size() == 192);
     CHECK(cosine(picture, picture) == Approx(1.0).margin(1e-5));
 }

@@ -1,4 +1,4 @@
-#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/policies/bundles.hpp>
 #include <qwen3vl/qwen3vl.hpp>
 #include <thread>
 #include "catch.hpp"
@@ -10,14 +10,15 @@ namespace {
 
 using Text = q::TextPolicies<>::with_weights<q::weights::Float32>;
 template <class Cache>
-using With = q::Model<q::models::Shapes, q::PoliciesWithWeights<q::weights::Float32>::with_text<Text::with_kv_cache<Cache>>>;
+using With =
+    q::Model<q::models::Shapes, q::PoliciesWithWeights<q::weights::Float32>::with_text<Text::with_kv_cache<Cache>>>;
 using M = With<q::kv_cache::Paged<q::kv_cache::Float32>>;
 
 const M& model() {
-    static const M m = M::load(std::string(QWEN3VL_MODELS) + "/shapes");
+    static const M m = M::load(test_models("/shapes"));
     return m;
 }
-const std::string images = std::string(QWEN3VL_TEST_DATA) + "/shapes_eval/images/";
+const std::string images = test_data("/shapes_eval/images/");
 q::Image scene() { return q::Image::open(images + "011.png"); }
 constexpr const char* description = "From left to right: a blue star, an orange triangle and a black circle.";
 
@@ -32,13 +33,14 @@ std::string rules() {
 
 TEST_CASE("chats on one pool compute what they begin with once, picture and all, and answer the same") {
     using Alone = With<q::kv_cache::Contiguous<q::kv_cache::Float32>>;
-    const Alone alone = Alone::load(std::string(QWEN3VL_MODELS) + "/shapes");
+    const Alone alone = Alone::load(test_models("/shapes"));
     const std::vector<q::Input> seen = {scene(), "Describe the picture."}, asked = {scene(), "What color is the star?"};
     const auto pictures = std::make_shared<q::FeatureCache>(std::int64_t{1} << 24);
     q::PagePool pool(model(), {.tokens = 8192});
-    const q::ChatOptions options{.max_new_tokens = 64, .system = rules(), .context = 4096, .feature_cache = pictures};
+    const q::ChatOptions options{
+        .max_new_tokens = 64, .system = rules(), .session = {.context = 4096}, .feature_cache = pictures};
     q::Chat first(pool, options), second(pool, options), third(pool, options);
-    q::Chat by_itself(alone, {.max_new_tokens = 64, .system = rules(), .context = 4096});
+    q::Chat by_itself(alone, {.max_new_tokens = 64, .system = rules(), .session = {.context = 4096}});
     const auto expected = by_itself.ask(seen), next = by_itself.ask("How many objects are there?");
 
     const auto one = first.ask(seen);
@@ -71,7 +73,8 @@ TEST_CASE("chats on one pool compute what they begin with once, picture and all,
 
 TEST_CASE("an answer that exhausts the pool is an error, and the conversation is as before") {
     q::PagePool pool(model(), {.tokens = 192});
-    q::Chat chat(pool, {.max_new_tokens = 64, .context = 2000}), other(pool, {.max_new_tokens = 64, .context = 2000});
+    q::Chat chat(pool, {.max_new_tokens = 64, .session = {.context = 2000}}),
+        other(pool, {.max_new_tokens = 64, .session = {.context = 2000}});
     CHECK(chat.ask({scene(), "Describe the picture."}).text == description);
     CHECK_THROWS_AS(other.ask(std::vector<q::Input>{rules()}), q::PoolExhausted);
     CHECK(other.messages().empty());
@@ -96,10 +99,29 @@ TEST_CASE("chats of several threads share a pool") {
     std::vector<std::thread> threads;
     for (auto& answer : answers)
         threads.emplace_back([&] {
-            q::Chat chat(pool, {.max_new_tokens = 64, .context = 600, .threads = 1});
+            q::Chat chat(pool, {.max_new_tokens = 64, .session = {.context = 600, .threads = 1}});
             answer = chat.ask({scene(), "Describe the picture."}).text;
         });
     for (auto& t : threads) t.join();
     CHECK(answers == std::vector<std::string>(3, description));
     CHECK(pool.statistics().in_use == 0);
+}
+
+TEST_CASE("chats that take turns leave memory, and answer the same") {
+    using Exact = q::PoliciesWithWeights<q::weights::Float32>;
+    using Plain = q::Model<q::models::Shapes, Exact>;
+    using Tiered = q::Model<q::models::Shapes, Exact::with_memory<q::memory::Tiered>>;
+    const Plain plain = Plain::load(test_models("/shapes"));
+    const Tiered tiered = Tiered::load(test_models("/shapes"));
+    const TemporaryFolder folder;
+    q::memory::Tiers tiers({.folder = folder.path(), .attention = 1200 << 10});
+    q::ChatOptions options{.max_new_tokens = 64, .session = {.context = 600, .threads = 1, .decode_threads = 1}};
+    q::Chat expected(plain, options);
+    options.session.tiers = &tiers;
+    q::Chat one(tiered, options), two(tiered, options);
+    for (int turn = 0; turn < 2; ++turn) {
+        const auto answer = expected.ask({scene(), "Describe the picture."}).text;
+        for (auto* chat : {&one, &two}) CHECK(chat->ask({scene(), "Describe the picture."}).text == answer);
+    }
+    CHECK(tiers.statistics(q::memory::Pool::attention).to_disk > 0);
 }

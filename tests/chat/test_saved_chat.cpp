@@ -2,25 +2,27 @@
 #include <filesystem>
 #include <fstream>
 #include <qwen3vl/core/checksum.hpp>
-#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/policies/bundles.hpp>
 #include <qwen3vl/qwen3vl.hpp>
 #include <qwen3vl/testing/compare.hpp>
+#include <qwen3vl/testing/models.hpp>
 #include "catch.hpp"
+#include "largest_tokens.hpp"
 #include "temporary_folder.hpp"
 
 namespace q = qwen3vl;
 
 namespace {
 
-const std::string images = std::string(QWEN3VL_TEST_DATA) + "/shapes_eval/images/";
-const std::string tiny_folder = std::string(QWEN3VL_TEST_DATA) + "/tiny";
+const std::string images = test_data("/shapes_eval/images/");
+const std::string tiny_folder = test_data("/tiny");
 
 using Exact = q::Model<q::models::Shapes, q::bundles::float32>;
 using Tiny = q::Model<q::models::Tiny, q::bundles::int8>;
 
 template <class M>
 const M& shapes() {
-    static const M m = M::load(std::string(QWEN3VL_MODELS) + "/shapes");
+    static const M m = M::load(test_models("/shapes"));
     return m;
 }
 const Tiny& tiny() {
@@ -40,8 +42,10 @@ std::string bytes_of(const std::string& path) {
 
 /// A ring that holds the whole of these conversations, but cannot go back.
 template <class Codec>
-struct Ring : q::TextPolicies<>::with_weights<q::weights::Float32>::with_attention<
-                  q::attention::Flash<q::mask::SlidingWindow<q::Window{.tokens = 512}>>>::with_kv_cache<q::kv_cache::Ring<q::Tokens{640}, Codec>> {};
+struct Ring
+    : q::TextPolicies<>::with_weights<q::weights::Float32>::with_attention<q::attention::Flash<
+          q::mask::SlidingWindow<q::Window{.tokens = 512}>>>::with_kv_cache<q::kv_cache::Ring<q::Tokens{640}, Codec>> {
+};
 template <class Codec>
 struct ring_bundle : q::Policies<>::with_text<Ring<Codec>> {};
 
@@ -69,15 +73,16 @@ struct Answer {
 
 using Turns = std::vector<std::vector<q::Input>>;
 
-/// Says `before`, saves, restores in a chat of other threads, chunk and context, and says `after` in it and in one that was never saved.
+/// Says `before`, saves, restores in a chat of other threads, chunk and context, and says `after` in it and in one that
+/// was never saved.
 template <class M>
 void require_same_continuation(const M& model, const q::ChatOptions& options, const Turns& before, const Turns& after) {
     const TemporaryFolder folder;
     auto unsaved_options = options, other_options = options;
-    unsaved_options.threads = 1;
-    other_options.threads = 2;
-    other_options.chunk = 7;
-    other_options.context = 1500;
+    unsaved_options.session.threads = 1;
+    other_options.session.threads = 2;
+    other_options.session.chunk = 7;
+    other_options.session.context = 1500;
     other_options.system = "not that of the saved conversation";
     other_options.tools = {};
     other_options.add_vision_id = false;
@@ -96,7 +101,8 @@ void require_same_continuation(const M& model, const q::ChatOptions& options, co
         const Answer<M> expected(unsaved, unsaved.ask(content));
         Answer<M>(restored, restored.ask(content)).require_same(expected);
     }
-    if (!before.empty()) CHECK(restored.feature_cache().misses() == encoded);  // no picture went through the tower again
+    if (!before.empty())
+        CHECK(restored.feature_cache().misses() == encoded);  // no picture went through the tower again
     unsaved.clear();
     restored.clear();
     CHECK(restored.messages() == unsaved.messages());  // the saved conversation's system message, if any
@@ -107,34 +113,59 @@ const Turns more = {{"What color is the star?"}, {scene(), "Describe the picture
 
 }  // namespace
 
-TEST_CASE("a restored chat answers as one that was never saved") {
-    require_same_continuation(shapes<Exact>(), {.max_new_tokens = 40}, about_a_picture, more);
-    require_same_continuation(shapes<q::Model<q::models::Shapes, q::bundles::int8>>(), {.max_new_tokens = 40}, about_a_picture, more);
-    SECTION("with clips, a system message, tools and numbered pictures") {
-        const q::ChatOptions options{.max_new_tokens = 20, .system = "Be brief.", .tools = {R"({"name": "count"})"}, .add_vision_id = true};
-        require_same_continuation(shapes<Exact>(), options, {{clip(), "What happens in the video?"}, {scene(), "And here?"}}, more);
-    }
-    SECTION("sampled, with penalties") {
-        const q::ChatOptions options{.max_new_tokens = 24, .temperature = 3.0, .repetition_penalty = 1.2, .presence_penalty = 0.3, .seed = 11};
-        require_same_continuation(shapes<Exact>(), options, about_a_picture, more);
-    }
-    SECTION("before anything was said") { require_same_continuation(shapes<Exact>(), {.max_new_tokens = 20, .system = "Be brief."}, {}, about_a_picture); }
+TEST_CASE("a chat whose pictures have half of their tokens counts those, and goes on when restored") {
+    using Half =
+        q::Model<q::models::Shapes,
+                 q::Policies<>::with_text<q::TextPolicies<>::with_token_reduction<qwen3vl_test::LargestTokens<1, 2>>>>;
+    q::Chat half(shapes<Half>(), {.max_new_tokens = 8});
+    q::Chat whole(shapes<Exact>(), {.max_new_tokens = 8});
+    const auto tokens_of = [](auto& chat, q::Input picture) { return chat.token_count({std::move(picture), "a"}); };
+    const auto words = half.token_count({"a"});
+    CHECK(2 * (tokens_of(half, scene()) - words - 2) == tokens_of(whole, scene()) - words - 2);  // start and end
+    const auto counted = tokens_of(half, clip());
+    CHECK(half.ask({clip(), "a"}).prompt_tokens == counted);
+    require_same_continuation(shapes<Half>(), {.max_new_tokens = 20}, about_a_picture, more);
 }
 
-TEMPLATE_TEST_CASE("a ring computes its pictures again from what was saved", "", q::kv_cache::Float32, q::kv_cache::Int8) {
+TEST_CASE("a restored chat answers as one that was never saved") {
+    require_same_continuation(shapes<Exact>(), {.max_new_tokens = 40}, about_a_picture, more);
+    require_same_continuation(shapes<q::Model<q::models::Shapes, q::bundles::int8>>(), {.max_new_tokens = 40},
+                              about_a_picture, more);
+    SECTION("with clips, a system message, tools and numbered pictures") {
+        const q::ChatOptions options{
+            .max_new_tokens = 20, .system = "Be brief.", .tools = {R"({"name": "count"})"}, .add_vision_id = true};
+        require_same_continuation(shapes<Exact>(), options,
+                                  {{clip(), "What happens in the video?"}, {scene(), "And here?"}}, more);
+    }
+    SECTION("sampled, with penalties") {
+        const q::ChatOptions options{
+            .max_new_tokens = 24, .temperature = 3.0, .repetition_penalty = 1.2, .presence_penalty = 0.3, .seed = 11};
+        require_same_continuation(shapes<Exact>(), options, about_a_picture, more);
+    }
+    SECTION("before anything was said") {
+        require_same_continuation(shapes<Exact>(), {.max_new_tokens = 20, .system = "Be brief."}, {}, about_a_picture);
+    }
+}
+
+TEMPLATE_TEST_CASE("a ring computes its pictures again from what was saved", "", q::kv_cache::Float32,
+                   q::kv_cache::Int8) {
     const auto& model = shapes<q::Model<q::models::Shapes, ring_bundle<TestType>>>();
     require_same_continuation(model, {.max_new_tokens = 40}, about_a_picture, {{"What color is the star?"}});
     // an answer that ends within a token's text is spelled differently in the next turn
-    require_same_continuation(model, {.max_new_tokens = 40, .stop = {"orang"}}, {{scene(), "Describe the picture."}}, {{"What color is the star?"}});
+    require_same_continuation(model, {.max_new_tokens = 40, .stop = {"orang"}}, {{scene(), "Describe the picture."}},
+                              {{"What color is the star?"}});
 }
 
 TEST_CASE("tool calls and their results are restored") {
     const auto& model = shapes<Exact>();
     const TemporaryFolder folder;
-    const auto call = model.assets()->tokenizer->encode("Let me see.\n<tool_call>\n{\"name\": \"count\", \"arguments\": {\"of\": \"stars\"}}\n</tool_call>");
+    const auto call = model.assets()->tokenizer->encode(
+        "Let me see.\n<tool_call>\n{\"name\": \"count\", \"arguments\": {\"of\": \"stars\"}}\n</tool_call>");
     const auto say_call = [&](std::span<const int> answer, std::span<float> logits) {
         const std::size_t at = answer.size();
-        if (at <= call.size()) logits[static_cast<std::size_t>(at < call.size() ? call[at] : model.assets()->generation.eos.front())] = 1e9f;
+        if (at <= call.size())
+            logits[static_cast<std::size_t>(at < call.size() ? call[at] : model.assets()->generation.eos.front())] =
+                1e9f;
     };
     const std::vector<std::string> tools = {R"({"type": "function", "function": {"name": "count"}})"};
     q::Chat unsaved(model, {.max_new_tokens = 100, .logits_processor = say_call, .tools = tools});
@@ -173,7 +204,8 @@ TEST_CASE("what is no word in an answer is saved, and what was broken off is not
         Answer<M>(second, second.ask("go on")).require_same(expected);
     };
     SECTION("pad tokens") {
-        const q::ChatOptions options{.max_new_tokens = 5, .logits_processor = [](std::span<const int>, std::span<float> logits) {
+        const q::ChatOptions options{.max_new_tokens = 5,
+                                     .logits_processor = [](std::span<const int>, std::span<float> logits) {
                                          logits[static_cast<std::size_t>(q::models::Tiny::tokens.image)] = 1e9f;
                                      }};
         q::Chat chat(tiny(), options);
@@ -195,7 +227,9 @@ TEST_CASE("what is no word in an answer is saved, and what was broken off is not
         continues(chat, model, options);
     };
     SECTION("by an exception") { broken_off(shapes<Exact>()); }
-    SECTION("by an exception, in a ring") { broken_off(shapes<q::Model<q::models::Shapes, ring_bundle<q::kv_cache::Float32>>>()); }
+    SECTION("by an exception, in a ring") {
+        broken_off(shapes<q::Model<q::models::Shapes, ring_bundle<q::kv_cache::Float32>>>());
+    }
 }
 
 TEST_CASE("chats that do not fit are refused by name, and nothing changes") {
@@ -215,7 +249,7 @@ TEST_CASE("chats that do not fit are refused by name, and nothing changes") {
         Answer<M>(chat, chat.ask("and more")).require_same(expected);
     };
     q::ChatOptions small = options;
-    small.context = static_cast<int>(saved.session().length()) - 1;
+    small.session.context = static_cast<int>(saved.session().length()) - 1;
     refused(tiny(), small, "chat", "the context holds");
     CHECK_THROWS_AS(q::Chat(tiny(), small).restore(folder.file("chat")), q::ContextOverflow);
     refused(tiny(), options, "nothing", "cannot open");
@@ -245,7 +279,7 @@ TEST_CASE("chats that do not fit are refused by name, and nothing changes") {
 
 TEST_CASE("a damaged chat is refused, or can be gone on with, wherever the damage is") {
     const TemporaryFolder folder;
-    const q::ChatOptions options{.max_new_tokens = 2, .system = "Be brief.", .context = 400, .threads = 1};
+    const q::ChatOptions options{.max_new_tokens = 2, .system = "Be brief.", .session = {.context = 400, .threads = 1}};
     q::Chat chat(tiny(), options), victim(tiny(), options);
     chat.ask({scene(), "hello"});
     chat.ask({clip(), "hello"});
@@ -256,7 +290,8 @@ TEST_CASE("a damaged chat is refused, or can be gone on with, wherever the damag
     const auto length = victim.session().length();
 
     const std::string good = bytes_of(folder.file("chat"));
-    int taken = 0, refused = 0;
+    int taken = 0, refused = 0, wrong = 0;
+    std::string expected;  // answer, where it is known
     const auto restore = [&](std::string bytes) {
         const auto sum = q::checksum(std::string_view(bytes.data(), bytes.size() - sizeof(std::uint64_t)));
         std::memcpy(bytes.data() + bytes.size() - sizeof sum, &sum, sizeof sum);
@@ -270,7 +305,8 @@ TEST_CASE("a damaged chat is refused, or can be gone on with, wherever the damag
             return;
         }
         ++taken;
-        victim.ask("and more");
+        const auto reply = victim.ask("and more");
+        wrong += !expected.empty() && reply.text != expected;
         victim.restore(folder.file("victim"));
     };
     q::detail::SavedHeader header;
@@ -278,14 +314,20 @@ TEST_CASE("a damaged chat is refused, or can be gone on with, wherever the damag
     const std::size_t end = good.size() - sizeof(std::uint64_t), begin = end - header.extra;
     const auto features = static_cast<std::size_t>(chat.feature_cache().bytes());
     REQUIRE(features < header.extra);
-    SECTION("positions: only those of the tokens and pictures") {
-        const std::size_t positions = (header.length + 1) * sizeof(std::int64_t);
-        for (std::size_t at = sizeof header; at < sizeof header + positions; at += 3) {
+    SECTION("the session's tokens and pictures: what the conversation does not have is computed anew") {
+        victim.restore(folder.file("chat"));
+        expected = victim.ask("and more").text;
+        REQUIRE(!expected.empty());
+        victim.restore(folder.file("victim"));
+        const std::size_t tokens = header.length * sizeof(int) + header.pictures * sizeof(q::detail::SavedPicture);
+        for (std::size_t at = sizeof header; at < sizeof header + tokens; at += 3) {
             std::string bad = good;
             bad[at] = static_cast<char>(bad[at] ^ 1);
             restore(bad);
         }
-        CHECK(taken == 0);
+        CHECK(refused > 0);
+        CHECK(taken > 0);
+        CHECK(wrong == 0);
     }
     SECTION("what the chat knows") {
         for (std::size_t at = begin; at < end - features; ++at) {
@@ -300,7 +342,9 @@ TEST_CASE("a damaged chat is refused, or can be gone on with, wherever the damag
         CHECK(taken > 0);
     }
     SECTION("features and caches hold any values") {
-        for (std::size_t at = sizeof header + (header.length + 1) * sizeof(std::int64_t); at < end; at += 4001) {
+        for (std::size_t at =
+                 sizeof header + header.length * sizeof(int) + header.pictures * sizeof(q::detail::SavedPicture);
+             at < end; at += 4001) {
             if (at >= begin && at < end - features) continue;
             std::string bad = good;
             std::fill_n(bad.begin() + static_cast<std::ptrdiff_t>(std::min(at, end - 64)), 64, '\xff');
@@ -318,7 +362,8 @@ TEST_CASE("a damaged chat is refused, or can be gone on with, wherever the damag
             header.bytes += bytes;
             restore(bad);
         };
-        for (std::size_t bytes = 1; bytes <= header.extra; bytes += bytes < 16 || bytes > features ? 1 : 997) cut(bytes);
+        for (std::size_t bytes = 1; bytes <= header.extra; bytes += bytes < 16 || bytes > features ? 1 : 997)
+            cut(bytes);
         CHECK(taken == 0);
     }
 }

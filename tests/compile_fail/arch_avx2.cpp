@@ -2,6 +2,7 @@
 // expect: -march=haswell
 // flags: -march=x86-64-v2
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 using M = q::Model<q::models::Tiny, q::Policies<>::with_arch<q::arch::avx2>>;

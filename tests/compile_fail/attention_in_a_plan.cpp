@@ -1,8 +1,9 @@
 // expect: qwen3vl: slot attention: the decoder needs a causal mask
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 using M =
-    q::Model<q::models::Tiny,
-             q::Policies<>::with_text<q::TextPolicies<>::with_attention<q::Layers<q::Pattern<q::attention::Flash<>, q::attention::Dense<q::mask::Full>>>>>>;
+    q::Model<q::models::Tiny, q::Policies<>::with_text<q::TextPolicies<>::with_attention<
+                                  q::Layers<q::Pattern<q::attention::Flash<>, q::attention::Dense<q::mask::Full>>>>>>;
 auto plan = M::memory_plan();

@@ -1,5 +1,6 @@
 // expect: qwen3vl: slot kv_cache: attention::Linear and kv_cache::Recurrent go together
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 using Text = q::TextPolicies<>::with_attention<q::attention::WithinModality>::with_kv_cache<q::kv_cache::Recurrent<>>;

@@ -1,5 +1,5 @@
 # cmake -DCOMPILER=… -DFLAGS=… -DFILE=… -P check.cmake: FILE must fail to compile, and the compiler must say each text of its `// expect:` lines, with one
-# error and no cascade unless it says `// errors: several`. `// expect: success` is a file that must compile. `// flags:` are added.
+# error and no cascade unless it says `// errors: several`, or how many. `// expect: success` is a file that must compile. `// flags:` are added.
 file(STRINGS ${FILE} expected REGEX "^// expect: ")
 file(STRINGS ${FILE} several REGEX "^// errors: several")
 file(STRINGS ${FILE} extra REGEX "^// flags: ")
@@ -28,8 +28,13 @@ foreach(line ${expected})
     message(FATAL_ERROR "${FILE}: expected '${text}' in:\n${output}")
   endif()
 endforeach()
+file(STRINGS ${FILE} wanted REGEX "^// errors: [0-9]+$")
+string(REGEX REPLACE "[^0-9]" "" wanted "${wanted}")
+if(NOT wanted)
+  set(wanted 1)
+endif()
 string(REGEX MATCHALL "[^\n]*error: [^\n]*" errors "${said}")
 list(LENGTH errors count)
-if(NOT several AND NOT count EQUAL 1)
-  message(FATAL_ERROR "${FILE}: expected one error, found ${count}:\n${output}")
+if(NOT several AND NOT count EQUAL wanted)
+  message(FATAL_ERROR "${FILE}: expected ${wanted} errors, found ${count}:\n${output}")
 endif()

@@ -1,5 +1,6 @@
 // expect: qwen3vl: dims: vision.hidden / vision.heads must be a multiple of 4
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 struct Broken : q::models::Tiny {

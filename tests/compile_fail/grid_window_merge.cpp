@@ -1,5 +1,6 @@
 // expect: qwen3vl: slot attention: a window of GridWindow cuts a block of patches that become one token
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 using Odd = q::attention::Flash<q::mask::GridWindow<q::PatchWindow{.rows = 8, .cols = 7}>>;

@@ -1,6 +1,7 @@
 // expect: qwen3vl: slot execution: hidden by a using in the bundle
 // expect: choose it by with_execution<>
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 struct Hidden : q::Policies<> {

@@ -1,5 +1,6 @@
 // expect: qwen3vl: slot kv_cache: Paged keeps tokens in a pool that sessions share
-#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/session/session.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 using M = q::Model<q::models::Tiny, q::Policies<>::with_text<q::TextPolicies<>::with_kv_cache<q::kv_cache::Paged<>>>>;

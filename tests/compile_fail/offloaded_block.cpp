@@ -1,5 +1,6 @@
 // expect: qwen3vl: slot attention: the mask's block is longer than a stage of Offloaded keys
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 using Mask = q::mask::DynamicSparse<q::BlockBudget{.block = 2048}>;

@@ -1,5 +1,6 @@
 // expect: deleted
-#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/session/session.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 using M = q::Model<q::models::Tiny>;

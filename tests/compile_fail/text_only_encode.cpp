@@ -1,6 +1,7 @@
 // expect: encode
-#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/session/session.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 using M = q::Model<q::models::Plain>;
-void f(q::Session<M>& session) { session.encode({}); }
+void f(q::Session<M>& session) { q::encode(session.workspace(), {}); }

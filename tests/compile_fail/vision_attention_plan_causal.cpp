@@ -1,5 +1,6 @@
 // expect: qwen3vl: slot attention: patches have no order, so the tower's mask cannot be causal
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 namespace q = qwen3vl;
 using Plan = q::Layers<q::Pattern<q::attention::Flash<q::mask::Full>, q::attention::Flash<q::mask::Causal>>>;

@@ -84,7 +84,8 @@ TEST_CASE("reports reach the callback, and its no becomes Cancelled") {
         },
         "load", 3, 4);
     CHECK(seen == 3);
-    CHECK_THROWS_WITH(report([](const Progress&) { return false; }, "prefill", 3, 4), "cancelled during prefill after 3 of 4");
+    CHECK_THROWS_WITH(report([](const Progress&) { return false; }, "prefill", 3, 4),
+                      "cancelled during prefill after 3 of 4");
     CHECK_THROWS_AS(report([](const Progress&) { return false; }, "prefill", 3, 4), Cancelled);
 }
 

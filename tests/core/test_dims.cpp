@@ -1,5 +1,5 @@
-#include <qwen3vl/core/models.hpp>
 #include <qwen3vl/model/parameters.hpp>
+#include <qwen3vl/testing/models.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include <set>
 #include "catch.hpp"
@@ -36,14 +36,15 @@ struct DeepTiny : models::Tiny {
 
 }  // namespace
 
-TEMPLATE_LIST_TEST_CASE("parameter_count is the sum over the parameters", "", testing::tuple_t<models::all>) {
+TEMPLATE_LIST_TEST_CASE("parameter_count is the sum over the parameters", "",
+                        testing::tuple_t<models::shipped_and_golden>) {
     using D = typename TestType::type;
     CAPTURE(D::name);
     static_assert(parameter_count<D>() > 0);
     CHECK(parameter_count<D>() == counted_parameters<D>());
 }
 
-TEMPLATE_LIST_TEST_CASE("parameters have names of their own", "", testing::tuple_t<models::all>) {
+TEMPLATE_LIST_TEST_CASE("parameters have names of their own", "", testing::tuple_t<models::shipped_and_golden>) {
     using D = typename TestType::type;
     std::set<std::string> names;
     for_each_parameter<D>([&](const std::string& name, const Shape&) { CHECK(names.insert(name).second); });
@@ -76,7 +77,8 @@ TEST_CASE("a derived Dims changes what it names and what follows from it") {
 TEST_CASE("a text-only Dims has no tower") {
     static_assert(Dims<models::Plain> && !VisionLanguageDims<models::Plain> && !has_deepstack<models::Plain>());
     static_assert(!models::Plain::text.multimodal_rope() && models::Tiny::text.multimodal_rope());
-    for_each_parameter<models::Plain>([](const std::string& name, const Shape&) { CHECK(name.find("visual") == std::string::npos); });
+    for_each_parameter<models::Plain>(
+        [](const std::string& name, const Shape&) { CHECK(name.find("visual") == std::string::npos); });
 }
 
 TEST_CASE("derived extents of the tower") {

@@ -9,7 +9,8 @@ using namespace qwen3vl;
 namespace {
 /// A file of its own, gone at the end.
 struct TemporaryFile {
-    std::string path = (std::filesystem::temp_directory_path() / ("qwen3vl_core_" + std::to_string(::getpid()))).string();
+    std::string path =
+        (std::filesystem::temp_directory_path() / ("qwen3vl_core_" + std::to_string(::getpid()))).string();
     explicit TemporaryFile(const std::string& content) { std::ofstream(path, std::ios::binary) << content; }
     ~TemporaryFile() { std::remove(path.c_str()); }
 };
@@ -39,7 +40,8 @@ TEST_CASE("an empty file maps to nothing") {
 
 TEST_CASE("what cannot be mapped is named") {
     CHECK_THROWS_AS(MappedFile("/nonexistent/file"), FileError);
-    CHECK_THROWS_WITH(MappedFile("/nonexistent/file"), Catch::Contains("/nonexistent/file") && Catch::Contains("No such file"));
+    CHECK_THROWS_WITH(MappedFile("/nonexistent/file"),
+                      Catch::Contains("/nonexistent/file") && Catch::Contains("No such file"));
     CHECK_THROWS_WITH(MappedFile("/"), Catch::Contains("not a regular file"));
     CHECK_THROWS_WITH(MappedFile("/dev/zero"), Catch::Contains("not a regular file"));
 }

@@ -30,17 +30,19 @@ void check_round_trip() {
     CHECK(nans_lost == 0);
 }
 
-/// Rounding by its definition: between two neighbouring numbers of the format the nearer, and of two equally near the one whose last bit is 0.
-/// Distances are exact in double.
+/// Rounding by its definition: between two neighbouring numbers of the format the nearer, and of two equally near the
+/// one whose last bit is 0. Distances are exact in double.
 template <class Half>
 void check_rounding(int largest_finite) {
     int wrong = 0;
     for (int bits = 0; bits < largest_finite; ++bits) {
-        const double low = static_cast<float>(from_bits<Half>(bits)), high = static_cast<float>(from_bits<Half>(bits + 1));
+        const double low = static_cast<float>(from_bits<Half>(bits)),
+                     high = static_cast<float>(from_bits<Half>(bits + 1));
         const auto middle = static_cast<float>((low + high) / 2);
         const int even = bits % 2 == 0 ? bits : bits + 1;
-        for (const float value : {std::nextafter(middle, 0.0f), middle, std::nextafter(middle, std::numeric_limits<float>::infinity())}) {
-            const double below = value - low, above = high - value;
+        for (const float value :
+             {std::nextafter(middle, 0.0f), middle, std::nextafter(middle, std::numeric_limits<float>::infinity())}) {
+            const double below = static_cast<double>(value) - low, above = high - static_cast<double>(value);
             const int expected = below < above ? bits : below > above ? bits + 1 : even;
             wrong += Half(value).bits != expected;
             wrong += Half(-value).bits != (expected | 0x8000);

@@ -13,9 +13,11 @@ using Mixed = Layers<Pattern<A, A, B>>;
 
 static_assert(plan<A>::period == 1 && plan<Mixed>::period == 3);
 static_assert(std::is_same_v<policy_at<A, 7>, A>);
-static_assert(std::is_same_v<policy_at<Mixed, 0>, A> && std::is_same_v<policy_at<Mixed, 1>, A> && std::is_same_v<policy_at<Mixed, 2>, B>);
+static_assert(std::is_same_v<policy_at<Mixed, 0>, A> && std::is_same_v<policy_at<Mixed, 1>, A> &&
+              std::is_same_v<policy_at<Mixed, 2>, B>);
 static_assert(std::is_same_v<policy_at<Mixed, 5>, B> && std::is_same_v<policy_at<Mixed, 6>, A>);
-static_assert(joint_period<A, B> == 1 && joint_period<Mixed, A> == 3 && joint_period<Mixed, Layers<Pattern<A, B>>> == 6);
+static_assert(joint_period<A, B> == 1 && joint_period<Mixed, A> == 3 &&
+              joint_period<Mixed, Layers<Pattern<A, B>>> == 6);
 static_assert(joint_period<Layers<Pattern<A, B>>, Layers<Pattern<A, B, A, B>>> == 4);
 
 TEST_CASE("lists visit their types in order and join") {

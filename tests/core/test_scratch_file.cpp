@@ -37,5 +37,6 @@ TEST_CASE("a scratch file that there is no room for is refused, with what was as
     CHECK_THAT(message_of<FileError>([&] { ScratchFile(folder.path(), std::int64_t{1} << 60); }),
                contains(folder.path() + ": a scratch file of 1152921504606846976 bytes") && contains("no room"));
     CHECK(std::filesystem::is_empty(folder.path()));
-    CHECK_THAT(message_of<FileError>([&] { ScratchFile(folder.file("none"), block); }), contains("cannot create: No such file or directory"));
+    CHECK_THAT(message_of<FileError>([&] { ScratchFile(folder.file("none"), block); }),
+               contains("cannot create: No such file or directory"));
 }

@@ -10,7 +10,8 @@ namespace {
 
 /// Room that begins where reads may.
 struct Room {
-    std::unique_ptr<std::byte, decltype(&std::free)> data{static_cast<std::byte*>(std::aligned_alloc(4096, 1 << 16)), &std::free};
+    std::unique_ptr<std::byte, decltype(&std::free)> data{static_cast<std::byte*>(std::aligned_alloc(4096, 1 << 16)),
+                                                          &std::free};
     std::string text(std::size_t n) const { return {reinterpret_cast<const char*>(data.get()), n}; }
 };
 
@@ -33,7 +34,8 @@ TEST_CASE("an uncached file gives its bytes at any offset that is a multiple") {
         for (const std::int64_t bytes : {1, 511, 3616, 20000}) {
             if (offset + bytes > 20000) continue;
             file.read(offset, bytes, room.data.get());
-            CHECK(room.text(static_cast<std::size_t>(bytes)) == content.substr(static_cast<std::size_t>(offset), static_cast<std::size_t>(bytes)));
+            CHECK(room.text(static_cast<std::size_t>(bytes)) ==
+                  content.substr(static_cast<std::size_t>(offset), static_cast<std::size_t>(bytes)));
         }
 }
 
@@ -43,7 +45,8 @@ TEST_CASE("an uncached file that ends too early says so") {
     UncachedFile file(path, "the file");
     const Room room;
     CHECK_THROWS_AS(file.read(16384, 3617, room.data.get()), FileError);
-    CHECK_THROWS_WITH(file.read(16384, 3617, room.data.get()), contains("the file: expected 3617 bytes at 16384") && contains("after 3616"));
+    CHECK_THROWS_WITH(file.read(16384, 3617, room.data.get()),
+                      contains("the file: expected 3617 bytes at 16384") && contains("after 3616"));
     std::filesystem::resize_file(path, 5000);
     CHECK_THROWS_WITH(file.read(4096, 10000, room.data.get()), contains("after 904"));
     CHECK_THROWS_WITH(file.read(8192, 1, room.data.get()), contains("after 0"));

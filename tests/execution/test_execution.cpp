@@ -14,7 +14,8 @@
 
 using namespace qwen3vl;
 
-TEMPLATE_LIST_TEST_CASE("a team runs every task once, on a thread of its own numbers", "", testing::tuple_t<execution::all>) {
+TEMPLATE_LIST_TEST_CASE("a team runs every task once, on a thread of its own numbers", "",
+                        testing::tuple_t<execution::all>) {
     using Execution = typename TestType::type;
     static_assert(concepts::Execution<Execution>);
     for (int size : {0, 1, 2, 3, 7}) {
@@ -36,7 +37,8 @@ TEMPLATE_LIST_TEST_CASE("a team runs every task once, on a thread of its own num
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("what a run wrote is there when it returns, run after run", "", testing::tuple_t<execution::all>) {
+TEMPLATE_LIST_TEST_CASE("what a run wrote is there when it returns, run after run", "",
+                        testing::tuple_t<execution::all>) {
     typename TestType::type::Team team(3);
     std::vector<int> values(50, 0);
     for (int round = 1; round <= 3000; ++round) {
@@ -58,7 +60,8 @@ TEMPLATE_LIST_TEST_CASE("no two tasks of one thread overlap", "", testing::tuple
     CHECK(overlaps == 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("a task's exception reaches the caller, and the team goes on", "", testing::tuple_t<execution::all>) {
+TEMPLATE_LIST_TEST_CASE("a task's exception reaches the caller, and the team goes on", "",
+                        testing::tuple_t<execution::all>) {
     typename TestType::type::Team team(3);
     for (std::int64_t bad : {0, 5, 19}) {
         const auto run = [&] {
@@ -92,10 +95,12 @@ TEMPLATE_LIST_TEST_CASE("a limited team runs every task once, run after run", ""
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("memory that is announced need not exist, and nothing else changes", "", testing::tuple_t<execution::all>) {
+TEMPLATE_LIST_TEST_CASE("memory that is prefetched need not exist, and nothing else changes", "",
+                        testing::tuple_t<execution::all>) {
     typename TestType::type::Team team(3);
     for (int round = 0; round < 300; ++round) {
-        team.announce(round % 5, [&](std::int64_t task) { return reinterpret_cast<const std::byte*>(task * 4096 + round % 2); });
+        team.prefetch(round % 5,
+                      [&](std::int64_t task) { return reinterpret_cast<const std::byte*>(task * 4096 + round % 2); });
         std::atomic<int> done{0};
         team.run(round % 7, [&](std::int64_t, int) { ++done; });
         if (done != round % 7) FAIL("round " << round);
@@ -110,10 +115,10 @@ TEST_CASE("each thread begins where the tasks are split evenly, and what it is t
         asked.push_back(task);
         return static_cast<const std::byte*>(nullptr);
     };
-    team.announce(10, where);
+    team.prefetch(10, where);
     CHECK(asked == std::vector<std::int64_t>{0, 3, 6});
     asked.clear();
-    team.announce(2, where);  // one thread has none to begin with
+    team.prefetch(2, where);  // one thread has none to begin with
     CHECK(asked == std::vector<std::int64_t>{0, 1});
     std::vector<std::int64_t> first(3, -1);
     std::atomic<int> ready{0};
@@ -140,7 +145,8 @@ TEST_CASE("threads beyond the limit sleep") {
     CHECK(seen(100) == std::array<bool, 4>{true, true, true, true});
     for (const int limit : {2, 3, 1}) {
         team.limit(limit);
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));  // a thread on its way to its next task may still take one
+        std::this_thread::sleep_for(
+            std::chrono::milliseconds(50));  // a thread on its way to its next task may still take one
         const auto by = seen(100);
         for (int t = 0; t < 4; ++t) CHECK(by[static_cast<std::size_t>(t)] == (t < limit));
     }
@@ -154,7 +160,8 @@ TEST_CASE("an idle team uses no CPU") {
     const auto cpu_seconds = [] {
         rusage u{};
         getrusage(RUSAGE_SELF, &u);
-        return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+        return static_cast<double>(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
+               1e-6 * static_cast<double>(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
     };
     std::this_thread::sleep_for(std::chrono::milliseconds(20));  // until they sleep
     const double before = cpu_seconds();
@@ -171,7 +178,8 @@ TEST_CASE("the caller does what others have not begun") {
         if (thread == 1 && !held.exchange(true))
             while (!release) std::this_thread::yield();
         if (++done == 199) release = true;
-        if (thread == 0 && !held) std::this_thread::sleep_for(std::chrono::microseconds(100));  // the other has time to come
+        if (thread == 0 && !held)
+            std::this_thread::sleep_for(std::chrono::microseconds(100));  // the other has time to come
     });
     CHECK(done == 200);
 }

@@ -1,11 +1,11 @@
-// Conversations. Input: JSON as the template is given it, or, if it does not begin with '{' or '[', bytes that build a conversation out of roles, parts and
-// text. Whatever the text, no control token comes out of it.
+// Conversations. Input: JSON as the template is given it, or, if it does not begin with '{' or '[', bytes that build a
+// conversation out of roles, parts and text. Whatever the text, no control token comes out of it.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <qwen3vl/chat/encode_chat.hpp>
 #include <qwen3vl/chat/message_json.hpp>
-#include <qwen3vl/io/tokenizer_json.hpp>
+#include <qwen3vl/tokenizer/tokenizer_json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,15 +15,16 @@ namespace {
 using namespace qwen3vl;
 using namespace qwen3vl::chat;
 
-const io::Tokenizer& tokenizer() {
-    static const auto tiny = io::Tokenizer::open(QWEN3VL_TEST_DATA "/tiny/tokenizer.json");
+const tokenizer::Tokenizer& tokenizer() {
+    static const auto tiny = tokenizer::Tokenizer::open(QWEN3VL_TEST_DATA "/tiny/tokenizer.json");
     return tiny;
 }
 void require(bool holds) {
     if (!holds) __builtin_trap();
 }
 
-/// Each message: a byte for the role and the number of parts; each part: a byte for the kind, and text up to a byte 0x01.
+/// Each message: a byte for the role and the number of parts; each part: a byte for the kind, and text up to a byte
+/// 0x01.
 Conversation build(std::string_view input) {
     Conversation out;
     const auto byte = [&] {
@@ -76,7 +77,8 @@ auto control_tokens(const std::vector<int>& ids) {
 
 void check(const Conversation& conversation, FormatOptions options) {
     const EncodedPrompt prompt = encode_chat(tokenizer(), conversation, options);
-    require(control_tokens(prompt.ids) == control_tokens(encode_chat(tokenizer(), wordless(conversation), options).ids));
+    require(control_tokens(prompt.ids) ==
+            control_tokens(encode_chat(tokenizer(), wordless(conversation), options).ids));
     // Where no text spells a control token, the ids are those of the whole rendered text.
     const auto whole = tokenizer().encode(render_chat(conversation, options), {.parse_special = true});
     require(whole == prompt.ids || control_tokens(whole) > control_tokens(prompt.ids));

@@ -1,13 +1,14 @@
-// Pictures: header, EXIF, pixels and preprocessing of arbitrary bytes, with a small pixel cap. Anything but an error of the library or a
-// picture of the size that probe() told is a finding.
+// Pictures: header, EXIF, pixels and preprocessing of arbitrary bytes, with a small pixel cap. Anything but an error of
+// the library or a picture of the size that probe() told is a finding.
 #include <cstdlib>
-#include <qwen3vl/io/preprocess.hpp>
+#include <qwen3vl/image/preprocess.hpp>
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     namespace q = qwen3vl;
     const auto bytes = std::as_bytes(std::span(data, size));
-    q::io::exif_orientation(bytes);
-    const q::ImageOptions options{.max_pixels = 1 << 14, .background = size % 2 ? std::optional<q::Colour>(q::Colour{1, 2, 3}) : std::nullopt};
+    q::image::exif_orientation(bytes);
+    const q::ImageOptions options{.max_pixels = 1 << 14,
+                                  .background = size % 2 ? std::optional<q::Colour>(q::Colour{1, 2, 3}) : std::nullopt};
     try {
         const auto info = q::Image::probe(bytes, options);
         const auto image = q::Image::decode(bytes, options);

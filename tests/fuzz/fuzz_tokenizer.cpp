@@ -1,7 +1,8 @@
-// A tokenizer.json and what it does to a text. Input: the file, or, if it does not begin with '{', a split expression, a zero byte and a text.
+// A tokenizer.json and what it does to a text. Input: the file, or, if it does not begin with '{', a split expression,
+// a zero byte and a text.
 #include <cstddef>
 #include <cstdint>
-#include <qwen3vl/io/tokenizer_json.hpp>
+#include <qwen3vl/tokenizer/tokenizer_json.hpp>
 #include <string>
 #include <string_view>
 
@@ -12,22 +13,23 @@ void require(bool holds) {
 }
 
 void file(std::string_view text) {
-    const auto tokenizer = qwen3vl::io::Tokenizer::from_json(text, "fuzz");
+    const auto tokenizer = qwen3vl::tokenizer::Tokenizer::from_json(text, "fuzz");
     const std::string_view sample = text.substr(0, 512);
-    for (const std::string_view input : {std::string_view("Hello  world's 12\n\n e\xCC\x81 \xF0\x9F\x91\xBB"), sample}) {
+    for (const std::string_view input :
+         {std::string_view("Hello  world's 12\n\n e\xCC\x81 \xF0\x9F\x91\xBB"), sample}) {
         const auto ids = tokenizer.encode(input);
         for (const int id : ids) require(tokenizer.has_token(id) && !tokenizer.is_special(id));
-        const std::string repaired = qwen3vl::io::repair_utf8(input);
+        const std::string repaired = qwen3vl::tokenizer::repair_utf8(input);
         const std::string back = tokenizer.decode(ids);
-        require(back == repaired || back == qwen3vl::io::Nfc::normalise(repaired));
+        require(back == repaired || back == qwen3vl::tokenizer::Nfc::normalise(repaired));
         for (const int id : tokenizer.encode(input, {.parse_special = true})) require(tokenizer.has_token(id));
     }
 }
 
 void expression(std::string_view pattern, std::string_view text) {
-    const std::string repaired = qwen3vl::io::repair_utf8(text);
-    const auto split = qwen3vl::io::SplitPattern::regex(pattern, "fuzz");
-    qwen3vl::io::SplitScratch scratch;
+    const std::string repaired = qwen3vl::tokenizer::repair_utf8(text);
+    const auto split = qwen3vl::tokenizer::SplitPattern::regex(pattern, "fuzz");
+    qwen3vl::tokenizer::SplitScratch scratch;
     std::string joined;
     split.for_each_piece(repaired, scratch, [&](std::string_view piece) {
         require(!piece.empty());

@@ -40,15 +40,17 @@ void check_panel(const Extents& e) {
             }
             double expected = 0, magnitude = 0;
             for (std::int64_t c = 0; c < e.k; ++c) {
-                const double product = static_cast<double>(x[static_cast<std::size_t>(i * xs + c)]) *
-                                       static_cast<double>(static_cast<float>(w[static_cast<std::size_t>(j * e.k + c)]));
+                const double product =
+                    static_cast<double>(x[static_cast<std::size_t>(i * xs + c)]) *
+                    static_cast<double>(static_cast<float>(w[static_cast<std::size_t>(j * e.k + c)]));
                 expected += product;
                 magnitude += std::abs(product);
             }
-            REQUIRE(std::abs(found - expected) <= depth * float_roundoff * magnitude);
+            REQUIRE(std::abs(static_cast<double>(found) - expected) <= depth * float_roundoff * magnitude);
             float alone = 0;
             kernels::panel<Arch>(x.data() + i * xs, xs, 1, w.data() + j * e.k, e.k, 1, e.k, &alone, 1);
-            REQUIRE(std::bit_cast<std::uint32_t>(alone) == std::bit_cast<std::uint32_t>(found));  // the same bits wherever the row stands
+            REQUIRE(std::bit_cast<std::uint32_t>(alone) ==
+                    std::bit_cast<std::uint32_t>(found));  // the same bits wherever the row stands
         }
 }
 

@@ -53,14 +53,16 @@ TEST_CASE("exp_row exponentiates and sums") {
         const float sum = kernels::exp_row<Arch>(x.data(), shift, n);
         double expected_sum = 0;
         for (std::size_t i = 0; i < x.size(); ++i) {
-            const double e = std::exp(static_cast<double>(before[i]) - shift);
-            // x - shift is rounded, and that difference becomes a relative one; the exponential itself is good to two units in the last place
-            const double tolerance = e > 0 ? e * float_roundoff * (std::abs(before[i] - shift) + 4) : 0;
-            CHECK(std::abs(x[i] - e) <= tolerance);
+            const double e = std::exp(static_cast<double>(before[i]) - static_cast<double>(shift));
+            // x - shift is rounded, and that difference becomes a relative one; the exponential itself is good to two
+            // units in the last place
+            const double tolerance =
+                e > 0 ? e * float_roundoff * static_cast<double>(std::abs(before[i] - shift) + 4) : 0;
+            CHECK(std::abs(static_cast<double>(x[i]) - e) <= tolerance);
             expected_sum += static_cast<double>(x[i]);
         }
         // all addends are positive: each rounding is at most that of the sum
-        CHECK(std::abs(sum - expected_sum) <= expected_sum * float_roundoff * sum_depth(n));
+        CHECK(std::abs(static_cast<double>(sum) - expected_sum) <= expected_sum * float_roundoff * sum_depth(n));
         CHECK(x[x.size() / 2] == 0.0f);
     });
 }
@@ -77,7 +79,8 @@ TEST_CASE("rotate_row turns pairs, in place too") {
         }
         kernels::rotate_row<Arch>(x.data(), cosines.data(), sines.data(), half, out.data());
         const auto expected = reference::rotate(testing::as_doubles(x), testing::as_doubles(turns));
-        // numbers within 1: two products, their sum and the two rounded functions, each at most one rounding of a number below 2
+        // numbers within 1: two products, their sum and the two rounded functions, each at most one rounding of a
+        // number below 2
         CHECK(testing::largest_difference(out, expected) <= 2 * 5 * float_roundoff);
         auto in_place = x;
         kernels::rotate_row<Arch>(in_place.data(), cosines.data(), sines.data(), half, in_place.data());

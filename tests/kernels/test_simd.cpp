@@ -48,7 +48,8 @@ TEST_CASE("vectors narrow to bf16 as the scalar conversion does") {
         for (float& x : lanes) {
             do x = std::bit_cast<float>(static_cast<std::uint32_t>(rng.bits()));
             while (!std::isfinite(x));
-            if (round % 4 == 0) x = std::bit_cast<float>((std::bit_cast<std::uint32_t>(x) & 0xffff0000u) | 0x8000u);  // a tie
+            if (round % 4 == 0)
+                x = std::bit_cast<float>((std::bit_cast<std::uint32_t>(x) & 0xffff0000u) | 0x8000u);  // a tie
         }
         kernels::store<Arch>(kernels::load<Arch>(lanes), found);
         for (std::size_t k = 0; k < Arch::floats; ++k) unequal += found[k].bits != bf16(lanes[k]).bits;
@@ -58,14 +59,17 @@ TEST_CASE("vectors narrow to bf16 as the scalar conversion does") {
 
 TEST_CASE("the tail's loads and stores touch their elements only") {
     for (std::int64_t n = 1; n < Arch::floats; ++n) {
-        const std::vector<float> in = testing::Rng(2).floats(static_cast<std::size_t>(n));  // exactly as long: a sanitizer sees a read past it
+        const std::vector<float> in =
+            testing::Rng(2).floats(static_cast<std::size_t>(n));  // exactly as long: a sanitizer sees a read past it
         const auto v = kernels::load_first<Arch>(in.data(), n);
         float lanes[Arch::floats];
         kernels::store<Arch>(v, lanes);
-        for (std::int64_t i = 0; i < Arch::floats; ++i) CHECK(lanes[i] == (i < n ? in[static_cast<std::size_t>(i)] : 0.0f));
+        for (std::int64_t i = 0; i < Arch::floats; ++i)
+            CHECK(lanes[i] == (i < n ? in[static_cast<std::size_t>(i)] : 0.0f));
         std::vector<float> out(Arch::floats, 7.0f);
         kernels::store_first<Arch>(v, out.data(), n);
-        for (std::int64_t i = 0; i < Arch::floats; ++i) CHECK(out[static_cast<std::size_t>(i)] == (i < n ? in[static_cast<std::size_t>(i)] : 7.0f));
+        for (std::int64_t i = 0; i < Arch::floats; ++i)
+            CHECK(out[static_cast<std::size_t>(i)] == (i < n ? in[static_cast<std::size_t>(i)] : 7.0f));
     }
 }
 

@@ -16,7 +16,8 @@ namespace {
 
 using Arch = arch::native;
 
-/// The channel that token `t` of head `h` has, key or value: a different number everywhere, with more bits than bf16 keeps.
+/// The channel that token `t` of head `h` has, key or value: a different number everywhere, with more bits than bf16
+/// keeps.
 float channel(std::int64_t h, std::int64_t t, std::int64_t c, bool value) {
     return testing::Rng(static_cast<std::uint64_t>(((h * 100003 + t) * 257 + c) * 2 + value)).signed_unit() * 10.0f;
 }
@@ -37,7 +38,8 @@ struct Kept<kv_cache::Int8> {
     }
     bool holds(std::size_t, float stored, float v) const {
         // half a step, which bfloat16 widens by 2^-7 at most; the inverse and the product are rounded
-        return std::abs(static_cast<double>(stored) - static_cast<double>(v)) <= 0.5 * scale * (1 + 0x1p-7) * (1 + 0x1p-14);
+        return std::abs(static_cast<double>(stored) - static_cast<double>(v)) <=
+               0.5 * scale * (1 + 0x1p-7) * (1 + 0x1p-14);
     }
 };
 template <>
@@ -51,8 +53,10 @@ struct Kept<kv_cache::Int4> {
         }
     }
     bool holds(std::size_t c, float stored, float v) const {
-        const double scale = std::abs(ends[c / 32]) / 8, error = std::abs(static_cast<double>(stored) - static_cast<double>(v));
-        // half a step; beyond 7 steps on the side of the other sign, what is cut there; both ends move by the rounding of the scale, 2^-8 of 8 steps
+        const double scale = std::abs(ends[c / 32]) / 8,
+                     error = std::abs(static_cast<double>(stored) - static_cast<double>(v));
+        // half a step; beyond 7 steps on the side of the other sign, what is cut there; both ends move by the rounding
+        // of the scale, 2^-8 of 8 steps
         const double beyond = -static_cast<double>(v) / std::copysign(scale, ends[c / 32]) - 7;
         return error <= scale * (std::max(0.5, beyond) + 8 * 0x1p-8) * (1 + 0x1p-14);
     }
@@ -61,15 +65,18 @@ struct Kept<kv_cache::Int4> {
 /// Offloaded with so few tokens in memory that most come back from disk, too.
 template <class Codec, Tokens Recent>
 using Offloaded = kv_cache::Offloaded<kv_cache::Contiguous<Codec>, Recent>;
-using Caches = concat_t<kv_cache::all, list<Offloaded<kv_cache::Float32, Tokens{1}>, Offloaded<kv_cache::Int8, Tokens{64}>,
-                                            Offloaded<kv_cache::Int4, Tokens{200}>, kv_cache::CrossLayer<Offloaded<kv_cache::Bf16, Tokens{1}>>>>;
+using Caches =
+    concat_t<kv_cache::all,
+             list<Offloaded<kv_cache::Float32, Tokens{1}>, Offloaded<kv_cache::Int8, Tokens{64}>,
+                  Offloaded<kv_cache::Int4, Tokens{200}>, kv_cache::CrossLayer<Offloaded<kv_cache::Bf16, Tokens{1}>>>>;
 
 /// Of a head's key and value.
 template <class Cache>
 std::int64_t token_bytes(std::int64_t channels) {
     using Codec = typename Cache::codec;
     if (std::is_same_v<Codec, kv_cache::Int4>) return 2 * round_up(channels, 32) / 32 * 18;
-    return 2 * (std::is_same_v<Codec, kv_cache::Int8> ? channels + 2 : channels * (std::is_same_v<Codec, kv_cache::Float32> ? 4 : 2));
+    return 2 * (std::is_same_v<Codec, kv_cache::Int8> ? channels + 2
+                                                      : channels * (std::is_same_v<Codec, kv_cache::Float32> ? 4 : 2));
 }
 
 template <class Cache>
@@ -78,15 +85,17 @@ struct Filled {
     std::vector<std::byte> memory;
     testing::StandaloneLayer<Cache> layer;
 
-    explicit Filled(const kv_cache::Extent& e) : extent(e), memory(static_cast<std::size_t>(Cache::bytes(e))), layer(memory.data(), extent) {}
+    explicit Filled(const kv_cache::Extent& e)
+        : extent(e), memory(static_cast<std::size_t>(Cache::bytes(e))), layer(memory.data(), extent) {}
     std::vector<float> row(std::int64_t h, std::int64_t token, bool value) const {
         std::vector<float> r;
         for (std::int64_t c = 0; c < extent.channels; ++c) r.push_back(channel(h, token, c, value));
         return r;
     }
     void write(std::int64_t token) {
-        kv_cache::make_room(layer, token, 1);
-        for (std::int64_t h = 0; h < extent.kv_heads; ++h) layer.template write<Arch>(h, token, row(h, token, false).data(), row(h, token, true).data());
+        kv_cache::reserve_tokens(layer, token, 1);
+        for (std::int64_t h = 0; h < extent.kv_heads; ++h)
+            layer.template write<Arch>(h, token, row(h, token, false).data(), row(h, token, true).data());
     }
     /// Channels of one token that differ from what was written, with `tokens` stored.
     int differences(std::int64_t token, std::int64_t tokens) const {
@@ -167,20 +176,23 @@ TEMPLATE_LIST_TEST_CASE("a cache keeps within its bytes", "", testing::tuple_t<C
     testing::StandaloneLayer<Cache> layer(memory.get(), extent);
     const std::vector<float> row(48, 1.0f);
     for (std::int64_t t = 0; t < extent.tokens; ++t) {
-        kv_cache::make_room(layer, t, 1);
+        kv_cache::reserve_tokens(layer, t, 1);
         for (std::int64_t h = 0; h < extent.kv_heads; ++h) layer.template write<Arch>(h, t, row.data(), row.data());
     }
     if constexpr (Cache::capacity > 0) {
         CHECK(Cache::bytes({3, 48, 1 << 20, 64, 70}) == Cache::bytes(extent));  // does not grow with the context
         // two tiles of sinks, and whole tiles for the rest of the capacity
-        CHECK(static_cast<std::int64_t>(bytes) == 3 * (128 + round_up(Cache::capacity - 70, 64)) * token_bytes<Cache>(48));
+        CHECK(static_cast<std::int64_t>(bytes) ==
+              3 * (128 + round_up(Cache::capacity - 70, 64)) * token_bytes<Cache>(48));
     } else if constexpr (kv_cache::TilesByQuery<typename Cache::Layer>) {
         // 300 tokens in 4 bits; a query's tile, two before it and two more of a chunk in 16
         CHECK(static_cast<std::int64_t>(bytes) == 3 * (320 * token_bytes<Cache>(48) + 5 * 64 * 2 * 48 * 2));
     } else if constexpr (kv_cache::Offloads<Cache>) {
         // in memory or on disk, in whole blocks of a disk, and two blocks more
-        CHECK(static_cast<std::int64_t>(bytes) + Cache::file_bytes(extent) == 2 * 512 + 3 * 5 * round_up(64 * token_bytes<Cache>(48), 512));
-        CHECK(Cache::bytes({3, 48, 1 << 20, 64, 70}) == Cache::bytes({3, 48, 1 << 21, 64, 70}));  // does not grow with the context
+        CHECK(static_cast<std::int64_t>(bytes) + Cache::file_bytes(extent) ==
+              2 * 512 + 3 * 5 * round_up(64 * token_bytes<Cache>(48), 512));
+        CHECK(Cache::bytes({3, 48, 1 << 20, 64, 70}) ==
+              Cache::bytes({3, 48, 1 << 21, 64, 70}));  // does not grow with the context
     } else {
         CHECK(static_cast<std::int64_t>(bytes) == 3 * 320 * token_bytes<Cache>(48));
     }
@@ -194,7 +206,8 @@ TEST_CASE("a ring's largest chunk is the largest: one more token loses a key") {
     const auto lost = [&](std::int64_t chunk) {
         Filled<Ring> ring(extent);
         for (std::int64_t t = 0; t < first + chunk; ++t) ring.write(t);
-        return ring.differences(first + 1 - Mask::span, first + chunk);  // the oldest key that the chunk's first token sees
+        return ring.differences(first + 1 - Mask::span,
+                                first + chunk);  // the oldest key that the chunk's first token sees
     };
     CHECK(lost(largest) == 0);
     CHECK(lost(largest + 1) > 0);
@@ -220,7 +233,8 @@ TEST_CASE("int4 keeps both ends of a group, groups of any magnitude, and channel
     std::int64_t token = 0;
     for (const float magnitude : {1.0f, -1.0f, 1e-20f, 1e30f, -3.0e38f, 0.0f, 1e-38f}) {
         CAPTURE(magnitude);
-        for (std::int64_t c = 0; c < channels; ++c) row[static_cast<std::size_t>(c)] = magnitude * (static_cast<float>(c % 9 - 4) / 4);
+        for (std::int64_t c = 0; c < channels; ++c)
+            row[static_cast<std::size_t>(c)] = magnitude * (static_cast<float>(c % 9 - 4) / 4);
         Codec::write<Arch>(memory.data(), channels, token, row.data(), row.data());
         const auto tile = Codec::view(memory.data(), channels, 0, token + 1);
         const Kept<Codec> kept(row);
@@ -261,7 +275,9 @@ TEST_CASE("int8 keeps rows of any magnitude") {
         // half a step, as above
         const double error = magnitude / 127 * 0.5 * (1 + 0x1p-7) * (1 + 0x1p-14);
         for (const bool value : {false, true}) {
-            const auto found = [&](std::int64_t c) { return static_cast<double>(value ? tile.value(token, c) : tile.key(token, c)); };
+            const auto found = [&](std::int64_t c) {
+                return static_cast<double>(value ? tile.value(token, c) : tile.key(token, c));
+            };
             CHECK(std::abs(found(3) - magnitude) <= error);
             CHECK(std::abs(found(17) + magnitude) <= error);
             CHECK(std::abs(found(31) - 0.25 * magnitude) <= error);
@@ -279,7 +295,8 @@ TEST_CASE("channels are padded to whole vectors") {
     CHECK(kv_cache::padded_channels(128) == 128);
 }
 
-TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, zeros behind the last token", "", testing::tuple_t<Caches>) {
+TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, zeros behind the last token", "",
+                        testing::tuple_t<Caches>) {
     using Cache = typename TestType::type;
     for (const std::int64_t tokens : {0, 1, 64, 100, 700}) {
         CAPTURE(Cache::name, Cache::codec::name, tokens);
@@ -287,7 +304,8 @@ TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, z
         for (std::int64_t t = 0; t < 700; ++t) to.write(t);
         for (std::int64_t t = 0; t < tokens; ++t) from.write(t);
         std::vector<std::byte> bytes;
-        from.layer.for_each_piece(tokens, [&](std::span<std::byte> piece) { bytes.insert(bytes.end(), piece.begin(), piece.end()); });
+        from.layer.for_each_piece(
+            tokens, [&](std::span<std::byte> piece) { bytes.insert(bytes.end(), piece.begin(), piece.end()); });
         CHECK(static_cast<std::int64_t>(bytes.size()) == Cache::saved_bytes(from.extent, tokens));
         CHECK(Cache::saved_bytes(to.extent, tokens) == Cache::saved_bytes(from.extent, tokens));
         std::size_t at = 0;
@@ -296,15 +314,18 @@ TEMPLATE_LIST_TEST_CASE("a cache is filled with what another of its type gave, z
             at += piece.size();
         });
         int differences = 0;
-        for (std::int64_t t = std::max<std::int64_t>(0, tokens - 64); t < tokens; ++t) differences += to.differences(t, tokens);  // the mask's span
-        for (std::int64_t t = 0; t < std::min<std::int64_t>(4, tokens); ++t) differences += to.differences(t, tokens);            // and its sinks
+        for (std::int64_t t = std::max<std::int64_t>(0, tokens - 64); t < tokens; ++t)
+            differences += to.differences(t, tokens);  // the mask's span
+        for (std::int64_t t = 0; t < std::min<std::int64_t>(4, tokens); ++t)
+            differences += to.differences(t, tokens);  // and its sinks
         CHECK(differences == 0);
         // a ring that has gone round holds older keys there, which a mask may still show
         if (tokens % kv_cache::tile_keys && (Cache::capacity == 0 || tokens <= Cache::capacity)) {
             const auto tile = testing::tile_of(to.layer, 1, tokens / kv_cache::tile_keys, tokens);
             float behind = 0;
             for (std::int64_t i = tile.count; i < kv_cache::tile_keys; ++i)
-                for (std::int64_t c = 0; c < tile.channels; ++c) behind += std::abs(tile.key(i, c)) + std::abs(tile.value(i, c));
+                for (std::int64_t c = 0; c < tile.channels; ++c)
+                    behind += std::abs(tile.key(i, c)) + std::abs(tile.value(i, c));
             CHECK(behind == 0);
         }
     }

@@ -17,13 +17,17 @@ struct Pool {
     PageStore store;
     explicit Pool(std::int64_t pages)
         : memory(static_cast<std::size_t>(pages * page_tokens)),
-          store(reinterpret_cast<std::byte*>(memory.data()), page_tokens * static_cast<std::int64_t>(sizeof(std::uint64_t)), pages) {}
+          store(reinterpret_cast<std::byte*>(memory.data()),
+                page_tokens * static_cast<std::int64_t>(sizeof(std::uint64_t)), pages) {}
 };
 
 /// A sequence whose number for a token is made of all tokens and pictures up to it, as a key is.
 class Sequence {
   public:
-    explicit Sequence(Pool& pool) : memory_(static_cast<std::size_t>(PageTable::bytes(context) / 8)), table_(pool.store, bytes(), context) {}
+    explicit Sequence(Pool& pool)
+        : memory_(static_cast<std::size_t>((PageTable::bytes(context) + TokenLog::bytes(context)) / 8 + 1)),
+          log_(bytes() + PageTable::bytes(context), context),
+          table_(pool.store, bytes(), log_) {}
 
     std::int64_t length() const { return static_cast<std::int64_t>(expected_.size()); }
     std::int64_t taken_over() const { return taken_over_; }
@@ -33,33 +37,45 @@ class Sequence {
     void append(const std::vector<int>& tokens, std::int64_t picture_tokens = 0, std::uint64_t picture = 0) {
         const std::int64_t first = length(), n = static_cast<std::int64_t>(tokens.size());
         try {
-            table_.note(first, tokens);
-            if (picture_tokens > 0) table_.note(PageTable::Picture{first, picture_tokens, 0, {picture, 1}});
+            for (const int token : tokens) log_.append(token);
+            if (picture_tokens > 0)
+                log_.note({.first = first,
+                           .rows = 1,
+                           .columns = static_cast<int>(picture_tokens),
+                           .tokens = picture_tokens,
+                           .content = {picture, 1}});
             taken_over_ = table_.take_over(first, first + n - 1);
-            table_.make_room(first + taken_over_, n - taken_over_);
+            table_.reserve_tokens(first + taken_over_, n - taken_over_);
         } catch (const PoolExhausted&) {
+            log_.truncate(first);
             table_.shorten(first);
             throw;
         }
         for (std::int64_t i = 0; i < n; ++i) {
             const std::uint64_t seen = i < picture_tokens ? picture : 0;
-            expected_.push_back(mix(expected_.empty() ? 0 : expected_.back(), static_cast<std::uint64_t>(tokens[static_cast<std::size_t>(i)]) * 1000 + seen));
+            expected_.push_back(mix(expected_.empty() ? 0 : expected_.back(),
+                                    static_cast<std::uint64_t>(tokens[static_cast<std::size_t>(i)]) * 1000 + seen));
             if (i >= taken_over_) number(first + i) = expected_.back();
         }
         table_.publish(length());
     }
     void shorten(std::int64_t tokens) {
+        log_.truncate(tokens);
         table_.shorten(tokens);
         expected_.resize(static_cast<std::size_t>(tokens));
     }
-    /// Becomes so many tokens of which nobody knows what they are.
+    /// Becomes so many tokens whose numbers come from elsewhere.
     void restore(std::int64_t tokens, std::uint64_t seed) {
         table_.renew(tokens);
+        log_.truncate(0);
+        for (std::int64_t i = 0; i < tokens; ++i) log_.append(static_cast<int>(i));
         expected_.clear();
-        for (std::int64_t i = 0; i < tokens; ++i) number(i) = expected_.emplace_back(mix(seed, static_cast<std::uint64_t>(i)));
+        for (std::int64_t i = 0; i < tokens; ++i)
+            number(i) = expected_.emplace_back(mix(seed, static_cast<std::uint64_t>(i)));
     }
     void fork(Sequence& other) {
         table_.share(other.table_);
+        log_.copy(other.log_);
         expected_ = other.expected_;
     }
     bool intact() {
@@ -70,10 +86,15 @@ class Sequence {
 
   private:
     std::byte* bytes() { return reinterpret_cast<std::byte*>(memory_.data()); }
-    static std::uint64_t mix(std::uint64_t a, std::uint64_t b) { return testing::Rng(a * 0x9e3779b97f4a7c15u + b).bits(); }
-    std::uint64_t& number(std::int64_t token) { return reinterpret_cast<std::uint64_t*>(table_.page(token / page_tokens))[token % page_tokens]; }
+    static std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+        return testing::Rng(a * 0x9e3779b97f4a7c15u + b).bits();
+    }
+    std::uint64_t& number(std::int64_t token) {
+        return reinterpret_cast<std::uint64_t*>(table_.page(token / page_tokens))[token % page_tokens];
+    }
 
     std::vector<std::uint64_t> memory_, expected_;
+    TokenLog log_;
     PageTable table_;
     std::int64_t taken_over_ = 0;
 };
@@ -135,7 +156,8 @@ TEST_CASE("too few pages: an error that says so, and everything as before") {
     b.append(tokens_of(64, 0));
     CHECK(pool.store.statistics().in_use == 3);
     for (int i = 0; i < 3; ++i) {
-        CHECK_THROWS_WITH(b.append(tokens_of(3 * 64, 500)), Catch::Contains("5 pages of 64 tokens, of which sessions use 3: 3 are needed, 2 can be had"));
+        CHECK_THROWS_WITH(b.append(tokens_of(3 * 64, 500)),
+                          Catch::Contains("5 pages of 64 tokens, of which sessions use 3: 3 are needed, 2 can be had"));
         CHECK(b.length() == 64);
         CHECK(pool.store.statistics().free == 2);
     }
@@ -151,7 +173,8 @@ TEST_CASE("too few pages: an error that says so, and everything as before") {
     CHECK((a.intact() && b.intact()));
 }
 
-TEST_CASE("a page is copied where others refer to it, and not where there is no room for two and one sequence alone has it") {
+TEST_CASE(
+    "a page is copied where others refer to it, and not where there is no room for two and one sequence alone has it") {
     Pool pool(3);
     Sequence a(pool), b(pool);
     a.append(tokens_of(100, 0));
@@ -222,7 +245,8 @@ TEST_CASE("any sequence of steps leaves every sequence with its own tokens, and 
         std::int64_t taken_over = 0, exhausted = 0;
         bool intact = true;
         for (std::uint64_t step = 0; step < 4000; ++step) {
-            Sequence &s = *all[static_cast<std::size_t>(random.below(6))], &other = *all[static_cast<std::size_t>(random.below(6))];
+            Sequence &s = *all[static_cast<std::size_t>(random.below(6))],
+                     &other = *all[static_cast<std::size_t>(random.below(6))];
             const std::int64_t length = s.length();
             const int kind = random.below(20);
             try {
@@ -234,7 +258,8 @@ TEST_CASE("any sequence of steps leaves every sequence with its own tokens, and 
                     s.shorten(0);
                 } else if (kind < 8) {
                     s.shorten(random.below(static_cast<int>(length) + 1));
-                } else if (const auto n = static_cast<std::size_t>(random.below(kind < 12 ? 3 : 200) + 1); length + static_cast<std::int64_t>(n) <= context) {
+                } else if (const auto n = static_cast<std::size_t>(random.below(kind < 12 ? 3 : 200) + 1);
+                           length + static_cast<std::int64_t>(n) <= context) {
                     std::vector<int> tokens(n);
                     for (std::size_t i = 0; i < n; ++i) tokens[i] = random.below(50) == 0;  // one of few conversations
                     s.append(tokens);

@@ -17,7 +17,8 @@ void check_predicate(const Mask& mask, std::int64_t keys, const Sees& sees) {
     CHECK(unequal == 0);
 }
 
-/// Its ranges hold every key that some query sees and no other, ascending and apart; a part of the keys has its part of the ranges.
+/// Its ranges hold every key that some query sees and no other, ascending and apart; a part of the keys has its part of
+/// the ranges.
 template <class Mask>
 void check_ranges(const Mask& mask, std::int64_t keys) {
     int missed = 0, disordered = 0, idle = 0;

@@ -13,8 +13,9 @@ namespace {
 
 template <PatchWindow W>
 using Windows = mask::GridWindow<W>;
-using Masks = list<Windows<PatchWindow{.rows = 2, .cols = 2}>, Windows<PatchWindow{.rows = 4, .cols = 4}>, Windows<PatchWindow{.rows = 4, .cols = 6}>,
-                   Windows<PatchWindow{.rows = 6, .cols = 2}>, Windows<PatchWindow{}>, Windows<PatchWindow{.rows = 1 << 30, .cols = 1 << 30}>>;
+using Masks = list<Windows<PatchWindow{.rows = 2, .cols = 2}>, Windows<PatchWindow{.rows = 4, .cols = 4}>,
+                   Windows<PatchWindow{.rows = 4, .cols = 6}>, Windows<PatchWindow{.rows = 6, .cols = 2}>,
+                   Windows<PatchWindow{}>, Windows<PatchWindow{.rows = 1 << 30, .cols = 1 << 30}>>;
 /// Grids that windows divide, that they do not, and that are smaller.
 constexpr Grid grids[] = {{1, 2, 2}, {1, 2, 14}, {1, 6, 10}, {1, 10, 6}, {1, 8, 8}, {1, 12, 14}, {1, 18, 2}};
 
@@ -43,15 +44,17 @@ TEMPLATE_LIST_TEST_CASE("a patch sees its window, whatever the grid", "", testin
         CAPTURE(Mask::rows, Mask::cols, grid.h, grid.w);
         const Mask mask = Mask::over(grid, 2);
         const auto of = windows(mask, grid, 2);
-        qwen3vl_test::check_predicate(mask, grid.patches(),
-                                      [&](std::int64_t q, std::int64_t k) { return of[static_cast<std::size_t>(q)] == of[static_cast<std::size_t>(k)]; });
+        qwen3vl_test::check_predicate(mask, grid.patches(), [&](std::int64_t q, std::int64_t k) {
+            return of[static_cast<std::size_t>(q)] == of[static_cast<std::size_t>(k)];
+        });
         qwen3vl_test::check_ranges(mask, grid.patches());
         whole += qwen3vl_test::check_whole(mask, grid.patches());
     }
     CHECK(whole > 0);
 }
 
-TEMPLATE_LIST_TEST_CASE("windows lie one after another, their patches in the tower's order", "", testing::tuple_t<Masks>) {
+TEMPLATE_LIST_TEST_CASE("windows lie one after another, their patches in the tower's order", "",
+                        testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
     for (const int merge : {1, 2})
         for (const Grid& grid : grids) {

@@ -33,9 +33,11 @@ class ReferencePool {
     bool has(std::int64_t units) const {
         return std::any_of(free_.begin(), free_.end(), [&](const auto& b) { return b.second >= units; });
     }
-    /// The block [first, first + units) was handed out: it has to be free, and cut from a smallest block that is large enough.
+    /// The block [first, first + units) was handed out: it has to be free, and cut from a smallest block that is large
+    /// enough.
     void take(std::int64_t first, std::int64_t units) {
-        auto from = std::find_if(free_.begin(), free_.end(), [&](const auto& b) { return b.first <= first && first < b.first + b.second; });
+        auto from = std::find_if(free_.begin(), free_.end(),
+                                 [&](const auto& b) { return b.first <= first && first < b.first + b.second; });
         REQUIRE(from != free_.end());
         auto [at, size] = *from;
         REQUIRE(size >= units);
@@ -90,7 +92,8 @@ void give_back(BuddyPool& pool, const Held& b) {
 
 /// Sizes of every magnitude alike, to `most`.
 std::int64_t random_bytes(testing::Rng& rng, std::int64_t most) {
-    const std::int64_t magnitude = std::int64_t{1} << rng.below(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(most))));
+    const std::int64_t magnitude = std::int64_t{1}
+                                   << rng.below(static_cast<int>(std::bit_width(static_cast<std::uint64_t>(most))));
     return std::min(most, std::int64_t{rng.below(static_cast<int>(2 * magnitude))});
 }
 
@@ -102,7 +105,9 @@ Held pick(std::vector<Held>& held, testing::Rng& rng) {
     return b;
 }
 
-std::int64_t largest_power(std::int64_t n) { return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(n))); }
+std::int64_t largest_power(std::int64_t n) {
+    return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(n)));
+}
 
 }  // namespace
 
@@ -215,8 +220,11 @@ TEST_CASE("a block of no bytes is a block of its own") {
 TEST_CASE("what a pool cannot give is refused with what it could") {
     BuddyPool pool(1 << 12);
     std::byte* first = pool.allocate(1);
-    CHECK_THROWS_WITH(pool.allocate(4096), Catch::Contains("pool of 4096 bytes has 4032 free, the largest block of them 2048; 4096 were asked for"));
-    for (const std::int64_t bytes : {std::int64_t{4097}, std::int64_t{1} << 40, INT64_MAX, std::int64_t{-1}, INT64_MIN}) {
+    CHECK_THROWS_WITH(
+        pool.allocate(4096),
+        Catch::Contains("pool of 4096 bytes has 4032 free, the largest block of them 2048; 4096 were asked for"));
+    for (const std::int64_t bytes :
+         {std::int64_t{4097}, std::int64_t{1} << 40, INT64_MAX, std::int64_t{-1}, INT64_MIN}) {
         CAPTURE(bytes);
         CHECK_THROWS_AS(pool.allocate(bytes), OutOfMemory);
         CHECK_THROWS_AS(pool.take(bytes), OutOfMemory);
@@ -284,7 +292,9 @@ TEST_CASE("taken blocks are zeroed where their bytes were in use before") {
         std::fill_n(p, n, std::byte{0xff});
         return p;
     };
-    const auto zero = [](const std::byte* p, std::int64_t n) { return std::all_of(p, p + n, [](std::byte b) { return b == std::byte{0}; }); };
+    const auto zero = [](const std::byte* p, std::int64_t n) {
+        return std::all_of(p, p + n, [](std::byte b) { return b == std::byte{0}; });
+    };
     pool.free(dirty(pool.take(3000), 3000));
     std::byte* p = pool.take(4000);
     CHECK(zero(p, 4000));

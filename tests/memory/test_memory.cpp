@@ -10,7 +10,8 @@
 using namespace qwen3vl;
 using memory::Arena;
 
-TEMPLATE_LIST_TEST_CASE("a memory policy hands out zeroed, aligned, separate blocks as far as it was planned", "", testing::tuple_t<memory::all>) {
+TEMPLATE_LIST_TEST_CASE("a memory policy hands out zeroed, aligned, separate blocks as far as it was planned", "",
+                        testing::tuple_t<memory::all>) {
     using Memory = typename TestType::type;
     static_assert(concepts::Memory<Memory>);
     const std::int64_t sizes[] = {1, 64, 65, 4000, 3, 100000, 0, 9000};
@@ -52,7 +53,8 @@ TEMPLATE_LIST_TEST_CASE("a memory policy moves with its blocks", "", testing::tu
     CHECK(p[9] == std::byte{4});
 }
 
-TEMPLATE_LIST_TEST_CASE("an empty memory policy has nothing, an absurd one is refused", "", testing::tuple_t<memory::all>) {
+TEMPLATE_LIST_TEST_CASE("an empty memory policy has nothing, an absurd one is refused", "",
+                        testing::tuple_t<memory::all>) {
     using Memory = typename TestType::type;
     CHECK_THROWS_AS(Memory(0).take(1), OutOfMemory);
     CHECK_THROWS_AS(Memory().take(1), OutOfMemory);

@@ -22,7 +22,8 @@ Role layer(int group, Content content = Content::kept) { return {Pool::attention
 
 /// `count` groups of group_bytes in the pool for attention, which has room for `in_memory` of them.
 struct Groups {
-    Groups(int count, std::int64_t in_memory) : tiers({.folder = folder.path(), .attention = in_memory * group_bytes}), memory(count * group_bytes, &tiers) {
+    Groups(int count, std::int64_t in_memory)
+        : tiers({.folder = folder.path(), .attention = in_memory * group_bytes}), memory(count * group_bytes, &tiers) {
         for (int i = 0; i < count; ++i) blocks.push_back(memory.take(group_bytes, layer(i)));
         memory.settle();
     }
@@ -125,8 +126,8 @@ TEST_CASE("scratch leaves without being written, pinned blocks never leave") {
     TemporaryFolder folder;
     Tiers tiers({.folder = folder.path(), .attention = 3 * group_bytes});
     Tiered memory(3 * group_bytes, &tiers), other(group_bytes, &tiers);
-    std::byte *scratch = memory.take(group_bytes, layer(0, Content::scratch)), *pinned = memory.take(group_bytes, layer(1, Content::pinned)),
-              *kept = memory.take(group_bytes, layer(2));
+    std::byte *scratch = memory.take(group_bytes, layer(0, Content::scratch)),
+              *pinned = memory.take(group_bytes, layer(1, Content::pinned)), *kept = memory.take(group_bytes, layer(2));
     for (auto* p : {scratch, pinned, kept}) std::memset(p, 7, static_cast<std::size_t>(group_bytes));
     memory.settle();
     other.take(group_bytes, layer(0));
@@ -149,7 +150,8 @@ TEST_CASE("zeros and what did not change are not written") {
         const auto v = Groups::values(i, g.contents[i]);
         std::int64_t n = 0;
         for (std::size_t unit = 0; unit < 16; ++unit)
-            n += std::any_of(v.begin() + static_cast<std::ptrdiff_t>(unit) * 65536, v.begin() + static_cast<std::ptrdiff_t>(unit + 1) * 65536,
+            n += std::any_of(v.begin() + static_cast<std::ptrdiff_t>(unit) * 65536,
+                             v.begin() + static_cast<std::ptrdiff_t>(unit + 1) * 65536,
                              [](std::byte b) { return b != std::byte{0}; });
         return n * 65536;
     };
@@ -202,7 +204,8 @@ TEST_CASE("the tier follows the pattern of use") {
         const auto before = g.statistics();
         for (int i = 0; i < cycles * groups; ++i) g.use(i % groups);
         const double fetched = static_cast<double>(g.statistics().fetched - before.fetched) / (cycles * groups);
-        // Belady's optimum for a cycle: of N groups, N - room for every N - 1 uses; the latest used first would fetch all
+        // Belady's optimum for a cycle: of N groups, N - room for every N - 1 uses; the latest used first would fetch
+        // all
         CHECK(fetched <= 1.05 * (groups - room) / (groups - 1));
     }
 }
@@ -212,7 +215,8 @@ TEST_CASE("more than a pool can hold at once is an error that says what to chang
     {
         const auto first = g.memory.hold(layer(0), true), second = g.memory.hold(layer(1), true);
         CHECK_THAT(message_of<OutOfMemory>([&] { g.memory.hold(layer(2), true); }),
-                   contains("the pool attention may have 2097152 bytes") && contains("1048576 more are needed") && contains("TierOptions"));
+                   contains("the pool attention may have 2097152 bytes") && contains("1048576 more are needed") &&
+                       contains("TierOptions"));
         CHECK_THROWS_AS(g.memory.hold_all(true), OutOfMemory);
     }
     g.use(2);  // those before were released, those of the failed call too
@@ -222,8 +226,10 @@ TEST_CASE("more than a pool can hold at once is an error that says what to chang
     large.take(3 * group_bytes, layer(0));
     CHECK_THROWS_AS(large.settle(), OutOfMemory);
     CHECK(g.statistics().groups == 3);
-    CHECK_THAT(message_of<ConfigError>([] { Tiers({.mlp = 1}); }), contains("TierOptions: field 'folder'") && contains("mlp"));
-    CHECK_THAT(message_of<ConfigError>([] { Tiers({.folder = "/tmp", .vision = -1}); }), contains("TierOptions: field 'vision'") && contains("found -1"));
+    CHECK_THAT(message_of<ConfigError>([] { Tiers({.mlp = 1}); }),
+               contains("TierOptions: field 'folder'") && contains("mlp"));
+    CHECK_THAT(message_of<ConfigError>([] { Tiers({.folder = "/tmp", .vision = -1}); }),
+               contains("TierOptions: field 'vision'") && contains("found -1"));
 }
 
 TEST_CASE("a disk that fails loses nothing") {
@@ -232,7 +238,8 @@ TEST_CASE("a disk that fails loses nothing") {
     g.use(1);
     {
         const FileLimit no_write(0);
-        CHECK_THAT(message_of<FileError>([&] { g.memory.hold(layer(2), true); }), contains(g.folder.path()) && contains("cannot write"));
+        CHECK_THAT(message_of<FileError>([&] { g.memory.hold(layer(2), true); }),
+                   contains(g.folder.path()) && contains("cannot write"));
         g.use(0);
         g.use(1);
     }
@@ -240,7 +247,8 @@ TEST_CASE("a disk that fails loses nothing") {
     {
         const int gone = g.group(0).resident ? 1 : 0;
         const BrokenDisk disk(descriptor_of(g.folder), "/dev/null", O_RDWR);
-        CHECK_THAT(message_of<FileError>([&] { g.memory.hold(layer(gone), true); }), contains("found 0 bytes: the file was cut"));
+        CHECK_THAT(message_of<FileError>([&] { g.memory.hold(layer(gone), true); }),
+                   contains("found 0 bytes: the file was cut"));
     }
     for (int i = 0; i < 3; ++i) g.use(i);
     Tiers nowhere({.folder = g.folder.file("none"), .attention = group_bytes});

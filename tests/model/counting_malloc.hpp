@@ -1,6 +1,7 @@
 #pragma once
-// Counts every allocation of the process by standing in for glibc's malloc family, operator new included, which calls it. Include it in one file of a
-// program. Sanitizers bring allocators of their own: QWEN3VL_COUNTS_ALLOCATIONS is 0 there.
+// Counts every allocation of the process by standing in for glibc's malloc family, operator new included, which calls
+// it. Include it in one file of a program. Sanitizers bring allocators of their own: QWEN3VL_COUNTS_ALLOCATIONS is 0
+// there.
 #include <malloc.h>
 #include <atomic>
 #include <cstddef>
@@ -47,7 +48,9 @@ void* realloc(void* p, std::size_t n) noexcept {
     if (p) qwen3vl_test::bytes_held -= static_cast<std::int64_t>(malloc_usable_size(p));
     return qwen3vl_test::counted(__libc_realloc(p, n));
 }
-void* memalign(std::size_t alignment, std::size_t n) noexcept { return qwen3vl_test::counted(__libc_memalign(alignment, n)); }
+void* memalign(std::size_t alignment, std::size_t n) noexcept {
+    return qwen3vl_test::counted(__libc_memalign(alignment, n));
+}
 void* aligned_alloc(std::size_t alignment, std::size_t n) noexcept { return memalign(alignment, n); }
 void free(void* p) noexcept {
     if (p) qwen3vl_test::bytes_held -= static_cast<std::int64_t>(malloc_usable_size(p));

@@ -1,30 +1,17 @@
 #include <algorithm>
-#include <qwen3vl/io/image.hpp>
-#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/image/image.hpp>
 #include <qwen3vl/model/load.hpp>
+#include <qwen3vl/policies/bundles.hpp>
 #include <qwen3vl/testing/golden.hpp>
 #include "catch.hpp"
+#include "small_llama.hpp"
 
 using namespace qwen3vl;
 
 namespace {
 
-const std::string folder = QWEN3VL_TEST_DATA "/gguf/", shapes = folder + "shapes/shapes-bf16.gguf";
-
-/// The model of tests/data/gguf/TYPE.gguf.
-struct Small {
-    static constexpr TextDims text{.layers = 2,
-                                   .heads = 8,
-                                   .kv_heads = 2,
-                                   .head_dim = 32,
-                                   .hidden = 256,
-                                   .ffn = 512,
-                                   .vocab = 464,
-                                   .max_positions = 2048,
-                                   .rope_theta = 1e5,
-                                   .norm_eps = 1e-5,
-                                   .qk_norm = false};
-};
+using Small = qwen3vl_test::SmallLlama;
+const std::string folder = test_data("/gguf/"), shapes = folder + "shapes/shapes-bf16.gguf";
 
 using Log = std::vector<std::string>;
 LogHook into(Log& log) {
@@ -38,11 +25,12 @@ TEST_CASE("a GGUF model of every block type computes what the reference computes
         Log log;
         const auto model = Model<Small, bundles::float32>::load(folder + type + ".gguf", {.log = into(log)});
         CHECK(log.empty());
-        const auto file = io::SafetensorsFile::open(folder + type + ".safetensors");
+        const auto file = checkpoint::SafetensorsFile::open(folder + type + ".safetensors");
         for (const int chunk : {0, 5}) {
             int compared = 0;
             for (const auto& row : testing::check_golden_case(model, file, chunk, 2)) {
-                if (row.tensor.starts_with("dequantized.")) continue;  // rows of weights, which the reader's test compares
+                if (row.tensor.starts_with("dequantized."))
+                    continue;  // rows of weights, which the reader's test compares
                 CAPTURE(type, chunk, row.tensor, row.relative, row.note);
                 CHECK(row.pass);
                 ++compared;
@@ -67,14 +55,14 @@ TEST_CASE("a vision-language model from GGUF sees and says, to the bit, what the
     using M = Model<models::Shapes, bundles::float32>;
     Log log;
     const auto gguf = M::load(shapes, {.log = into(log)});
-    const auto reference = M::load(QWEN3VL_MODELS "/shapes");
+    const auto reference = M::load(test_models("/shapes"));
     CHECK(log.empty());
     REQUIRE(gguf.assets());
     CHECK(gguf.assets()->folder == shapes);
-    const auto picture = Image::open(QWEN3VL_MODELS "/../pictures/shapes.png");
+    const auto picture = Image::open(test_models("/../pictures/shapes.png"));
     const auto logits = [&](const M& model) {
         Session<M> session(model, {.context = 512, .threads = 2});
-        const auto features = session.encode(preprocess(picture, model.assets()->image));
+        const auto features = encode(session.workspace(), preprocess(picture, model.assets()->image));
         std::string prompt = "<|im_start|>user\n<|vision_start|>";
         for (std::int64_t i = 0; i < features->tokens(); ++i) prompt += "<|image_pad|>";
         prompt += "<|vision_end|>Describe the picture.<|im_end|>\n<|im_start|>assistant\n";
@@ -93,6 +81,7 @@ TEST_CASE("loading a GGUF model checks the dims and names file and key") {
         }
         return std::string();
     };
-    CHECK(error([] { Model<models::SmolLM2_135M>::load(folder + "q8_0.gguf"); }).find("q8_0.gguf: field 'llama.block_count': expected 30, found 2") !=
-          std::string::npos);
+    CHECK(error([] {
+              Model<models::SmolLM2_135M>::load(folder + "q8_0.gguf");
+          }).find("q8_0.gguf: field 'llama.block_count': expected 30, found 2") != std::string::npos);
 }

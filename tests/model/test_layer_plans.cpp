@@ -14,7 +14,8 @@ using Ring = kv_cache::Ring<Tokens{128}, kv_cache::Float32>;
 template <class Attention, class Cache>
 using Planned =
     Model<D,
-          Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, weights::Float32>, Choice<slot::attention, Attention>, Choice<slot::kv_cache, Cache>>>,
+          Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, weights::Float32>,
+                                                   Choice<slot::attention, Attention>, Choice<slot::kv_cache, Cache>>>,
                    Choice<slot::vision, VisionPolicies<Choice<slot::weights, weights::Float32>>>>>;
 
 template <class Attention, class Cache>
@@ -33,16 +34,20 @@ using Plan = Layers<Pattern<P...>>;
 
 }  // namespace
 
-TEST_CASE("a plan of one policy is that policy") { CHECK(testing::same_bits(logits<Plan<Causal>, Plan<Whole>>(), logits<Causal, Whole>())); }
+TEST_CASE("a plan of one policy is that policy") {
+    CHECK(testing::same_bits(logits<Plan<Causal>, Plan<Whole>>(), logits<Causal, Whole>()));
+}
 
 TEST_CASE("a window as long as the prompt is the causal mask") {
-    CHECK(testing::same_bits(logits<attention::Flash<mask::SlidingWindow<Window{.tokens = 400}>>, Whole>(), logits<Causal, Whole>()));
+    CHECK(testing::same_bits(logits<attention::Flash<mask::SlidingWindow<Window{.tokens = 400}>>, Whole>(),
+                             logits<Causal, Whole>()));
 }
 
 TEST_CASE("windows over rings equal windows over the whole sequence, layer by layer") {
     const auto mixed = logits<Plan<Near, Far>, Whole>();
     CHECK(testing::same_bits(logits<Plan<Near, Far>, Ring>(), mixed));
-    CHECK(testing::same_bits(logits<Plan<Near, Far>, Plan<Ring, Whole, Whole>>(9), mixed));  // periods 2 and 3: six kinds of layers
+    CHECK(testing::same_bits(logits<Plan<Near, Far>, Plan<Ring, Whole, Whole>>(9),
+                             mixed));  // periods 2 and 3: six kinds of layers
     CHECK_FALSE(testing::same_bits(logits<Near, Whole>(), mixed));
     CHECK_FALSE(testing::same_bits(logits<Far, Whole>(), mixed));
 }
@@ -56,7 +61,8 @@ TEST_CASE("causal layers keep everything beside windowed layers over rings") {
 
 TEST_CASE("algorithms may alternate") {
     const auto uniform = logits<Causal, Whole>(), mixed = logits<Plan<Causal, attention::Dense<mask::Causal>>, Whole>();
-    // both are exact up to float32 rounding: the golden tolerance, ten times what the reference's own rounding amounts to
+    // both are exact up to float32 rounding: the golden tolerance, ten times what the reference's own rounding amounts
+    // to
     CHECK(testing::largest_difference(mixed, uniform) <= 2e-5 * testing::largest_magnitude(uniform));
 }
 
@@ -71,7 +77,8 @@ TEST_CASE("cancelling over a ring empties the session") {
     const auto model = testing::synthetic_model<Planned<Near, Ring>>();
     Session<Planned<Near, Ring>> session(model, {.context = 400, .chunk = 16, .threads = 1});
     session.append({words(100), {}});
-    CHECK_THROWS_AS(session.append({words(100), {}}, {.progress = [](const Progress& p) { return p.done < 48; }}), Cancelled);
+    CHECK_THROWS_AS(session.append({words(100), {}}, {.progress = [](const Progress& p) { return p.done < 48; }}),
+                    Cancelled);
     CHECK(session.length() == 0);
     session.append({words(100), {}});
     CHECK(testing::same_bits(logits_of(session), run(model, {words(100), {}})));

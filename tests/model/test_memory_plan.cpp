@@ -13,10 +13,7 @@ struct CountingArena : memory::Arena {
     static inline std::int64_t mapped = 0, taken = 0;
 
     CountingArena() = default;
-    explicit CountingArena(std::int64_t bytes) : Arena(bytes) {
-        mapped = size();
-        taken = 0;
-    }
+    explicit CountingArena(std::int64_t bytes) : Arena(bytes) { mapped += size(); }
     std::byte* take(std::int64_t bytes) {
         taken += footprint(bytes);
         return Arena::take(bytes);
@@ -35,7 +32,8 @@ struct Endless : models::Tiny {
 std::int64_t session_bytes(const MemoryPlan& plan) {
     std::int64_t n = 0;
     for (const auto& part : plan.parts)
-        if (part.name == "kv_cache" || part.name == "activations" || part.name == "attention scratch" || part.name == "logits") n += part.bytes;
+        for (const char* name : {"tokens", "kv_cache", "mask", "activations", "attention scratch", "logits"})
+            if (part.name == name) n += part.bytes;
     return n;
 }
 
@@ -43,34 +41,33 @@ std::int64_t session_bytes(const MemoryPlan& plan) {
 
 TEMPLATE_LIST_TEST_CASE("a session takes what its plan says", "", testing::tuple_t<TestedBundles>) {
     using Bundle = typename TestType::type;
-    using M = Model<D, Policies<Choice<slot::text, typename Bundle::Text>, Choice<slot::vision, typename Bundle::Vision>, Choice<slot::memory, CountingArena>>>;
+    using M = Model<D, Policies<Choice<slot::text, typename Bundle::Text>,
+                                Choice<slot::vision, typename Bundle::Vision>, Choice<slot::memory, CountingArena>>>;
     const auto model = testing::synthetic_model<M>();
-    for (const SessionOptions& o :
-         {SessionOptions{.context = 10, .chunk = 3, .threads = 1}, SessionOptions{.context = 500, .chunk = 4096, .threads = 3},
-          SessionOptions{.context = 4096, .chunk = 512, .threads = 2}, SessionOptions{.context = 100, .chunk = 512, .threads = 2, .decode_threads = 5}}) {
+    for (const SessionOptions& o : {SessionOptions{.context = 10, .chunk = 3, .threads = 1},
+                                    SessionOptions{.context = 500, .chunk = 4096, .threads = 3},
+                                    SessionOptions{.context = 4096, .chunk = 512, .threads = 2},
+                                    SessionOptions{.context = 100, .chunk = 512, .threads = 2, .decode_threads = 5}}) {
         CAPTURE(Bundle::name, o.context, o.chunk);
         const auto planned = session_bytes(M::memory_plan(o));
+        CountingArena::mapped = CountingArena::taken = 0;
         Session<M> session(model, o);
         CHECK(CountingArena::taken == planned);
         CHECK(CountingArena::mapped >= planned);
-        CHECK(CountingArena::mapped < planned + 4096);  // whole pages
+        CHECK(CountingArena::mapped < planned + 2 * 4096);  // whole pages, of the sequence and of the workspace
     }
 }
 
-TEMPLATE_LIST_TEST_CASE("the weights of the plan are the parameters in their format", "", testing::tuple_t<TestedBundles>) {
+TEMPLATE_LIST_TEST_CASE("the weights of the plan are the parameters in their format", "",
+                        testing::tuple_t<TestedBundles>) {
     using M = Model<D, typename TestType::type>;
-    std::int64_t expected = 0, planned = 0;
-    for_each_parameter<D>([&](const std::string&, const Shape& shape) {
-        std::int64_t n = 4;
-        for (const auto s : shape) n *= s;
-        expected += n;  // all as float32, and then those that have a format in that
-    });
-    for_each_matrix<D>([&](const std::string&, std::int64_t rows, std::int64_t cols, const Part& part) {
-        M::with_format(
-            part, [&]<class Format>(type_tag<Format>) { expected += weights::traits<Format>::template bytes<typename M::Arch>(rows, cols) - 4 * rows * cols; });
-    });
+    std::int64_t expected = 0, planned = 0, names = 0;
+    for (const auto& p : M::manifest().parameters) expected += p.bytes();
+    for_each_parameter<D, typename TestType::type>([&](const std::string&, const Shape&) { ++names; });
+    CHECK(names == static_cast<std::int64_t>(M::manifest().parameters.size()));
     for (const auto& part : M::memory_plan().parts)
-        if (part.name.find("weights") == 0 || part.name == "norms and biases") planned += part.bytes;
+        if (part.name.find("weights") == 0 || part.name == "norms and biases" || part.name == "parameters of policies")
+            planned += part.bytes;
     CHECK(planned == expected);
 }
 
@@ -83,6 +80,22 @@ TEST_CASE("mapped weights are told apart from those that must be converted") {
     CHECK(Bf16::memory_plan(small, DType::f32).anonymous() > std::int64_t{3} << 30);
     CHECK(Exact::memory_plan(small, DType::bf16).anonymous() > std::int64_t{7} << 30);
     CHECK(Exact::memory_plan(small, DType::f32).anonymous() < (64 << 20));
+}
+
+TEST_CASE("what policies make of their parameters is counted once a model, and in no session") {
+    using Plain = kv_cache::Contiguous<>;
+    using Cache = kv_cache::LowRank<Rank{64}, Plain>;
+    using M = Model<models::Qwen3VL_2B, Policies<>::with_text<TextPolicies<>::with_kv_cache<Cache>>>;
+    const auto part = [](const MemoryPlan& plan, const std::string& name) {
+        std::int64_t bytes = 0;
+        for (const auto& p : plan.parts) bytes += p.name == name ? p.bytes : 0;
+        return bytes;
+    };
+    const auto plan = M::memory_plan({.context = 1024, .threads = 1});
+    CHECK(part(plan, "weights: prepared") == 28 * 8 * 3 * 128 * 64 * 4);
+    const kv_cache::Extent stored{8, 64, 1024, 0, 0};
+    CHECK(part(plan, "kv_cache") == 28 * Plain::bytes(stored));
+    CHECK(part(Model<models::Qwen3VL_2B>::memory_plan({.context = 1024}), "weights: prepared") == 0);
 }
 
 TEST_CASE("the plan of a picture grows linearly with its patches") {

@@ -17,7 +17,8 @@ using Contiguous = kv_cache::Contiguous<kv_cache::Bf16>;
 using Offloaded = kv_cache::Offloaded<Contiguous, Tokens{64}>;  // two tiles stay in memory
 
 template <class Cache, class Attention = attention::Flash<>>
-using With = Model<D, Policies<Choice<slot::text, TextPolicies<Choice<slot::attention, Attention>, Choice<slot::kv_cache, Cache>>>>>;
+using With = Model<
+    D, Policies<Choice<slot::text, TextPolicies<Choice<slot::attention, Attention>, Choice<slot::kv_cache, Cache>>>>>;
 using M = With<Offloaded>;
 
 SessionOptions on(const TemporaryFolder& folder, int chunk = 100, int threads = 3) {
@@ -68,7 +69,8 @@ TEST_CASE("the plan tells the room on disk, and memory does not grow with the co
     };
     CHECK(kv(4096) == kv(2048));
     // two tiles of each layer in memory, the rest on disk
-    CHECK(M::memory_plan({.context = 4096}).disk == D::text.layers * (64 - 2) * D::text.kv_heads * Contiguous::codec::tile_bytes(D::text.head_dim));
+    CHECK(M::memory_plan({.context = 4096}).disk ==
+          D::text.layers * (64 - 2) * D::text.kv_heads * Contiguous::codec::tile_bytes(D::text.head_dim));
     CHECK(M::memory_plan({.context = 128}).disk == 0);
     CHECK(With<Contiguous>::memory_plan({.context = 4096}).disk == 0);
     const M model = testing::synthetic_model<M>();
@@ -96,11 +98,7 @@ TEST_CASE("a disk that fails loses nothing: the session is as before the call, a
     session.append(first);
     const auto before = logits_of(session);
     const auto going_on = [&] {
-        session.append(second);
-        auto logits = logits_of(session);
-        for (const int token : words(70, 4)) session.append(token);
-        const auto more = logits_of(session);
-        logits.insert(logits.end(), more.begin(), more.end());
+        auto logits = logits_along(session, second, words(70, 4));
         session.rewind(300);
         return logits;
     };
@@ -168,7 +166,10 @@ TEST_CASE("a file cut behind the session's back is an error, and the session sta
         CHECK_THROWS_AS(session.save(folder.file("state")), FileError);
         CHECK_THROWS_AS(session.append(7), FileError);
         CHECK(testing::same_bits(logits_of(session), expected));
-        CHECK_THAT(message_of<FileError>([&] { session.append({words(100), {}}); }), contains(folder.path()) && contains("found 5000 bytes: the file was cut"));
+        CHECK_THAT(message_of<FileError>([&] {
+                       session.append({words(100), {}});
+                   }),
+                   contains(folder.path()) && contains("found 5000 bytes: the file was cut"));
         CHECK(session.length() == 400);
         session.reset();
         session.append({words(100), {}});  // needs no disk

@@ -17,7 +17,7 @@ struct Folders {
     Folders() {
         fs::remove_all(root);
         fs::create_directories(root);
-        fs::copy(std::string(QWEN3VL_TEST_DATA) + "/tiny", checkpoint, fs::copy_options::recursive);
+        fs::copy(test_data("/tiny"), checkpoint, fs::copy_options::recursive);
         fs::permissions(checkpoint + "/model.safetensors", fs::perms::owner_write, fs::perm_options::add);
         fs::create_directory(packed);
     }
@@ -37,7 +37,9 @@ struct Loaded {
 
 Loaded load(const Folders& f, const std::string& packed) {
     Loaded out;
-    const auto model = M::load(f.checkpoint, {.log = [&](std::string_view line) { out.log += std::string(line) + '\n'; }, .threads = 2, .packed = packed});
+    const auto model = M::load(
+        f.checkpoint,
+        {.log = [&](std::string_view line) { out.log += std::string(line) + '\n'; }, .threads = 2, .packed = packed});
     Prompt prompt;
     prompt << words(9);
     out.logits = run(model, prompt);
@@ -73,8 +75,8 @@ TEST_CASE("packed weights are kept and found again") {
     CHECK(fs::last_write_time(file) == written);
 
     SECTION("a damaged file is made anew") {
-        for (const std::uintmax_t at :
-             {std::uintmax_t{0}, std::uintmax_t{9}, std::uintmax_t{17}, std::uintmax_t{33}, std::uintmax_t{5000}, bytes / 2, bytes - 70}) {
+        for (const std::uintmax_t at : {std::uintmax_t{0}, std::uintmax_t{9}, std::uintmax_t{17}, std::uintmax_t{33},
+                                        std::uintmax_t{5000}, bytes / 2, bytes - 70}) {
             CAPTURE(at);
             damage(file, at);
             const Loaded again = load(f, f.packed);
@@ -105,10 +107,41 @@ TEST_CASE("packed weights are kept and found again") {
     }
 }
 
-TEST_CASE("a folder that cannot be written costs nothing but the packed file") {
+TEST_CASE("a folder that is not there is made with those above it") {
     const Folders f;
-    const Loaded plain = load(f, ""), found = load(f, f.packed + "/missing");
+    const std::string folder = f.packed + "/a/b/";
+    const Loaded plain = load(f, ""), found = load(f, folder);
     CHECK(testing::same_bits(found.logits, plain.logits));
-    CHECK_THAT(found.log, Catch::Contains("missing") && Catch::Contains("not kept"));
-    CHECK(f.files().empty());
+    CHECK(found.log.empty());
+    CHECK(std::distance(fs::directory_iterator(folder), fs::directory_iterator()) == 1);
+}
+
+TEST_CASE("a folder that cannot be made is refused by name") {
+    const Folders f;
+    std::ofstream(f.packed + "/file") << "x";
+    const auto error = [&](const std::string& folder) {
+        try {
+            load(f, folder);
+        } catch (const FileError& e) {
+            return std::string(e.what());
+        }
+        return std::string();
+    };
+    CHECK_THAT(error(f.packed + "/file"),
+               Catch::Contains("/file: expected a folder for packed weights") && Catch::Contains("another file"));
+    CHECK_THAT(error(f.packed + "/file/below"), Catch::Contains("/file/below: expected a folder for packed weights") &&
+                                                    Catch::Contains("Not a directory"));
+}
+
+TEST_CASE("a packed file that cannot be written costs nothing else") {
+    const Folders f;
+    const Loaded plain = load(f, f.packed);
+    REQUIRE(f.files().size() == 1);
+    const auto file = f.files()[0];
+    fs::remove(file);
+    fs::create_directories(file / "in the way");
+    const Loaded found = load(f, f.packed);
+    CHECK(testing::same_bits(found.logits, plain.logits));
+    CHECK_THAT(found.log, Catch::Contains("not a regular file") && Catch::Contains("not kept"));
+    CHECK(f.files().size() == 1);
 }

@@ -8,7 +8,8 @@ namespace {
 
 using D = models::Tiny;
 template <class Cache, class Attention = attention::Flash<>>
-using With = Model<D, Policies<Choice<slot::text, TextPolicies<Choice<slot::attention, Attention>, Choice<slot::kv_cache, Cache>>>>>;
+using With = Model<
+    D, Policies<Choice<slot::text, TextPolicies<Choice<slot::attention, Attention>, Choice<slot::kv_cache, Cache>>>>>;
 using M = With<kv_cache::Paged<>>;
 using Inner = With<kv_cache::Contiguous<>>;
 
@@ -19,7 +20,7 @@ const M& model() {
 const SessionOptions options{.context = 600, .chunk = 100, .threads = 2};
 
 std::shared_ptr<const VisualFeatures> picture(Session<M>& session, Grid grid, std::uint64_t seed) {
-    return session.encode(testing::synthetic_patches(D::vision, grid, seed));
+    return encode(session.workspace(), testing::synthetic_patches(D::vision, grid, seed));
 }
 /// Rules, a picture, a question.
 Prompt talk(const std::shared_ptr<const VisualFeatures>& shown, std::size_t rules, std::uint64_t question) {
@@ -68,7 +69,8 @@ using Plain = Cache<kv_cache::Bf16>;
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("pages give the bits of a contiguous cache, computed and taken over", "", (Pair<Plain>), (Pair<Int4, Chosen>), (Pair<Grouped>),
+TEMPLATE_TEST_CASE("pages give the bits of a contiguous cache, computed and taken over", "", (Pair<Plain>),
+                   (Pair<Int4, Chosen>), (Pair<Grouped>),
                    (Pair<ByLayer, Layers<Pattern<Near, attention::Flash<>, Chosen>>>)) {
     using Paged = typename TestType::in_pages;
     using Alone = typename TestType::alone;
@@ -118,7 +120,8 @@ TEST_CASE("pictures of the same content are shared, others are not") {
     CHECK(second.reused_tokens() == 128);
     CHECK(testing::same_bits(logits_of(second), expected(same)));
     CHECK(second.rope_delta() == first.rope_delta());
-    for (const auto& other : {talk(picture(second, {1, 8, 12}, 4), 110, 5), talk(picture(second, {1, 12, 8}, 3), 110, 5)}) {
+    for (const auto& other :
+         {talk(picture(second, {1, 8, 12}, 4), 110, 5), talk(picture(second, {1, 12, 8}, 3), 110, 5)}) {
         second.reset();
         second.append(other);
         CHECK(second.reused_tokens() == 64);  // the rules alone
@@ -159,7 +162,9 @@ TEST_CASE("an answer is found where a prompt repeats it, and results of every to
     CHECK(testing::largest_magnitude(hidden) > 0);
     int seen = 0;
     second.reset();
-    second.append(said, {.progress = {}, .hook = [&](std::string_view name, int, ConstMatrix) { seen += name == "logits"; }, .hidden = nullptr});
+    second.append(said, {.progress = {},
+                         .hook = [&](std::string_view name, int, ConstMatrix) { seen += name == "logits"; },
+                         .hidden = nullptr});
     CHECK(seen == 150);
     CHECK(pool.statistics().in_use == 2 + 2);  // full pages that are the same became one
 }
@@ -235,7 +240,10 @@ TEST_CASE("an append that is broken off gives its pages back") {
     Session session(pool, {.context = 600, .chunk = 50, .threads = 1});
     const Prompt prompt{words(300), {}};
     int chunks = 0;
-    CHECK_THROWS_AS(session.append(prompt, {.progress = [&](const Progress&) { return ++chunks < 4; }, .hook = {}, .hidden = nullptr}), Cancelled);
+    CHECK_THROWS_AS(
+        session.append(prompt,
+                       {.progress = [&](const Progress&) { return ++chunks < 4; }, .hook = {}, .hidden = nullptr}),
+        Cancelled);
     CHECK(session.length() == 0);
     check_all_given_back(pool);
     session.append(prompt);
@@ -311,12 +319,15 @@ TEST_CASE("the pool tells its bytes, and a session's plan has its table alone") 
         return bytes;
     };
     CHECK(kv(64 * 1000) <= 64 * 1000 * 4 + 1001 * 8 + 64);
-    const std::int64_t page = D::text.layers * D::text.kv_heads * kv_cache::Bf16::tile_bytes(kv_cache::padded_channels(D::text.head_dim));
+    const std::int64_t page =
+        D::text.layers * D::text.kv_heads * kv_cache::Bf16::tile_bytes(kv_cache::padded_channels(D::text.head_dim));
     CHECK(PagePool<M>::page_bytes() == page);
     CHECK(PagePool<M>::memory_plan({.tokens = 65}).total() == 2 * page);
     CHECK(PagePool<M>::memory_plan({.bytes = 3 * page + 100}).total() == 3 * page);
     CHECK(PagePool(model(), {.bytes = 3 * page + 100}).statistics().pages == 3);
-    CHECK_THAT(message_of<OutOfMemory>([&] { PagePool(model(), {.bytes = page - 1}); }), contains("expected room for 1 to") && contains("found 0"));
+    CHECK_THAT(message_of<OutOfMemory>([&] { PagePool(model(), {.bytes = page - 1}); }),
+               contains("expected room for 1 to") && contains("found 0"));
     CHECK_THROWS_AS(PagePool(model(), {.tokens = -1}), OutOfMemory);
-    CHECK_THAT(message_of<OutOfMemory>([&] { PagePool(model(), {.bytes = std::int64_t{1} << 45}); }), contains("MiB, available are"));
+    CHECK_THAT(message_of<OutOfMemory>([&] { PagePool(model(), {.bytes = std::int64_t{1} << 45}); }),
+               contains("MiB, available are"));
 }

@@ -1,4 +1,4 @@
-#include <qwen3vl/model/positions.hpp>
+#include <qwen3vl/session/prompt.hpp>
 #include "catch.hpp"
 
 using namespace qwen3vl;
@@ -20,7 +20,8 @@ TEST_CASE("a picture's tokens share their time, and text goes on after the large
     const std::vector<int> tokens{1, 90, 90, 90, 90, 90, 90, 2};
     const std::vector<VisualGrid> grids{{{1, 4, 6}, 2}};  // 2 x 3 tokens
     const auto l = lay_out(tokens, grids, ids, 0);
-    CHECK(l.positions == std::vector<At>{{0, 0, 0}, {1, 1, 1}, {1, 1, 2}, {1, 1, 3}, {1, 2, 1}, {1, 2, 2}, {1, 2, 3}, {4, 4, 4}});
+    CHECK(l.positions ==
+          std::vector<At>{{0, 0, 0}, {1, 1, 1}, {1, 1, 2}, {1, 1, 3}, {1, 2, 1}, {1, 2, 2}, {1, 2, 3}, {4, 4, 4}});
     CHECK(l.next == 5);
     CHECK(l.after == std::vector<std::int64_t>{1, -1, -1, -1, -1, -1, 4, 5});
     REQUIRE(l.spans.size() == 1);

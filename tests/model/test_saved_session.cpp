@@ -36,14 +36,16 @@ std::vector<float> go_on(Session<M>& session) {
 
 /// A ring that the longer conversations have gone round.
 struct small_ring
-    : Policies<Choice<slot::text, TextPolicies<>::with_attention<attention::Flash<mask::SlidingWindow<Window{.tokens = 50, .sinks = 4}>>>::with_kv_cache<
-                                      kv_cache::Ring<Tokens{128}, kv_cache::Int8>>>> {
+    : Policies<Choice<slot::text,
+                      TextPolicies<>::with_attention<attention::Flash<mask::SlidingWindow<Window{
+                          .tokens = 50, .sinks = 4}>>>::with_kv_cache<kv_cache::Ring<Tokens{128}, kv_cache::Int8>>>> {
     static constexpr const char* name = "small_ring";
 };
 /// One as long as its window: behind the newest key lie older ones that are still seen.
 struct tight_ring
-    : Policies<Choice<slot::text, TextPolicies<>::with_attention<attention::Flash<mask::SlidingWindow<Window{.tokens = 124, .sinks = 4}>>>::with_kv_cache<
-                                      kv_cache::Ring<Tokens{128}, kv_cache::Float32>>>> {
+    : Policies<Choice<slot::text, TextPolicies<>::with_attention<
+                                      attention::Flash<mask::SlidingWindow<Window{.tokens = 124, .sinks = 4}>>>::
+                                      with_kv_cache<kv_cache::Ring<Tokens{128}, kv_cache::Float32>>>> {
     static constexpr const char* name = "tight_ring";
 };
 using SavedBundles = concat_t<TestedBundles, list<small_ring, tight_ring>>;
@@ -115,11 +117,8 @@ TEST_CASE("an owner adds to the file, and may refuse what it finds there") {
     const std::span<const std::byte> pieces[] = {std::as_bytes(std::span(one)), {}, std::as_bytes(std::span(two))};
     first.save(folder.file("state"), pieces);
 
-    const auto refuse = [&](std::span<const std::byte> extra, std::span<const std::int64_t> positions) {
+    const auto refuse = [&](std::span<const std::byte> extra) {
         CHECK(std::string(reinterpret_cast<const char*>(extra.data()), extra.size()) == one + two);
-        REQUIRE(positions.size() == 41);
-        CHECK(positions[0] == 0);
-        CHECK(positions[40] == 40 + first.rope_delta());
         throw LoadError("no");
     };
     second.append({words(9), {}});
@@ -175,16 +174,17 @@ TEST_CASE("no damaged state is taken, wherever the damage is") {
         folder.write("bad", bytes);
         CHECK_THROWS_AS(session.restore(folder.file("bad")), LoadError);
     };
-    for (std::size_t at = 0; at < good.size(); at += at < 600 ? 1 : 997) {
+    for (std::size_t at = 0; at < good.size(); at += at < 650 ? 1 : 997) {
         std::string bad = good;
         bad[at] = static_cast<char>(bad[at] ^ 0x10);
         refused(bad);
     }
-    for (const std::size_t size : {std::size_t{0}, std::size_t{7}, std::size_t{56}, std::size_t{63}, std::size_t{64}, good.size() / 2, good.size() - 1})
+    for (const std::size_t size : {std::size_t{0}, std::size_t{7}, std::size_t{64}, std::size_t{71}, std::size_t{72},
+                                   good.size() / 2, good.size() - 1})
         refused(good.substr(0, size));
     refused(good + '\0');
 
-    // somebody who computes the checksum anew: sizes and positions are held to what the session can be
+    // somebody who computes the checksum anew: sizes, tokens and pictures are held to what the session can be
     const auto forged = [&](std::size_t at, std::int64_t value) {
         std::string bad = good;
         std::memcpy(bad.data() + at, &value, sizeof value);
@@ -192,19 +192,42 @@ TEST_CASE("no damaged state is taken, wherever the damage is") {
         std::memcpy(bad.data() + bad.size() - 8, &sum, sizeof sum);
         return bad;
     };
-    constexpr std::size_t length_at = 24, logits_at = 32, extra_at = 40, positions_at = 56;
+    constexpr std::size_t length_at = 24, pictures_at = 32, places_at = 40, logits_at = 48, extra_at = 56,
+                          ids_at = sizeof(detail::SavedHeader);
     const std::int64_t n = session.length();
-    for (const std::int64_t length : {std::int64_t{0}, std::int64_t{1}, n - 1, n + 1, std::int64_t{64}, std::int64_t{100}}) refused(forged(length_at, length));
+    for (const std::int64_t length :
+         {std::int64_t{0}, std::int64_t{1}, n - 1, n + 1, std::int64_t{64}, std::int64_t{100}})
+        refused(forged(length_at, length));
     for (const std::int64_t logits_count : {std::int64_t{0}, std::int64_t{1}, std::int64_t{-1}, std::int64_t{1} << 61})
         refused(forged(logits_at, logits_count));
-    for (const std::int64_t extra : {std::int64_t{1}, std::int64_t{-1}, std::int64_t{1} << 62, std::numeric_limits<std::int64_t>::min()})
+    for (const std::int64_t extra :
+         {std::int64_t{1}, std::int64_t{-1}, std::int64_t{1} << 62, std::numeric_limits<std::int64_t>::min()})
         refused(forged(extra_at, extra));
     folder.write("bad", forged(length_at, std::int64_t{1} << 60));
     CHECK_THROWS_AS(session.restore(folder.file("bad")), ContextOverflow);
-    for (const std::int64_t position : {std::int64_t{-2}, std::int64_t{4}, std::int64_t{1} << 40, std::numeric_limits<std::int64_t>::min()})
-        refused(forged(positions_at + 3 * 8, position));
-    refused(forged(positions_at, -1));                                    // a session does not begin inside a picture
-    refused(forged(positions_at + static_cast<std::size_t>(n) * 8, -1));  // nor end there
+    for (const std::int64_t pictures :
+         {std::int64_t{0}, std::int64_t{1}, std::int64_t{3}, n + 1, std::int64_t{1} << 60, std::int64_t{-1}})
+        refused(forged(pictures_at, pictures));
+    for (const std::int64_t places : {std::int64_t{1}, n, n + 1, std::int64_t{1} << 60, std::int64_t{-1}})
+        refused(forged(places_at, places));
+    for (const std::int64_t ids :
+         {std::int64_t{-1}, std::int64_t{D::text.vocab}, std::int64_t{5} << 32 | D::text.vocab})
+        refused(forged(ids_at, ids));
+    const std::size_t first_at = ids_at + static_cast<std::size_t>(n) * sizeof(int),
+                      size = sizeof(detail::SavedPicture);
+    const auto pictures = session.sequence().tokens().pictures();
+    REQUIRE(pictures.size() == 2);
+    for (const std::size_t field : {0u, 8u, 16u, 24u, 32u})  // first, rows, columns, tokens, feature_row
+        for (const std::int64_t value :
+             {std::int64_t{-1}, std::int64_t{1} << 40, std::numeric_limits<std::int64_t>::min()})
+            for (const std::size_t at : {first_at, first_at + size}) refused(forged(at + field, value));
+    for (const std::int64_t value : {std::int64_t{0}, pictures[0].first - 1, pictures[0].first + 1})
+        refused(forged(first_at, value));                 // not at its pads
+    refused(forged(first_at + size, pictures[0].first));  // twice in one place
+    for (const std::int64_t rows : {std::int64_t{0}, pictures[0].rows + std::int64_t{1}, n})
+        refused(forged(first_at + 8, rows));
+    const std::size_t pad = ids_at + static_cast<std::size_t>(pictures[0].first) * sizeof(int);
+    refused(forged(pad, std::int64_t{7} << 32 | 7));  // words in the place of a picture
 
     CHECK(testing::same_bits(logits_of(session), logits));
     folder.write("bad", good);

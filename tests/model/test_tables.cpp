@@ -1,4 +1,4 @@
-#include <qwen3vl/io/safetensors_writer.hpp>
+#include <qwen3vl/checkpoint/safetensors_writer.hpp>
 #include <qwen3vl/model/load.hpp>
 #include "prompts.hpp"
 #include "temporary_folder.hpp"
@@ -17,7 +17,8 @@ struct Untied : models::Tiny {
 };
 using Stock = Model<Untied, bundles::float32>;
 template <class Position>
-using With = Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, weights::Float32>, Choice<slot::kv_cache, kv_cache::Contiguous<kv_cache::Float32>>,
+using With = Policies<Choice<slot::text, TextPolicies<Choice<slot::weights, weights::Float32>,
+                                                      Choice<slot::kv_cache, kv_cache::Contiguous<kv_cache::Float32>>,
                                                       Choice<slot::position, Position>>>,
                       Choice<slot::vision, VisionPolicies<Choice<slot::weights, weights::Float32>>>>;
 using Learned = position::Learned<position::MRopeInterleaved, Tokens{40}>;
@@ -31,12 +32,14 @@ struct Source {
     std::vector<std::string> names = {};
 
     TensorView take(const std::string& name, const Shape& shape) {
+        if (name.starts_with("position.")) return take_table(name, shape);
         const TensorView view = weights.take(name, shape);
         if (name.ends_with("embed_tokens.weight"))
             for (std::size_t i = 0; i < moved.size(); ++i) {
                 const std::int64_t hidden = Untied::text.hidden;
                 auto* row = const_cast<float*>(reinterpret_cast<const float*>(view.data)) + moved[i] * hidden;
-                for (std::int64_t c = 0; c < hidden; ++c) row[c] += table[static_cast<std::size_t>(static_cast<std::int64_t>(i) * hidden + c)];
+                for (std::int64_t c = 0; c < hidden; ++c)
+                    row[c] += table[static_cast<std::size_t>(static_cast<std::int64_t>(i) * hidden + c)];
             }
         return view;
     }
@@ -81,26 +84,31 @@ TEST_CASE("a learned table of positions is added to what is embedded") {
     CHECK_THROWS_AS(Session<M>(learned, {.context = 41, .threads = 1}), ContextOverflow);
     std::int64_t bytes = 0;
     for (const auto& part : M::memory_plan({.context = 40}).parts)
-        if (part.name == "policies' tables") bytes = part.bytes;
+        if (part.name == "parameters of policies") bytes = part.bytes;
     CHECK(bytes == 40 * Untied::text.hidden * 4);
 }
 
 TEST_CASE("tables of policies come from a safetensors file, and what is wrong with it is said") {
     using Tiny = Model<models::Tiny, With<position::Learned<position::MRopeInterleaved, Tokens{300}>>>;
-    const std::string folder = QWEN3VL_TEST_DATA "/tiny";
+    const std::string folder = test_data("/tiny");
     const TemporaryFolder files;
     const auto write = [&](const std::string& file, const std::string& name, const Shape& shape) {
         std::vector<float> values(static_cast<std::size_t>(shape[0] * shape[1]), 0.25f);
-        const std::vector<io::TensorSpec> specs{{name, DType::f32, shape}};
-        io::write_safetensors(files.file(file), specs, [&](std::size_t, const io::ByteSink& sink) { sink(std::as_bytes(std::span(values))); });
+        const std::vector<checkpoint::TensorSpec> specs{{name, DType::f32, shape}};
+        checkpoint::write_safetensors(files.file(file), specs, [&](std::size_t, const checkpoint::ByteSink& sink) {
+            sink(std::as_bytes(std::span(values)));
+        });
     };
-    CHECK_THROWS_WITH(Tiny::load(folder), Catch::Contains("LoadOptions::tables") && Catch::Contains("position.table"));
+    CHECK_THROWS_WITH(Tiny::load(folder),
+                      Catch::Contains("LoadOptions::parameters") && Catch::Contains("position.table"));
     write("good", "position.table", {300, models::Tiny::text.hidden});
-    CHECK_NOTHROW(Tiny::load(folder, {.tables = files.file("good")}));
+    CHECK_NOTHROW(Tiny::load(folder, {.parameters = {files.file("good")}}));
     write("other", "positions", {300, models::Tiny::text.hidden});
-    CHECK_THROWS_WITH(Tiny::load(folder, {.tables = files.file("other")}),
-                      Catch::Contains("other") && Catch::Contains("position.table") && Catch::Contains("none"));
+    CHECK_THROWS_WITH(
+        Tiny::load(folder, {.parameters = {files.file("other")}}),
+        Catch::Contains("other") && Catch::Contains("position.table") && Catch::Contains("no such tensor"));
     write("short", "position.table", {299, models::Tiny::text.hidden});
-    CHECK_THROWS_WITH(Tiny::load(folder, {.tables = files.file("short")}), Catch::Contains("300") && Catch::Contains("299"));
-    CHECK_THROWS_AS(Tiny::load(folder, {.tables = files.file("missing")}), FileError);
+    CHECK_THROWS_WITH(Tiny::load(folder, {.parameters = {files.file("short")}}),
+                      Catch::Contains("300") && Catch::Contains("299"));
+    CHECK_THROWS_AS(Tiny::load(folder, {.parameters = {files.file("missing")}}), FileError);
 }

@@ -17,7 +17,8 @@ TEST_CASE("sessions in several threads share one model") {
     for (int round = 0; round < 3; ++round) {
         {
             std::vector<std::jthread> threads;
-            for (std::uint64_t i = 0; i < 4; ++i) threads.emplace_back([&, i] { together[i] = conversation(model, i, 1 + static_cast<int>(i % 3)); });
+            for (std::uint64_t i = 0; i < 4; ++i)
+                threads.emplace_back([&, i] { together[i] = conversation(model, i, 1 + static_cast<int>(i % 3)); });
         }
         for (std::size_t i = 0; i < 4; ++i) CHECK(testing::same_bits(together[i], alone[i]));
     }
@@ -27,7 +28,8 @@ TEST_CASE("prefill and decode have thread counts of their own, and the results t
     const auto model = testing::synthetic_model<M>();
     const auto alone = conversation(model, 1, 1);
     for (const int threads : {1, 2, 4})
-        for (const int decode_threads : {0, 1, 3, 5}) CHECK(testing::same_bits(conversation(model, 1, threads, decode_threads), alone));
+        for (const int decode_threads : {0, 1, 3, 5})
+            CHECK(testing::same_bits(conversation(model, 1, threads, decode_threads), alone));
 }
 
 TEST_CASE("a picture encoded by one session serves others at the same time") {

@@ -19,19 +19,21 @@ Model load(Tiers* tiers = nullptr) {
     return Model(*source, source, nullptr, {.tiers = tiers});
 }
 
-/// Bytes of all groups of a pool, when nothing limits them.
-std::int64_t all_of(Pool pool, const SessionOptions* session = nullptr) {
+/// Of every session here.
+SessionOptions small(Tiers* tiers = nullptr) { return {.context = 300, .chunk = 64, .threads = 2, .tiers = tiers}; }
+
+/// Bytes of a pool, when nothing limits them: of the model's groups, and of a session's.
+std::int64_t weights_of(Pool pool) {
     Tiers tiers({});
     const M model = load<M>(&tiers);
-    const std::int64_t weights = tiers.statistics(pool).bytes;
-    if (!session) return weights;
-    SessionOptions options = *session;
-    options.tiers = &tiers;
-    const Session<M> one(model, options);
-    return tiers.statistics(pool).bytes - weights;
+    return tiers.statistics(pool).bytes;
 }
-
-const SessionOptions small{.context = 300, .chunk = 64, .threads = 2};
+std::int64_t session_of(Pool pool) {
+    Tiers tiers({});
+    const M model = load<M>();
+    const Session<M> one(model, small(&tiers));
+    return tiers.statistics(pool).bytes;
+}
 
 /// Conversations that take turns: the logits after each.
 template <class S>
@@ -56,17 +58,19 @@ std::vector<float> take_turns(std::initializer_list<S*> sessions) {
 
 TEST_CASE("conversations that take turns have the bits of those that stay in memory, within the budget of each pool") {
     const Plain plain = load<Plain>();
-    Session<Plain> a(plain, small), b(plain, small), c(plain, small);
+    Session<Plain> a(plain, small()), b(plain, small()), c(plain, small());
     const auto expected = take_turns<Session<Plain>>({&a, &b, &c});
     const TemporaryFolder folder;
-    // the caches of one conversation and the weights of all layers but one; weights of the feed-forward part and of the tower stage by stage
-    const std::int64_t layer = all_of(Pool::attention) / D::text.layers, cache = all_of(Pool::attention, &small);
-    const std::int64_t attention = cache + all_of(Pool::attention) - layer, vision = all_of(Pool::vision) / 2;
-    Tiers tiers({.folder = folder.path(), .attention = attention, .mlp = all_of(Pool::mlp) / 2 + all_of(Pool::mlp, &small), .vision = vision});
+    // the caches of one conversation and the weights of all layers but one; weights of the feed-forward part and of the
+    // tower stage by stage
+    const std::int64_t layer = weights_of(Pool::attention) / D::text.layers, cache = session_of(Pool::attention);
+    const std::int64_t attention = cache + weights_of(Pool::attention) - layer, vision = weights_of(Pool::vision) / 2;
+    Tiers tiers({.folder = folder.path(),
+                 .attention = attention,
+                 .mlp = weights_of(Pool::mlp) / 2 + session_of(Pool::mlp),
+                 .vision = vision});
     const M model = load<M>(&tiers);
-    SessionOptions options = small;
-    options.tiers = &tiers;
-    Session<M> x(model, options), y(model, options), z(model, options);
+    Session<M> x(model, small(&tiers)), y(model, small(&tiers)), z(model, small(&tiers));
     CHECK(testing::same_bits(take_turns<Session<M>>({&x, &y, &z}), expected));
     for (const Pool pool : {Pool::attention, Pool::mlp, Pool::vision}) {
         INFO(memory::pool_names[static_cast<std::size_t>(pool)]);
@@ -91,9 +95,9 @@ TEST_CASE("the tower leaves while text goes on, and comes back for the next pict
     Tiers tight({.folder = folder.path(), .vision = before.bytes / 3});
     const M other = load<M>(&tight);
     CHECK(tight.statistics(Pool::vision).resident <= before.bytes / 3);
-    Session<M> expecting(model, small), session(other, small);
+    Session<M> expecting(model, small()), session(other, small());
     const auto patches = testing::synthetic_patches(D::vision, {1, 8, 6}, 4);
-    const auto expected = expecting.encode(patches), found = session.encode(patches);
+    const auto expected = encode(expecting.workspace(), patches), found = encode(session.workspace(), patches);
     CHECK(testing::same_bits(found->embedding, expected->embedding));
     const std::int64_t fetched = tight.statistics(Pool::vision).fetched;
     CHECK(fetched > 0);
@@ -104,18 +108,16 @@ TEST_CASE("the tower leaves while text goes on, and comes back for the next pict
 TEST_CASE("an idle session is saved, restored and rewound from disk") {
     const Plain plain = load<Plain>();
     const TemporaryFolder folder;
-    Session<Plain> expecting(plain, small);
+    Session<Plain> expecting(plain, small());
     expecting.append({words(100), {}});
     expecting.rewind(70);
     expecting.append({words(20, 5), {}});
     const auto expected = logits_of(expecting);
 
-    const std::int64_t cache = all_of(Pool::attention, &small);
+    const std::int64_t cache = session_of(Pool::attention);
     Tiers tiers({.folder = folder.path(), .attention = cache});
     const M model = load<M>();
-    SessionOptions options = small;
-    options.tiers = &tiers;
-    Session<M> a(model, options), b(model, options);
+    Session<M> a(model, small(&tiers)), b(model, small(&tiers));
     a.append({words(100), {}});
     const auto after = logits_of(a);
     b.append({words(10, 9), {}});  // a leaves
@@ -136,11 +138,9 @@ TEST_CASE("an idle session is saved, restored and rewound from disk") {
 
 TEST_CASE("a disk that fails leaves sessions as they were") {
     const TemporaryFolder folder;
-    Tiers tiers({.folder = folder.path(), .attention = all_of(Pool::attention, &small)});
+    Tiers tiers({.folder = folder.path(), .attention = session_of(Pool::attention)});
     const M model = load<M>();
-    SessionOptions options = small;
-    options.tiers = &tiers;
-    Session<M> a(model, options), b(model, options);
+    Session<M> a(model, small(&tiers)), b(model, small(&tiers));
     a.append({words(100), {}});
     const auto of_a = logits_of(a);
     {
@@ -167,7 +167,6 @@ TEST_CASE("pools that are too small, and tiers without a policy for them, are re
     CHECK_THAT(message_of<ConfigError>([&] { load<Plain>(&tiers); }), contains("use memory::Tiered"));
     const M model = load<M>();
     Tiers none({.folder = folder.path(), .attention = 4096});
-    SessionOptions options = small;
-    options.tiers = &none;
-    CHECK_THAT(message_of<OutOfMemory>([&] { Session<M>(model, options); }), contains("the pool attention may have 4096 bytes"));
+    CHECK_THAT(message_of<OutOfMemory>([&] { Session<M>(model, small(&none)); }),
+               contains("the pool attention may have 4096 bytes"));
 }

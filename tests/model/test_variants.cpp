@@ -25,8 +25,15 @@ struct Variant : models::Tiny {
 
 /// A text-only model of a user's own.
 struct TextOnly {
-    static constexpr TextDims text{
-        .layers = 2, .heads = 4, .kv_heads = 4, .head_dim = 16, .hidden = 40, .ffn = 56, .vocab = 464, .max_positions = 256, .qk_norm = false};
+    static constexpr TextDims text{.layers = 2,
+                                   .heads = 4,
+                                   .kv_heads = 4,
+                                   .head_dim = 16,
+                                   .hidden = 40,
+                                   .ffn = 56,
+                                   .vocab = 464,
+                                   .max_positions = 256,
+                                   .qk_norm = false};
 };
 
 }  // namespace
@@ -51,24 +58,28 @@ TEST_CASE("a text-only Dims runs, and refuses pictures") {
     CHECK(std::isfinite(testing::largest_magnitude(whole)));
     CHECK(testing::same_bits(run(model, prompt, 4, 2), whole));
     Session<M> session(model, {.context = 60, .threads = 1});
-    CHECK_THROWS_WITH(session.append(Prompt{words(3), {std::make_shared<VisualFeatures>()}}), Catch::Contains("no vision tower"));
+    CHECK_THROWS_WITH(session.append(Prompt{words(3), {std::make_shared<VisualFeatures>()}}),
+                      Catch::Contains("no vision tower"));
     const auto plan = M::memory_plan({.context = 60, .threads = 1});
     for (const auto& part : plan.parts) CHECK(part.name.find("vision") == std::string::npos);
 }
 
 TEST_CASE("LayerNorm in the decoder, where the Dims have no q/k norm") {
-    using Text = TextPolicies<>::with_norm<norm::LayerNorm>::with_weights<weights::Float32>::with_kv_cache<kv_cache::Contiguous<kv_cache::Float32>>;
+    using Text = TextPolicies<>::with_norm<norm::LayerNorm>::with_weights<weights::Float32>::with_kv_cache<
+        kv_cache::Contiguous<kv_cache::Float32>>;
     using M = Model<TextOnly, Policies<>::with_text<Text>>;
     const auto model = testing::synthetic_model<M>();
     const auto whole = run(model, {words(20), {}});
     CHECK(std::isfinite(testing::largest_magnitude(whole)));
     CHECK(testing::same_bits(run(model, {words(20), {}}, 6), whole));
-    CHECK_FALSE(testing::same_bits(run(testing::synthetic_model<Model<TextOnly, bundles::float32>>(), {words(20), {}}), whole));
+    CHECK_FALSE(
+        testing::same_bits(run(testing::synthetic_model<Model<TextOnly, bundles::float32>>(), {words(20), {}}), whole));
 }
 
 TEMPLATE_LIST_TEST_CASE("the memory policy changes no bit of a session", "", testing::tuple_t<memory::all>) {
     using Float32 = bundles::float32;
-    using M = Model<Variant, Policies<Choice<slot::text, Float32::Text>, Choice<slot::vision, Float32::Vision>, Choice<slot::memory, typename TestType::type>>>;
+    using M = Model<Variant, Policies<Choice<slot::text, Float32::Text>, Choice<slot::vision, Float32::Vision>,
+                                      Choice<slot::memory, typename TestType::type>>>;
     const auto outcome = []<class Any>(type_tag<Any>) {
         const auto model = testing::synthetic_model<Any>();
         Session<Any> session(model, {.context = 60, .chunk = 7, .threads = 2});

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <qwen3vl/norm/norm.hpp>
 #include <qwen3vl/reference/norm.hpp>
 #include <qwen3vl/testing/compare.hpp>
@@ -10,10 +11,12 @@ using testing::float_roundoff;
 
 namespace {
 
-std::vector<double> oracle(type_tag<norm::RMSNorm>, const std::vector<double>& x, const std::vector<double>& w, const std::vector<double>&, double eps) {
+std::vector<double> oracle(type_tag<norm::RMSNorm>, const std::vector<double>& x, const std::vector<double>& w,
+                           const std::vector<double>&, double eps) {
     return reference::rms_norm(x, w, eps);
 }
-std::vector<double> oracle(type_tag<norm::LayerNorm>, const std::vector<double>& x, const std::vector<double>& w, const std::vector<double>& b, double eps) {
+std::vector<double> oracle(type_tag<norm::LayerNorm>, const std::vector<double>& x, const std::vector<double>& w,
+                           const std::vector<double>& b, double eps) {
     return reference::layer_norm(x, w, b, eps);
 }
 
@@ -32,13 +35,16 @@ TEMPLATE_LIST_TEST_CASE("a norm equals its oracle", "", testing::tuple_t<norm::a
         std::vector<float> out(size);
         const float* b = Norm::has_bias ? bias.data() : nullptr;
         Norm::template row<Arch>(x.data(), weight.data(), b, eps, n, out.data());
-        const auto expected = oracle(TestType{}, testing::as_doubles(x), testing::as_doubles(weight), testing::as_doubles(bias), eps);
-        // The sums' roundings are relative to the largest |x|, and dividing by the root scales them with the result: the mean (LayerNorm) is off
-        // by depth * u * |x|, which at least sqrt(eps) divides; the root by half of that; six more roundings follow.
+        const auto expected =
+            oracle(TestType{}, testing::as_doubles(x), testing::as_doubles(weight), testing::as_doubles(bias), eps);
+        // The sums' roundings are relative to the largest |x|, and dividing by the root scales them with the result:
+        // the mean (LayerNorm) is off by depth * u * |x|, which at least sqrt(eps) divides; the root by half of that;
+        // six more roundings follow.
         double deviation = 0, mean = 0;
         for (const float v : x) mean += Norm::has_bias ? static_cast<double>(v) / static_cast<double>(n) : 0.0;
-        for (const float v : x) deviation += (v - mean) * (v - mean) / static_cast<double>(n);
-        const double largest = testing::largest_magnitude(x), gain = largest / std::sqrt(deviation + eps);
+        for (const float v : x) deviation += std::pow(static_cast<double>(v) - mean, 2) / static_cast<double>(n);
+        const double largest = testing::largest_magnitude(x),
+                     gain = largest / std::sqrt(deviation + static_cast<double>(eps));
         const double tolerance = float_roundoff * (2 * qwen3vl_test::sum_depth(n) + 6) * 2 * (gain + 1);
         CHECK(testing::largest_difference(out, expected) <= tolerance);
         auto in_place = x;

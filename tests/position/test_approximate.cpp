@@ -24,8 +24,8 @@ double largest_error(int begin, int end, int step) {
         position::text_angles<Arch, P>(d, frequencies, position, cosines.data(), sines.data());
         for (std::size_t i = 0; i < angles.size(); ++i) {
             const double angle = static_cast<double>(angles[i]);
-            largest =
-                std::max({largest, std::abs(static_cast<double>(cosines[i]) - std::cos(angle)), std::abs(static_cast<double>(sines[i]) - std::sin(angle))});
+            largest = std::max({largest, std::abs(static_cast<double>(cosines[i]) - std::cos(angle)),
+                                std::abs(static_cast<double>(sines[i]) - std::sin(angle))});
         }
     }
     return largest;
@@ -33,10 +33,12 @@ double largest_error(int begin, int end, int step) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE_SIG("an approximate rotation keeps the bound that it states, at every frequency of the 2B", "", ((int N), N), 16, 64, 256, 1024, 65536) {
+TEMPLATE_TEST_CASE_SIG("an approximate rotation keeps the bound that it states, at every frequency of the 2B", "",
+                       ((int N), N), 16, 64, 256, 1024, 65536) {
     using P = position::Approximate<Base, Entries{N}>;
     const double bound = std::pow(std::numbers::pi / N, 3) / 6 + 10 * float_roundoff;
-    const double near = largest_error<P>(0, 2000, 1), all = largest_error<P>(2000, 262145, 29), far = largest_error<P>(262000, 262145, 1);
+    const double near = largest_error<P>(0, 2000, 1), all = largest_error<P>(2000, 262145, 29),
+                 far = largest_error<P>(262000, 262145, 1);
     CAPTURE(bound, near, all, far);
     CHECK(near <= bound);
     CHECK(all <= bound);

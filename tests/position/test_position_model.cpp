@@ -16,7 +16,8 @@ struct Short : models::Tiny {
 };
 using Base = position::MRopeInterleaved;
 template <class Position>
-using With = Model<Short, Policies<>::with_vision<bundles::float32::Vision>::with_text<bundles::float32::Text::with_position<Position>>>;
+using With = Model<Short, Policies<>::with_vision<bundles::float32::Vision>::with_text<
+                              bundles::float32::Text::with_position<Position>>>;
 
 template <class Position>
 std::vector<float> logits_with(const Prompt& prompt, int chunk = 512) {
@@ -37,7 +38,8 @@ const Prompt& picture() {
 }  // namespace
 
 TEMPLATE_TEST_CASE("a scaled model reads past its training, pictures included", "", (position::NTK<Base, Factor{4}>),
-                   (position::YaRN<Base, YarnOptions{.factor = 4}>), (position::Approximate<position::YaRN<Base, YarnOptions{.factor = 4}>>)) {
+                   (position::YaRN<Base, YarnOptions{.factor = 4}>),
+                   (position::Approximate<position::YaRN<Base, YarnOptions{.factor = 4}>>)) {
     Prompt prompt = picture();
     prompt << words(100, 6);  // 128 tokens, as many as there are positions
     const auto whole = logits_with<TestType>(prompt);
@@ -58,7 +60,8 @@ TEST_CASE("a factor of 1 is the stock model, bit by bit") {
 TEST_CASE("approximate rotations hardly change the logits") {
     const auto stock = logits_with<Base>(picture()), approximate = logits_with<position::Approximate<Base>>(picture());
     // 1e-6 of a query and of a key, through four layers
-    CHECK(testing::largest_difference(approximate, testing::as_doubles(stock)) <= 1e-5 * testing::largest_magnitude(stock));
+    CHECK(testing::largest_difference(approximate, testing::as_doubles(stock)) <=
+          1e-5 * testing::largest_magnitude(stock));
     CHECK_FALSE(testing::same_bits(approximate, stock));
 }
 

@@ -27,7 +27,7 @@ add_test(NAME format_quality.needles COMMAND format_quality --model ${shapes} --
 add_test(NAME format_quality.no_room COMMAND format_quality --model ${shapes} --text ${CMAKE_CURRENT_BINARY_DIR}/text.txt --window 16 --needles 3 --bundle int8)
 set_tests_properties(format_quality.no_room PROPERTIES PASS_REGULAR_EXPRESSION "format_quality: --window 16: a question for a number does not fit; use 100 and more")
 add_test(NAME low_rank COMMAND low_rank --model ${shapes} ${data}/shapes_eval --limit 20 --out ${CMAKE_CURRENT_BINARY_DIR}/low_rank.safetensors)
-set_tests_properties(low_rank PROPERTIES PASS_REGULAR_EXPRESSION "12 tables from.* 32 +1\\.0000 +1\\.0000")
+set_tests_properties(low_rank PROPERTIES PASS_REGULAR_EXPRESSION "12 matrices from.* 32 +1\\.0000 +1\\.0000")
 set_tests_properties(calibrate PROPERTIES FIXTURES_SETUP calibration)
 set_tests_properties(format_quality.calibrated PROPERTIES FIXTURES_REQUIRED calibration)
 add_test(NAME format_quality.hostile COMMAND format_quality --model ${shapes} ${data}/shapes_eval --limit 1 --bundle int4 --calibration ${shapes}/model.safetensors)

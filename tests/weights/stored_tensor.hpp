@@ -12,7 +12,8 @@ struct StoredTensor {
 
     StoredTensor(const std::vector<float>& values, q::DType dtype, std::int64_t rows, std::size_t offset = 0)
         : memory(values.size() * q::dtype_bytes(dtype) + offset) {
-        view = {dtype, {rows, static_cast<std::int64_t>(values.size()) / rows}, memory.data() + offset, "test.safetensors"};
+        view = {
+            dtype, {rows, static_cast<std::int64_t>(values.size()) / rows}, memory.data() + offset, "test.safetensors"};
         std::byte* out = memory.data() + offset;
         for (const float v : values)
             q::weights::with_element(dtype, [&]<class T>(T) {
@@ -27,11 +28,12 @@ struct StoredTensor {
 template <class Arch, class Format, class Team>
 struct EncodedRows {
     std::vector<std::byte> memory;
-    q::weights::Input input;
+    q::weights::PackedActivations input;
     EncodedRows(Team& team, q::ConstMatrix x)
-        : memory(static_cast<std::size_t>(q::weights::traits<Format>::template input_bytes<Arch>(x.rows, x.cols)), std::byte{0xff}),
+        : memory(static_cast<std::size_t>(q::weights::traits<Format>::template activation_bytes<Arch>(x.rows, x.cols)),
+                 std::byte{0xff}),
           input{memory.data(), x.rows, x.cols} {
-        q::weights::encode_rows<Arch, Format>(team, x, input);
+        q::weights::pack_rows<Arch, Format>(team, x, input);
     }
 };
 

@@ -9,7 +9,8 @@
 /// What every format's dense layers must do, whatever its numbers.
 namespace qwen3vl_test {
 
-/// Calls check(m, n, k, matrix, x, y) for odd and even extents, after it has seen that y's bits depend on neither rows nor threads.
+/// Calls check(m, n, k, matrix, x, y) for odd and even extents, after it has seen that y's bits depend on neither rows
+/// nor threads.
 template <class Format, class Check>
 void check_dense(Check&& check) {
     using namespace qwen3vl;
@@ -43,22 +44,25 @@ void check_dense(Check&& check) {
 template <class Format>
 std::vector<float> dequantised(const qwen3vl::weights::WeightMatrix& w) {
     std::vector<float> out(static_cast<std::size_t>(w.rows() * w.cols()));
-    for (std::int64_t r = 0; r < w.rows(); ++r) qwen3vl::weights::traits<Format>::template row<Arch>(w, r, out.data() + r * w.cols());
+    for (std::int64_t r = 0; r < w.rows(); ++r)
+        qwen3vl::weights::traits<Format>::template row<Arch>(w, r, out.data() + r * w.cols());
     return out;
 }
 
 /// Whether y is x · w^T within `relative` times the sum of the products' magnitudes.
-inline bool is_product(const std::vector<float>& y, const std::vector<float>& x, std::int64_t m, const std::vector<float>& w, std::int64_t n, std::int64_t k,
-                       double relative) {
+inline bool is_product(const std::vector<float>& y, const std::vector<float>& x, std::int64_t m,
+                       const std::vector<float>& w, std::int64_t n, std::int64_t k, double relative) {
     for (std::int64_t i = 0; i < m; ++i)
         for (std::int64_t j = 0; j < n; ++j) {
             double sum = 0, magnitude = 0;
             for (std::int64_t c = 0; c < k; ++c) {
-                const double p = static_cast<double>(x[static_cast<std::size_t>(i * k + c)]) * w[static_cast<std::size_t>(j * k + c)];
+                const double p = static_cast<double>(x[static_cast<std::size_t>(i * k + c)]) *
+                                 static_cast<double>(w[static_cast<std::size_t>(j * k + c)]);
                 sum += p;
                 magnitude += std::abs(p);
             }
-            if (!(std::abs(y[static_cast<std::size_t>(i * n + j)] - sum) <= relative * magnitude)) return false;
+            if (!(std::abs(static_cast<double>(y[static_cast<std::size_t>(i * n + j)]) - sum) <= relative * magnitude))
+                return false;
         }
     return static_cast<std::int64_t>(y.size()) == m * n;
 }

@@ -11,9 +11,10 @@ struct Case {
     using Format = F;
     static constexpr DType dtype = D;
 };
-using Cases = std::tuple<Case<weights::Float32, DType::f32>, Case<weights::Bf16, DType::bf16>, Case<weights::F16, DType::f16>,
-                         Case<weights::Mapped<weights::Float32>, DType::f32>, Case<weights::Mapped<weights::Bf16>, DType::bf16>,
-                         Case<weights::Mapped<weights::F16>, DType::f16>>;
+using Cases =
+    std::tuple<Case<weights::Float32, DType::f32>, Case<weights::Bf16, DType::bf16>, Case<weights::F16, DType::f16>,
+               Case<weights::Mapped<weights::Float32>, DType::f32>, Case<weights::Mapped<weights::Bf16>, DType::bf16>,
+               Case<weights::Mapped<weights::F16>, DType::f16>>;
 
 float kept(float v, DType dtype) {
     weights::with_element(dtype, [&]<class T>(T) { v = static_cast<float>(T(v)); });
@@ -45,13 +46,16 @@ TEMPLATE_LIST_TEST_CASE("a format keeps what a checkpoint of any dtype holds", "
 
 TEMPLATE_LIST_TEST_CASE("dense layers equal their oracle and depend on neither rows nor threads", "", Cases) {
     using Format = typename TestType::Format;
-    check_dense<Format>(
-        [](std::int64_t m, std::int64_t n, std::int64_t k, const weights::WeightMatrix& matrix, const std::vector<float>& x, const std::vector<float>& y) {
-            // a rounding for each product and addition of a block, and one for each block; where activations become bfloat16, that rounding
-            const double depth = 4 + static_cast<double>(std::min<std::int64_t>(k, weights::float_block) + k / weights::float_block);
-            const bool narrow = Arch::dot_bf16 && std::is_same_v<Format, weights::Bf16>;
-            CHECK(is_product(y, x, m, dequantised<Format>(matrix), n, k, depth * testing::float_roundoff + (narrow ? 1.0 / 256 : 0)));
-        });
+    check_dense<Format>([](std::int64_t m, std::int64_t n, std::int64_t k, const weights::WeightMatrix& matrix,
+                           const std::vector<float>& x, const std::vector<float>& y) {
+        // a rounding for each product and addition of a block, and one for each block; where activations become
+        // bfloat16, that rounding
+        const double depth =
+            4 + static_cast<double>(std::min<std::int64_t>(k, weights::float_block) + k / weights::float_block);
+        const bool narrow = Arch::dot_bf16 && std::is_same_v<Format, weights::Bf16>;
+        CHECK(is_product(y, x, m, dequantised<Format>(matrix), n, k,
+                         depth * testing::float_roundoff + (narrow ? 1.0 / 256 : 0)));
+    });
 }
 
 TEST_CASE("several matrices in one run of tasks") {
@@ -71,16 +75,20 @@ TEST_CASE("several matrices in one run of tasks") {
     }
     const EncodedRows<Arch, Format, execution::Threads<>::Team> in(team, {x.data(), m, k, k});
     const std::array<const weights::WeightMatrix*, 3> all{&matrices[0], &matrices[1], &matrices[2]};
-    weights::linear<Arch, Format>(team, in.input, all, [&](int which, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
-        const auto w = static_cast<std::size_t>(which);
-        std::copy_n(values, count, found[w].data() + row * heights[w] + first);
-    });
+    weights::linear<Arch, Format>(
+        team, in.input, all,
+        [&](int which, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
+            const auto w = static_cast<std::size_t>(which);
+            std::copy_n(values, count, found[w].data() + row * heights[w] + first);
+        });
     for (std::size_t i = 0; i < 3; ++i) CHECK(testing::same_bits(found[i], expected[i]));
     std::vector<float> sums(static_cast<std::size_t>(m * 130)), twice(sums.size());
-    weights::linear_pair<Arch, Format>(team, in.input, matrices[0], matrices[0],
-                                       [&](std::int64_t row, std::int64_t first, std::int64_t count, const float* a, const float* b) {
-                                           for (std::int64_t i = 0; i < count; ++i) sums[static_cast<std::size_t>(row * 130 + first + i)] = a[i] + b[i];
-                                       });
+    weights::linear_pair<Arch, Format>(
+        team, in.input, matrices[0], matrices[0],
+        [&](std::int64_t row, std::int64_t first, std::int64_t count, const float* a, const float* b) {
+            for (std::int64_t i = 0; i < count; ++i)
+                sums[static_cast<std::size_t>(row * 130 + first + i)] = a[i] + b[i];
+        });
     for (std::size_t i = 0; i < twice.size(); ++i) twice[i] = 2 * expected[0][i];
     CHECK(testing::same_bits(sums, twice));
     std::vector<float> added(static_cast<std::size_t>(m * 7), 2.0f);

@@ -10,8 +10,9 @@ struct GeluExact {
     /// out = gelu(x) over n floats; out may be x.
     template <class Arch>
     static void row(const float* x, std::int64_t n, float* out) {
-        kernels::for_each_vector<Arch>(
-            n, [&](std::int64_t i, std::int64_t count) { kernels::store<Arch>(kernels::gelu_exact<Arch>(kernels::load<Arch>(x + i, count)), out + i, count); });
+        kernels::for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) {
+            kernels::store<Arch>(kernels::gelu_exact<Arch>(kernels::load<Arch>(x + i, count)), out + i, count);
+        });
     }
 };
 
@@ -22,8 +23,9 @@ struct GeluTanh {
     /// out = gelu(x) over n floats; out may be x.
     template <class Arch>
     static void row(const float* x, std::int64_t n, float* out) {
-        kernels::for_each_vector<Arch>(
-            n, [&](std::int64_t i, std::int64_t count) { kernels::store<Arch>(kernels::gelu_tanh<Arch>(kernels::load<Arch>(x + i, count)), out + i, count); });
+        kernels::for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) {
+            kernels::store<Arch>(kernels::gelu_tanh<Arch>(kernels::load<Arch>(x + i, count)), out + i, count);
+        });
     }
 };
 

@@ -11,7 +11,9 @@ struct SwiGLU {
     template <class Arch>
     static void row(const float* gate, const float* up, std::int64_t n, float* out) {
         kernels::for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) {
-            kernels::store<Arch>(kernels::silu<Arch>(kernels::load<Arch>(gate + i, count)) * kernels::load<Arch>(up + i, count), out + i, count);
+            kernels::store<Arch>(
+                kernels::silu<Arch>(kernels::load<Arch>(gate + i, count)) * kernels::load<Arch>(up + i, count), out + i,
+                count);
         });
     }
 };

@@ -1,4 +1,5 @@
 #pragma once
+#include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/features.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::alignment {
@@ -6,7 +7,9 @@ namespace qwen3vl::inline QWEN3VL_ABI::alignment {
 /// The mergers' output is the decoder's input as it is.
 struct None {
     static constexpr const char* name = "None";
-    static void align(VisualFeatures& /*features*/) {}
+    template <class Weights, class Ops, class Parameters>
+    static void align(const Ops& /*ops*/, const ModelDims& /*dims*/, const Parameters& /*parameters*/,
+                      VisualFeatures& /*features*/) {}
 };
 
 }  // namespace qwen3vl::alignment

@@ -5,12 +5,14 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// Memory-efficient attention (Rabe & Staats, 2021, "Self-attention does not need O(n^2) memory", section 3): a block of queries meets the keys chunk by
-/// chunk of `C` tokens; a chunk's scores are held at once, and its sums are joined to those before it. Exact. Scratch is bounded by the chunk.
+/// Memory-efficient attention (Rabe & Staats, 2021, "Self-attention does not need O(n^2) memory", section 3). A block
+/// of queries takes the keys chunk by chunk of `C` tokens: a chunk's scores are held at once, and its sums are joined
+/// to those before it. Exact. Scratch is bounded by the chunk.
 ///     attention::Chunked<mask::Causal, Tokens{1024}>
 template <class Mask = mask::Causal, Tokens C = Tokens{1024}>
 struct Chunked {
-    static_assert(C.n > 0 && C.n % kv_cache::tile_keys == 0, "qwen3vl: slot attention: Chunked needs a chunk of a multiple of 64 Tokens");
+    static_assert(C.n > 0 && C.n % kv_cache::tile_keys == 0,
+                  "qwen3vl: slot attention: Chunked needs a chunk of a multiple of 64 Tokens");
     static constexpr const char* name = "Chunked";
     using mask = Mask;
     static constexpr std::int64_t segment_keys = C.n;
@@ -34,8 +36,8 @@ struct Chunked {
 
     /// The block over one chunk of keys alone, into `part`.
     template <class Arch, class Visible, class Tiles>
-    static void attend_segment(const QueryBlock& q, const Visible& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, const Partial& part,
-                               float* scratch) {
+    static void attend_segment(const QueryBlock& q, const Visible& visible, const Tiles& tiles,
+                               qwen3vl::mask::KeyRange keys, const Partial& part, float* scratch) {
         copy(q.rows, q.channels, Materialised<Arch>(q, scratch).over(keys, visible, tiles), part);
     }
 };

@@ -8,9 +8,10 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// Tiled attention with online softmax: one pass over the keys, memory for one tile of scores (Dao, 2023, "FlashAttention-2", algorithm 1;
-/// Milakov & Gimelshein, 2018). Exact. Keys are taken in segments of fixed length, each from scratch and joined in ascending order, so that a step of
-/// decoding can give its segments to several threads without a change of bits ("Flash-Decoding").
+/// Tiled attention with online softmax: one pass over the keys, memory for one tile of scores (Dao, 2023,
+/// "FlashAttention-2", algorithm 1; Milakov & Gimelshein, 2018). Exact. Segments of keys of fixed length are computed
+/// each from scratch and joined in ascending order. So a step of decoding can give its segments to several threads
+/// without a change of bits ("Flash-Decoding").
 ///     attention::Flash<mask::SlidingWindow<Window{.tokens = 4096, .sinks = 4}>>
 template <class Mask = mask::Causal>
 struct Flash {
@@ -19,7 +20,9 @@ struct Flash {
     static constexpr std::int64_t segment_keys = 16 * kv_cache::tile_keys;
 
     /// Floats of scratch for a block.
-    static std::int64_t scratch_floats(std::int64_t rows, std::int64_t channels, std::int64_t /*keys*/) { return Workspace(rows, channels).size; }
+    static std::int64_t scratch_floats(std::int64_t rows, std::int64_t channels, std::int64_t /*keys*/) {
+        return Workspace(rows, channels).size;
+    }
 
     /// out [rows, channels] = softmax(queries · keys^T, masked) · values; `tiles(i)` gives tile i of the head.
     template <class Arch, class Visible, class Tiles>
@@ -36,15 +39,16 @@ struct Flash {
 
     /// The block over one segment of keys alone, into `part`.
     template <class Arch, class Visible, class Tiles>
-    static void attend_segment(const QueryBlock& q, const Visible& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, const Partial& part,
-                               float* scratch) {
+    static void attend_segment(const QueryBlock& q, const Visible& visible, const Tiles& tiles,
+                               qwen3vl::mask::KeyRange keys, const Partial& part, float* scratch) {
         const Workspace w(q.rows, q.channels);
-        const Partial found = attend_keys(RowGroups<Arch>(q, log2_e, scratch + w.packed), visible, tiles, keys, scratch, w);
+        const Partial found =
+            attend_keys(RowGroups<Arch>(q, log2_e, scratch + w.packed), visible, tiles, keys, scratch, w);
         copy(q.rows, q.channels, found, part);
     }
 
   private:
-    /// Where the parts of a block's scratch begin.
+    /// Offsets of the parts of a block's scratch, in floats.
     struct Workspace {
         std::int64_t size = 0;
         std::int64_t packed, out, top, sums, total, shrink, scores, wide, whole;
@@ -65,8 +69,8 @@ struct Flash {
 
     /// The block over the keys of one segment; the result lies in scratch.
     template <class Arch, class Visible, class Tiles>
-    static Partial attend_keys(const RowGroups<Arch>& groups, const Visible& visible, const Tiles& tiles, qwen3vl::mask::KeyRange keys, float* scratch,
-                               const Workspace& w) {
+    static Partial attend_keys(const RowGroups<Arch>& groups, const Visible& visible, const Tiles& tiles,
+                               qwen3vl::mask::KeyRange keys, float* scratch, const Workspace& w) {
         const QueryBlock& q = groups.block();
         const Partial part{scratch + w.out, scratch + w.top, scratch + w.total};
         float *sums = scratch + w.sums, *scores = scratch + w.scores, *shrink = scratch + w.shrink;
@@ -79,15 +83,17 @@ struct Flash {
                 const auto seen = visible_keys(rows, visible, tile.first, tile.count);
                 if (seen.begin >= seen.end) return;
                 score<Arch>(rows, visible, packed, size, tile, seen, scores);
-                kernels::softmax_step<Arch, kv_cache::tile_keys>(scores, size, seen.begin, seen.end, tile.value_scales, part.top + at, shrink,
-                                                                 sums + at * Arch::floats);
-                kernels::add_values<Arch, kv_cache::tile_keys>(scores, size, tile.values, q.channels, seen.begin, seen.end, shrink, part.out + at * q.channels,
-                                                               tile.next);
+                kernels::softmax_step<Arch, kv_cache::tile_keys>(scores, size, seen.begin, seen.end, tile.value_scales,
+                                                                 part.top + at, shrink, sums + at * Arch::floats);
+                kernels::add_values<Arch, kv_cache::tile_keys>(scores, size, tile.values, q.channels, seen.begin,
+                                                               seen.end, shrink, part.out + at * q.channels, tile.next);
             });
         };
         for_each_tile(
-            q, visible, tiles, [&](const auto& tile) { with_tile_for<Arch>(q.rows, tile, scratch + w.wide, meet); }, keys);
-        for (std::int64_t r = 0; r < q.rows; ++r) part.total[r] = kernels::sum_lanes<Arch>(kernels::load<Arch>(sums + r * Arch::floats));
+            q, visible, tiles, [&](const auto& tile) { with_tile_for<Arch>(q.rows, tile, scratch + w.wide, meet); },
+            keys);
+        for (std::int64_t r = 0; r < q.rows; ++r)
+            part.total[r] = kernels::sum_lanes<Arch>(kernels::load<Arch>(sums + r * Arch::floats));
         return part;
     }
 };

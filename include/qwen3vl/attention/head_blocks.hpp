@@ -6,10 +6,10 @@
 #include <qwen3vl/concepts/concepts.hpp>
 #include <type_traits>
 
-/// How the queries of all heads are cut into blocks, and what a task is given.
+/// Partition of the queries of all heads into blocks, the tasks of attention.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// Queries of all heads and where their results go.
+/// Queries of all heads and the place of their results.
 struct Heads {
     const float* queries = nullptr;  ///< [kv_heads, tokens, group, channels], scaled, zero-padded
     std::int64_t tokens = 0, kv_heads = 0, group = 1, channels = 0, head_dim = 0;
@@ -20,17 +20,33 @@ struct Heads {
     std::int64_t chunk = 0;  ///< tokens whose queries lie between one head's and the next one's; 0: `tokens`
 
     QueryBlock block(std::int64_t head, std::int64_t token, std::int64_t count) const {
-        return {queries + (head * (chunk > 0 ? chunk : tokens) + token) * group * channels, count * group, channels, group, first + token, keys};
+        return {queries + (head * (chunk > 0 ? chunk : tokens) + token) * group * channels,
+                count * group,
+                channels,
+                group,
+                first + token,
+                keys};
     }
-    /// Tokens [token, token + count) alone, as if the first of them had sequence index `index` among so many keys.
+    /// Part of the tokens, [token, token + count), as if the first of them had sequence index `index` among `among`
+    /// keys.
     Heads part(std::int64_t token, std::int64_t count, std::int64_t index, std::int64_t among) const {
-        return {queries + token * group * channels, count, kv_heads, group, channels, head_dim, index, among, out + token * out_stride, out_stride,
+        return {queries + token * group * channels,
+                count,
+                kv_heads,
+                group,
+                channels,
+                head_dim,
+                index,
+                among,
+                out + token * out_stride,
+                out_stride,
                 chunk > 0 ? chunk : tokens};
     }
     /// Puts a block's result [rows, channels] in its place.
     void place(std::int64_t head, std::int64_t token, std::int64_t rows, const float* result) const {
         for (std::int64_t r = 0; r < rows; ++r)
-            std::copy_n(result + r * channels, head_dim, out + (token + r / group) * out_stride + (head * group + r % group) * head_dim);
+            std::copy_n(result + r * channels, head_dim,
+                        out + (token + r / group) * out_stride + (head * group + r % group) * head_dim);
     }
 };
 
@@ -45,12 +61,13 @@ constexpr std::int64_t block_tokens(std::int64_t group) { return std::max<std::i
 /// Fewer where the threads would not get several blocks each. No result depends on it.
 inline std::int64_t block_tokens(const Heads& h, int threads) {
     std::int64_t tokens = block_tokens(h.group);
-    while (tokens * h.group > block_rows / 4 && tokens > 1 && h.kv_heads * ceil_div(h.tokens, tokens) < 8 * threads) tokens = ceil_div(tokens, 2);
+    while (tokens * h.group > block_rows / 4 && tokens > 1 && h.kv_heads * ceil_div(h.tokens, tokens) < 8 * threads)
+        tokens = ceil_div(tokens, 2);
     return tokens;
 }
 
 namespace detail {
-/// Whether what gives the tiles asks for a query too: blocks of queries then lie within a tile.
+/// True if the tile source depends on the query: blocks of queries then lie within a tile.
 template <class Tile>
 inline constexpr bool by_query = std::is_invocable_v<const Tile&, std::int64_t, std::int64_t, std::int64_t>;
 /// The tiles of a head as one of its queries sees them.
@@ -61,7 +78,7 @@ auto tiles_for(const Tile& tile, std::int64_t head, [[maybe_unused]] std::int64_
     else
         return [&tile, head](std::int64_t index) { return tile(head, index); };
 }
-/// How the tokens of a chunk are cut into blocks: [begin(i), begin(i + 1)) for i of count.
+/// Partition of the tokens of a chunk into blocks: [begin(i), begin(i + 1)) for i of count().
 struct Cut {
     std::int64_t tokens, step, before = 0;  ///< before: tokens between a multiple of step and the chunk
     std::int64_t count() const { return ceil_div(before + tokens, step); }
@@ -71,18 +88,24 @@ template <class Tile>
 Cut cut(const Heads& h, int threads) {
     const std::int64_t step = block_tokens(h, threads);
     if constexpr (!by_query<Tile>) return {h.tokens, step};
-    const std::int64_t within = std::min<std::int64_t>(kv_cache::tile_keys, static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(step))));
+    const std::int64_t within = std::min<std::int64_t>(
+        kv_cache::tile_keys, static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(step))));
     return {h.tokens, within, h.first % within};
 }
 
-/// A block's result, and the algorithm's own scratch behind it.
-inline std::int64_t result_floats(std::int64_t group, std::int64_t channels) { return round_up(padded_rows(block_tokens(group) * group) * channels, 16); }
+/// Floats of a block's result, behind which the algorithm's own scratch lies.
+inline std::int64_t result_floats(std::int64_t group, std::int64_t channels) {
+    return round_up(padded_rows(block_tokens(group) * group) * channels, 16);
+}
 template <class Attention>
 std::int64_t thread_floats(std::int64_t group, std::int64_t channels, std::int64_t keys) {
-    return result_floats(group, channels) + round_up(Attention::scratch_floats(block_tokens(group) * group, channels, keys), 16);
+    return result_floats(group, channels) +
+           round_up(Attention::scratch_floats(block_tokens(group) * group, channels, keys), 16);
 }
-/// Of one token's heads over one segment.
-inline std::int64_t partial_floats(std::int64_t group, std::int64_t channels) { return round_up(Partial::floats(group, channels), 16); }
+/// Floats of the Partial of one token's heads over one segment.
+inline std::int64_t partial_floats(std::int64_t group, std::int64_t channels) {
+    return round_up(Partial::floats(group, channels), 16);
+}
 
 /// Floats that a mask's choice for one block takes.
 template <class Mask>
@@ -92,7 +115,7 @@ std::int64_t choice_floats(std::int64_t group, std::int64_t channels, std::int64
     else
         return 0;
 }
-/// What the queries of a block see.
+/// Visibility of the keys to the queries of a block: the mask itself, or the choice that its state makes in `scratch`.
 template <class Arch, class State>
 auto visible_to(const QueryBlock& q, std::int64_t head, const State& state, [[maybe_unused]] float* scratch) {
     if constexpr (concepts::Visibility<State>)

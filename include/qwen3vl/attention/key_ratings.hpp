@@ -4,16 +4,17 @@
 #include <qwen3vl/attention/head_blocks.hpp>
 #include <qwen3vl/kernels/exponential.hpp>
 
-/// The probabilities that queries give to keys, for caches that rate their keys by them: a second pass, as attention keeps none.
+/// The probabilities that queries give to keys, for caches that rate their keys by them: a second pass, as attention
+/// keeps none.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// Floats of scratch for rate_keys over at most so many keys.
+/// Floats of scratch for rate_keys over at most `keys` keys.
 inline std::int64_t rating_floats(std::int64_t channels, std::int64_t keys) {
     return round_up(16 * channels, 16) + 16 * round_up(keys, kv_cache::tile_keys) + wide_tile_floats(channels);
 }
 
-/// Adds to ratings [keys] what each query of a block gives to each key: its softmax over the keys up to its own place. One query after another, so that no
-/// sum depends on how they were cut into blocks.
+/// Adds to ratings [keys] the probability that each query of a block gives to each key: its softmax over the keys up to
+/// its own. Runs query by query, so that no sum depends on how they were cut into blocks.
 template <class Arch, class Tiles>
 void rate_keys(const QueryBlock& q, const Tiles& tiles, float* ratings, float* scratch) {
     constexpr std::int64_t step = kernels::outer_rows<Arch>, width = kv_cache::tile_keys;
@@ -25,14 +26,17 @@ void rate_keys(const QueryBlock& q, const Tiles& tiles, float* ratings, float* s
         kernels::pack_queries<Arch>(rows.queries, rows.rows, q.channels, log2_e, packed);
         for (std::int64_t t = 0; t * width < q.keys; ++t)
             with_tile_for<Arch>(rows.rows, tiles(t), wide, [&](const auto& tile) {
-                kernels::key_products<Arch, width>(packed, size, tile.keys, tile.key_scales, tile.channels, 0, tile.count, scores + t * size * width);
+                kernels::key_products<Arch, width>(packed, size, tile.keys, tile.key_scales, tile.channels, 0,
+                                                   tile.count, scores + t * size * width);
             });
         for (std::int64_t r = 0; r < rows.rows; ++r) {
             const std::int64_t seen = rows.position(r) + 1;
             const auto row = [&](std::int64_t k) { return scores + k / width * size * width + r * width + k % width; };
-            for (std::int64_t k = seen; k < round_up(seen, width); ++k) *row(k) = -std::numeric_limits<float>::infinity();
+            for (std::int64_t k = seen; k < round_up(seen, width); ++k)
+                *row(k) = -std::numeric_limits<float>::infinity();
             kernels::vec<Arch> highest(*row(0)), sum(0.0f);
-            for (std::int64_t k = 0; k < seen; k += Arch::floats) highest = xsimd::max(highest, kernels::load<Arch>(row(k)));
+            for (std::int64_t k = 0; k < seen; k += Arch::floats)
+                highest = xsimd::max(highest, kernels::load<Arch>(row(k)));
             const kernels::vec<Arch> top(kernels::max_lane<Arch>(highest));
             for (std::int64_t k = 0; k < seen; k += Arch::floats) {
                 const auto p = kernels::exp2<Arch>(kernels::load<Arch>(row(k)) - top);

@@ -9,13 +9,16 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// What a layer keeps for its mask beside the cache: nothing, where the mask answers by itself or by the types of the sequence's tokens.
+/// State of a layer's mask beside the cache: none where the mask answers by itself or by the types of the sequence's
+/// tokens.
 template <class Mask>
 struct MaskState {
     using type = Mask;
     static std::int64_t bytes(std::int64_t, std::int64_t, std::int64_t) { return 0; }
-    static type in(std::byte*, std::int64_t, std::int64_t, std::int64_t, Tables, [[maybe_unused]] const TokenTypes& types) {
-        if constexpr (concepts::TypedMask<Mask>)
+    template <class P>
+    static type in(std::byte*, std::int64_t, std::int64_t, std::int64_t, const P&,
+                   [[maybe_unused]] const TokenModalities& types) {
+        if constexpr (concepts::ModalityMask<Mask>)
             return Mask(types);
         else
             return {};
@@ -27,19 +30,29 @@ struct MaskState {
 template <concepts::StatefulMask Mask>
 struct MaskState<Mask> {
     using type = typename Mask::State;
-    /// Of one layer.
-    static std::int64_t bytes(std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens) { return type::bytes(kv_heads, channels, tokens); }
-    static type in(std::byte* memory, std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens, Tables tables, const TokenTypes&) {
-        return {memory, kv_heads, channels, tokens, tables};
+    /// Bytes of the state of one layer.
+    static std::int64_t bytes(std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens) {
+        return type::bytes(kv_heads, channels, tokens);
     }
-    /// After keys [first, first + count) were written; `tile(kv_head, index)` gives them, as kv_cache::later_tiles_of.
+    /// `p`: the mask's Parameters of the layer.
+    template <class P>
+    static type in(std::byte* memory, std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens, const P& p,
+                   const TokenModalities&) {
+        return {memory, kv_heads, channels, tokens, p};
+    }
+    /// Updates the state after keys [first, first + count) were written; `tile(kv_head, index)` gives them, as
+    /// kv_cache::later_tiles_of.
     template <class Team, class Tile>
     static void update(type& state, Team& team, std::int64_t first, std::int64_t count, const Tile& tile) {
         if constexpr (kv_cache::StagedTiles<Tile>) {
-            constexpr std::int64_t unit = std::max(Mask::block, kv_cache::tile_keys);  // what may have to be read together
-            for (std::int64_t begin = first / unit * unit; count > 0 && begin < tile.away() * kv_cache::tile_keys; begin = first / unit * unit) {
-                const std::int64_t step = std::max(unit, tile.most_tiles() * kv_cache::tile_keys / unit * unit), n = std::min(count, begin + step - first);
-                tile.bring(begin / kv_cache::tile_keys, std::min(tile.away(), ceil_div(first + n, kv_cache::tile_keys)));
+            constexpr std::int64_t unit =
+                std::max(Mask::block, kv_cache::tile_keys);  // what may have to be read together
+            for (std::int64_t begin = first / unit * unit; count > 0 && begin < tile.away() * kv_cache::tile_keys;
+                 begin = first / unit * unit) {
+                const std::int64_t step = std::max(unit, tile.most_tiles() * kv_cache::tile_keys / unit * unit),
+                                   n = std::min(count, begin + step - first);
+                tile.bring(begin / kv_cache::tile_keys,
+                           std::min(tile.away(), ceil_div(first + n, kv_cache::tile_keys)));
                 state.update(team, first, n, tile);
                 tile.release();
                 first += n;

@@ -6,18 +6,20 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// Floats of scratch for Materialised over at most so many keys at once.
+/// Floats of scratch for Materialised over at most `keys` keys at once.
 inline std::int64_t materialised_floats(std::int64_t rows, std::int64_t channels, std::int64_t keys) {
     const std::int64_t padded = padded_rows(rows);
-    return 2 * round_up(padded * channels, 16) + 2 * round_up(rows, 16) + wide_tile_floats(channels) + padded * round_up(keys, kv_cache::tile_keys);
+    return 2 * round_up(padded * channels, 16) + 2 * round_up(rows, 16) + wide_tile_floats(channels) +
+           padded * round_up(keys, kv_cache::tile_keys);
 }
 
-/// A block of queries over some of the keys, all scores of which are held at once: Dense takes one query and all keys so, Chunked a block of queries and one
-/// chunk of keys after another.
+/// A block of queries over some of the keys, with all their scores held at once. Dense takes one query and all keys so,
+/// Chunked a block of queries and one chunk of keys after another.
 template <class Arch>
 class Materialised {
   public:
-    Materialised(const QueryBlock& q, float* scratch) : q_(q), padded_(padded_rows(q.rows)), groups_(q, log2_e, scratch) {
+    Materialised(const QueryBlock& q, float* scratch)
+        : q_(q), padded_(padded_rows(q.rows)), groups_(q, log2_e, scratch) {
         const std::int64_t results = round_up(padded_ * q.channels, 16), rows = round_up(q.rows, 16);
         part_ = {scratch + results, scratch + 2 * results, scratch + 2 * results + rows};
         wide_ = part_.total + rows;
@@ -45,16 +47,19 @@ class Materialised {
         };
         for_each([&](const QueryBlock& rows, const float* packed, int size, std::int64_t, const auto& tile, float* s) {
             score<Arch>(rows, visible, packed, size, tile, {0, tile.count}, s);
-            for (int r = 0; r < size; ++r) std::fill(s + r * width + tile.count, s + (r + 1) * width, -std::numeric_limits<float>::infinity());
+            for (int r = 0; r < size; ++r)
+                std::fill(s + r * width + tile.count, s + (r + 1) * width, -std::numeric_limits<float>::infinity());
         });
         for (std::int64_t r = 0; r < q_.rows; ++r) take_exponentials(r, met);
         std::fill_n(part_.out, padded_ * q_.channels, 0.0f);
         for_each([&](const QueryBlock&, const float*, int size, std::int64_t at, const auto& tile, float* s) {
             if (tile.value_scales)
                 for (int r = 0; r < size; ++r)
-                    for (std::int64_t k = 0; k < width; ++k) s[r * width + k] *= static_cast<float>(tile.value_scales[k]);
+                    for (std::int64_t k = 0; k < width; ++k)
+                        s[r * width + k] *= static_cast<float>(tile.value_scales[k]);
             constexpr float ones[12] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-            kernels::add_values<Arch, width>(s, size, tile.values, q_.channels, 0, tile.count, ones, part_.out + at * q_.channels, tile.next);
+            kernels::add_values<Arch, width>(s, size, tile.values, q_.channels, 0, tile.count, ones,
+                                             part_.out + at * q_.channels, tile.next);
         });
         return part_;
     }

@@ -6,22 +6,26 @@
 #include <qwen3vl/kernels/exponential.hpp>
 #include <qwen3vl/kernels/rows.hpp>
 
-/// Attention over part of the keys, and how parts are joined; scores count in base 2 (Dao et al., 2023, "Flash-Decoding"; Milakov & Gimelshein, 2018).
+/// Attention over part of the keys, and joining of parts. Scores count in base 2 (Dao et al., 2023, "Flash-Decoding";
+/// Milakov & Gimelshein, 2018).
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
 /// Queries are multiplied by it, so that exponentials are powers of 2.
 inline constexpr float log2_e = 1.44269504f;
 
-/// Sums of a block's rows over some keys, not yet divided: out = sum of 2^(score - top) value, total = sum of 2^(score - top).
+/// Sums of a block's rows over some keys, not yet divided: out = sum of 2^(score - top) value, total = sum of 2^(score
+/// - top).
 struct Partial {
     float* out = nullptr;    ///< [rows, channels]
     float* top = nullptr;    ///< [rows] the largest score; the lowest float where no key was seen
     float* total = nullptr;  ///< [rows]
 
     static constexpr std::int64_t floats(std::int64_t rows, std::int64_t channels) { return rows * (channels + 2); }
-    /// In memory of floats(rows, channels).
-    static Partial in(float* memory, std::int64_t rows, std::int64_t channels) { return {memory, memory + rows * channels, memory + rows * channels + rows}; }
-    /// Of no keys.
+    /// Places a Partial in memory of floats(rows, channels) floats.
+    static Partial in(float* memory, std::int64_t rows, std::int64_t channels) {
+        return {memory, memory + rows * channels, memory + rows * channels + rows};
+    }
+    /// Resets to the sums over no keys.
     void clear(std::int64_t rows, std::int64_t channels) const {
         std::fill_n(out, rows * channels, 0.0f);
         std::fill_n(top, rows, std::numeric_limits<float>::lowest());
@@ -36,7 +40,8 @@ inline void copy(std::int64_t rows, std::int64_t channels, const Partial& from, 
     std::copy_n(from.total, rows, to.total);
 }
 
-/// Joins the sums over later keys to those so far. One function for every caller, so that the compiler contracts its arithmetic in one way.
+/// Joins the sums over later keys to those so far. One function for every caller, so that the compiler contracts its
+/// arithmetic in one way.
 template <class Arch>
 [[gnu::noinline]] void merge(std::int64_t rows, std::int64_t channels, const Partial& later, const Partial& so_far) {
     for (std::int64_t r = 0; r < rows; ++r) {
@@ -47,7 +52,8 @@ template <class Arch>
         float* out = so_far.out + r * channels;
         const float* more = later.out + r * channels;
         for (std::int64_t c = 0; c < channels; c += Arch::floats)
-            kernels::store<Arch>(kernels::fma<Arch>(kernels::load<Arch>(more + c), fresh, kernels::load<Arch>(out + c) * old), out + c);
+            kernels::store<Arch>(
+                kernels::fma<Arch>(kernels::load<Arch>(more + c), fresh, kernels::load<Arch>(out + c) * old), out + c);
         so_far.total[r] = so_far.total[r] * factors[0] + later.total[r] * factors[1];
         so_far.top[r] = top;
     }
@@ -56,11 +62,12 @@ template <class Arch>
 /// Divides: so_far.out becomes the block's result.
 template <class Arch>
 void finish(std::int64_t rows, std::int64_t channels, const Partial& so_far) {
-    for (std::int64_t r = 0; r < rows; ++r) kernels::scale_row<Arch>(1.0f / so_far.total[r], channels, so_far.out + r * channels);
+    for (std::int64_t r = 0; r < rows; ++r)
+        kernels::scale_row<Arch>(1.0f / so_far.total[r], channels, so_far.out + r * channels);
 }
 
-/// The segments of the keys, each `length` keys from a multiple of it on, that hold a visible key of a block; in ascending order, each once. Of the keys
-/// `within` alone, which are whole segments.
+/// Segments of `length` keys, each from a multiple of it on, that hold a visible key of a block; in ascending order,
+/// each once. Confined to the keys `within`, which are whole segments.
 template <class Mask>
 class Segments {
   public:
@@ -75,7 +82,8 @@ class Segments {
         std::int64_t next = 0;
         visible_.for_each_range(q_.first, q_.last(), within_, [&](mask::KeyRange range) {
             const std::int64_t end = ceil_div(range.end, length_);
-            for (next = std::max(next, range.begin / length_); next < end; ++next) f(mask::KeyRange{next * length_, (next + 1) * length_});
+            for (next = std::max(next, range.begin / length_); next < end; ++next)
+                f(mask::KeyRange{next * length_, (next + 1) * length_});
         });
     }
     /// Keys of segment `i` of count().

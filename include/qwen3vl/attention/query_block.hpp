@@ -6,14 +6,15 @@
 #include <qwen3vl/kv_cache/tile.hpp>
 #include <qwen3vl/mask/ranges.hpp>
 
-/// What an attention algorithm is given: a block of queries that share one key/value head, and the tiles of that head.
+/// Input of an attention algorithm: a block of queries that share one key/value head, and the tiles of that head.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// Query rows to a block at most: whole register tiles on every Arch, and so many that converting a tile of keys costs little beside using it.
+/// Most query rows to a block: whole register tiles on every Arch, and enough that converting a tile of keys costs
+/// little beside using it.
 inline constexpr std::int64_t block_rows = 192;
 
-/// Queries [rows, channels], already scaled: `group` query heads for each token, tokens ascending. Row r belongs to sequence index
-/// first + (skipped + r) / group. Grouped, multi-query and multi-head attention differ in `group` alone.
+/// Queries [rows, channels], already scaled: `group` query heads for each token, tokens ascending. Row r belongs to
+/// sequence index first + (skipped + r) / group. Grouped, multi-query and multi-head attention differ in `group` alone.
 struct QueryBlock {
     const float* queries = nullptr;
     std::int64_t rows = 0, channels = 0, group = 1;
@@ -31,9 +32,11 @@ struct QueryBlock {
 /// Every key there is.
 inline constexpr mask::KeyRange all_keys{0, std::numeric_limits<std::int64_t>::max()};
 
-/// Calls f(tile) for every tile that holds a visible key of the block, in ascending order, each once; of the keys `within` alone, which are whole tiles.
+/// Calls f(tile) for every tile that holds a visible key of the block, in ascending order, each once; of the keys
+/// `within` alone, which are whole tiles.
 template <class Mask, class Tiles, class F>
-void for_each_tile(const QueryBlock& q, const Mask& visible, const Tiles& tiles, F&& f, mask::KeyRange within = all_keys) {
+void for_each_tile(const QueryBlock& q, const Mask& visible, const Tiles& tiles, F&& f,
+                   mask::KeyRange within = all_keys) {
     std::int64_t next = 0;
     visible.for_each_range(q.first, q.last(), {within.begin, std::min(within.end, q.keys)}, [&](mask::KeyRange range) {
         const std::int64_t end = ceil_div(range.end, kv_cache::tile_keys);
@@ -42,7 +45,7 @@ void for_each_tile(const QueryBlock& q, const Mask& visible, const Tiles& tiles,
     });
 }
 
-/// The smallest range of a tile's keys, counted from its first, that holds all that some query of the block sees.
+/// Smallest range of a tile's keys, counted from its first, that holds every key visible to some query of the block.
 template <class Mask>
 mask::KeyRange visible_keys(const QueryBlock& q, const Mask& visible, std::int64_t first_key, std::int64_t count) {
     mask::KeyRange seen{count, 0};
@@ -54,8 +57,10 @@ mask::KeyRange visible_keys(const QueryBlock& q, const Mask& visible, std::int64
 
 /// Puts -infinity where the mask hides a key: scores [rows, count] of keys in a row.
 template <class Mask>
-void hide(const QueryBlock& q, const Mask& visible, std::int64_t first_key, std::int64_t count, float* scores, std::int64_t stride) {
-    constexpr std::int64_t step = 16;  // keys that are asked about together: at a causal edge most of a tile is seen by all
+void hide(const QueryBlock& q, const Mask& visible, std::int64_t first_key, std::int64_t count, float* scores,
+          std::int64_t stride) {
+    constexpr std::int64_t step =
+        16;  // keys that are asked about together: at a causal edge most of a tile is seen by all
     const std::int64_t last = q.last();
     for (std::int64_t from = 0; from < count; from += step) {
         const std::int64_t to = std::min(from + step, count);
@@ -63,7 +68,8 @@ void hide(const QueryBlock& q, const Mask& visible, std::int64_t first_key, std:
         for (std::int64_t r = 0; r < q.rows; ++r) {
             const std::int64_t query = q.position(r);
             for (std::int64_t k = from; k < to; ++k)
-                if (!visible.visible(query, first_key + k)) scores[r * stride + k] = -std::numeric_limits<float>::infinity();
+                if (!visible.visible(query, first_key + k))
+                    scores[r * stride + k] = -std::numeric_limits<float>::infinity();
         }
     }
 }

@@ -10,8 +10,9 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
 
-/// Directions of positive orthogonal random features (Choromanski et al., 2021, "Rethinking attention with Performers", section 2.4): rows that are orthogonal
-/// within each head_dim of them, as long as Gaussian vectors are. The same in every process.
+/// Directions of positive orthogonal random features (Choromanski et al., 2021, "Rethinking attention with Performers",
+/// section 2.4). Rows are orthogonal within each head_dim of them, and as long as Gaussian vectors are. Equal in every
+/// process.
 class RandomDirections {
   public:
     /// Made once for each pair of extents.
@@ -45,9 +46,9 @@ class RandomDirections {
             block.push_back(std::move(v));
         }
     }
-    /// [channels] of a feature.
+    /// Direction [channels] of a feature.
     const float* row(std::int64_t feature) const { return rows_.data() + feature * channels_; }
-    /// [channels, 64] of the features from a multiple of 64 on.
+    /// Directions [channels, 64] of the features from a multiple of 64 on.
     const float* tile(std::int64_t feature) const { return tiles_.data() + feature * channels_; }
 
   private:

@@ -3,7 +3,7 @@
 #include <qwen3vl/attention/query_block.hpp>
 #include <qwen3vl/kernels/attention_tile.hpp>
 #include <qwen3vl/kv_cache/codec.hpp>
-#include <qwen3vl/kv_cache/either_tile.hpp>
+#include <qwen3vl/kv_cache/tile_variant.hpp>
 
 /// A block's queries as the kernels take them, and the tiles they meet.
 namespace qwen3vl::inline QWEN3VL_ABI::attention {
@@ -40,7 +40,8 @@ class RowGroups {
 /// Floats that a tile takes as float32.
 constexpr std::int64_t wide_tile_floats(std::int64_t channels) { return 2 * kv_cache::tile_keys * channels; }
 
-/// f(tile): one of floats as it is, one that kernels take as it is unless so many rows make widening it worth while, any other widened, in `wide`.
+/// Calls f(tile). A Tile of floats is passed as it is, and one of other elements for at most few_rows rows; all others
+/// are widened to float32, in `wide`.
 template <class Arch, class F>
 void with_tile_for(std::int64_t /*rows*/, const kv_cache::Tile<float>& tile, float* /*wide*/, F&& f) {
     f(tile);
@@ -58,15 +59,16 @@ void with_tile_for(std::int64_t /*rows*/, const Tile& tile, float* wide, F&& f) 
 }
 
 template <class Arch, class A, class B, class F>
-void with_tile_for(std::int64_t rows, const kv_cache::EitherTile<A, B>& either, float* wide, F&& f) {
+void with_tile_for(std::int64_t rows, const kv_cache::TileVariant<A, B>& either, float* wide, F&& f) {
     either.visit([&](const auto& tile) { with_tile_for<Arch>(rows, tile, wide, f); });
 }
 
 /// scores [size, tile_keys] of a group's rows and the keys `seen` of a tile, -infinity where the mask hides one.
 template <class Arch, class Mask, class Element>
-void score(const QueryBlock& rows, const Mask& visible, const float* packed, int size, const kv_cache::Tile<Element>& tile, mask::KeyRange seen,
-           float* scores) {
-    kernels::key_products<Arch, kv_cache::tile_keys>(packed, size, tile.keys, tile.key_scales, tile.channels, seen.begin, seen.end, scores);
+void score(const QueryBlock& rows, const Mask& visible, const float* packed, int size,
+           const kv_cache::Tile<Element>& tile, mask::KeyRange seen, float* scores) {
+    kernels::key_products<Arch, kv_cache::tile_keys>(packed, size, tile.keys, tile.key_scales, tile.channels,
+                                                     seen.begin, seen.end, scores);
     hide(rows, visible, tile.first + seen.begin, seen.end - seen.begin, scores + seen.begin, kv_cache::tile_keys);
 }
 

@@ -10,40 +10,41 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// How a Chat answers. What is absent comes from the checkpoint's generation_config.json, and is greedy where that is silent.
+/// Options of a Chat. Absent sampling options come from the checkpoint's generation_config.json, and are greedy where
+/// that is silent.
 struct ChatOptions {
     int max_new_tokens = 512;
-    std::optional<double> temperature = {}, top_p = {}, min_p = {}, repetition_penalty = {}, presence_penalty = {}, frequency_penalty = {};
+    std::optional<double> temperature = {}, top_p = {}, min_p = {}, repetition_penalty = {}, presence_penalty = {},
+                          frequency_penalty = {};
     std::optional<int> top_k = {};
     std::uint64_t seed = 0;              ///< the same seed gives the same answers
     std::vector<std::string> stop = {};  ///< strings that end an answer
     LoopGuard loop_guard = {};
     LogitsProcessor logits_processor = {};
-    int logprobs = -1;                                 ///< as GenerationOptions::logprobs
-    std::string system = {};                           ///< the system message
-    std::vector<std::string> tools = {};               ///< functions the model may call, each a JSON object
-    bool add_vision_id = false;                        ///< "Picture 1: " before pictures
-    int context = 8192;                                ///< tokens of the whole conversation; at most Session::max_context
-    int chunk = 512;                                   ///< as SessionOptions::chunk
-    int threads = 0;                                   ///< as SessionOptions::threads
-    std::string offload_folder = {};                   ///< as SessionOptions::offload_folder
-    ProgressCallback progress = {};                    ///< stages "image" and "prefill"; returning false cancels
-    std::shared_ptr<FeatureCache> feature_cache = {};  ///< pictures encoded before, perhaps shared with other chats of the model; by default one of 256 MiB
+    int logprobs = -1;                    ///< as GenerationOptions::logprobs
+    std::string system = {};              ///< the system message
+    std::vector<std::string> tools = {};  ///< functions the model may call, each a JSON object
+    bool add_vision_id = false;           ///< "Picture 1: " before pictures
+    SessionOptions session = {};     ///< its context holds the whole conversation, and is cut to what the model has
+    ProgressCallback progress = {};  ///< stages "image" and "prefill"; returning false cancels
+    std::shared_ptr<FeatureCache> feature_cache =
+        {};  ///< pictures encoded before, perhaps shared with other chats of the model; by default one of 256 MiB
 };
 
 /// An answer, and what it took.
 struct Reply : Generation {
-    std::vector<chat::ToolCall> tool_calls;  ///< that the answer's text holds
-    std::int64_t prompt_tokens = 0;          ///< of the whole conversation before the answer
-    std::int64_t reused_tokens = 0;          ///< of these, found in the session's cache, or in its pool
+    std::vector<chat::ToolCall> tool_calls;  ///< calls that the answer's text holds
+    std::int64_t prompt_tokens = 0;          ///< tokens of the whole conversation before the answer
+    std::int64_t reused_tokens = 0;          ///< prompt tokens found in the session's cache, or in its pool
     double encode_seconds = 0, prefill_seconds = 0;
 };
 
-/// A conversation with pictures and clips, in the chat format of Qwen3-VL-Instruct, over one Session. Used by one thread at a time; the model
-/// outlives it.
+/// A conversation with pictures and clips, in the chat format of Qwen3-VL-Instruct, over one Session. Used by one
+/// thread at a time; the model outlives it.
 ///
 ///     q::Chat chat(model, {.max_new_tokens = 256});
-///     auto reply = chat.ask({q::Image::open("street.jpg"), "What does the sign say?"}, [](std::string_view text) { std::cout << text; });
+///     auto print = [](std::string_view text) { std::cout << text; };
+///     auto reply = chat.ask({q::Image::open("street.jpg"), "What does the sign say?"}, print);
 template <class M>
 class Chat {
   public:
@@ -51,52 +52,65 @@ class Chat {
     template <std::same_as<ChatOptions> Options = ChatOptions>
     explicit Chat(const M& model, Options options = {}) : Chat(model, nullptr, std::move(options)) {
         static_assert(!Session<M>::can_share,
-                      "qwen3vl: slot kv_cache: Paged keeps tokens in a pool that chats share; make a PagePool of the model, and Chat(pool)");
+                      "qwen3vl: slot kv_cache: Paged keeps tokens in a pool that chats share; make a PagePool of the "
+                      "model, and Chat(pool)");
     }
-    /// Where caches are Paged: what chats on the pool begin with alike, system message, tools and pictures, is computed once. Shared ChatOptions::feature_cache
-    /// keeps pictures from being encoded again.
+    /// A chat on a pool, for Paged caches: a prefix that chats on the pool share (system message, tools, pictures) is
+    /// computed once. Shared ChatOptions::feature_cache keeps pictures from being encoded again.
     explicit Chat(PagePool<M>& pool, ChatOptions options = {}) : Chat(pool.model(), &pool, std::move(options)) {}
     explicit Chat(M&&, ChatOptions = {}) = delete;
 
-    /// Says something and gets the answer; both become part of the conversation. `callback` gets the text as it comes, and may return false to
-    /// end the answer. Throws PromptError, ImageError, FileError, ContextOverflow, PoolExhausted, Cancelled; the conversation is then as before.
-    Reply ask(const std::vector<Input>& content, const TextCallback& callback = {}) { return say(chat::Role::user, content, callback); }
-    Reply ask(std::initializer_list<Input> content, const TextCallback& callback = {}) { return ask(std::vector<Input>(content), callback); }
+    /// Says something and gets the answer; both become part of the conversation. `callback` gets the text as it comes,
+    /// and may return false to end the answer. Throws PromptError, ImageError, FileError, ContextOverflow,
+    /// PoolExhausted, Cancelled; the conversation is then as before.
+    Reply ask(const std::vector<Input>& content, const TextCallback& callback = {}) {
+        return say(chat::Role::user, content, callback);
+    }
+    Reply ask(std::initializer_list<Input> content, const TextCallback& callback = {}) {
+        return ask(std::vector<Input>(content), callback);
+    }
     Reply ask(const char* text, const TextCallback& callback = {}) { return ask(std::vector<Input>{text}, callback); }
-    /// The same with a callback that returns nothing.
+    /// Asks with a callback that returns nothing.
     template <class F>
-    requires std::is_void_v<std::invoke_result_t<F&, std::string_view>> Reply ask(std::initializer_list<Input> content, F&& callback) {
+    requires std::is_void_v<std::invoke_result_t<F&, std::string_view>> Reply ask(std::initializer_list<Input> content,
+                                                                                  F&& callback) {
         return ask(std::vector<Input>(content), [&](std::string_view text) {
             callback(text);
             return true;
         });
     }
     /// Gives the result of a tool call, and gets the answer to it.
-    Reply tool_result(const std::string& result, const TextCallback& callback = {}) { return say(chat::Role::tool, {result}, callback); }
+    Reply tool_result(const std::string& result, const TextCallback& callback = {}) {
+        return say(chat::Role::tool, {result}, callback);
+    }
 
-    /// Tokens the conversation would have with this said next, the answer not counted. Decodes no pixels; a picture's size may stand for it.
+    /// Tokens that the conversation would have with `content` said next, without the answer. Decodes no pixels; a
+    /// picture's size may stand for it.
     std::int64_t token_count(const std::vector<Input>& content) const;
 
-    /// What was said so far.
+    /// The messages so far, oldest first; the system message, if there is one, is the first.
     const std::vector<chat::Message>& messages() const { return state_.messages; }
     /// Forgets everything but the system message.
     void clear() {
         state_.messages.clear();
         state_.extents.clear();
         state_.media.clear();
-        if (!state_.system.empty()) state_.messages.push_back(message(chat::Role::system, {state_.system}, state_.extents));
+        if (!state_.system.empty())
+            state_.messages.push_back(message(chat::Role::system, {state_.system}, state_.extents));
     }
 
-    /// Writes the conversation to a file: the messages, the system message and the tools, all that the session holds, and the features of the pictures and
-    /// clips as float32 (a cache that cannot go back needs them again), not their pixels. How to answer stays with the ChatOptions; an answer's random
-    /// numbers begin at the seed, so none are kept. A file that was there stays until the new one is complete. Throws FileError, and PromptError for tools
-    /// that are no JSON.
+    /// Writes the conversation to a file: messages, system message, tools, and all that the session holds. Pictures and
+    /// clips are saved as their float32 features, which a cache that cannot rewind needs again, not as pixels. The
+    /// ChatOptions of answering are not saved; an answer's random numbers begin at the seed, so none are kept. A file
+    /// that was there stays until the new one is complete. Throws FileError, and PromptError for tools that are no
+    /// JSON.
     void save(const std::string& path);
 
-    /// Goes on with a conversation that a chat of the same checkpoint and policies saved, perhaps in another process and with other threads or context: the
-    /// same answers to what is said next, where the ChatOptions say the same of answering. System message, tools and add_vision_id become the saved ones. Its
-    /// pictures are known to this chat, not to its feature_cache(), which others may share. Throws FileError, LoadError where the file is damaged or of
-    /// another model, tokenizer or chat template, ContextOverflow where it does not fit; the chat is then as before.
+    /// Restores a conversation that a chat of the same checkpoint and policies saved, perhaps in another process and
+    /// with other threads or context. Under the same ChatOptions of answering, the next answers are the same. System
+    /// message, tools and add_vision_id become the saved ones. Its pictures are known to this chat, not to its
+    /// feature_cache(), which others may share. Throws FileError; LoadError where the file is damaged or of another
+    /// model, tokenizer or chat template; ContextOverflow where it does not fit. The chat is then as before.
     void restore(const std::string& path);
 
     /// Pictures encoded so far.
@@ -104,13 +118,13 @@ class Chat {
     const Session<M>& session() const { return session_; }
 
   private:
+    using Reduction = typename M::policies::Text::TokenReduction;
+
     Chat(const M& model, PagePool<M>* pool, ChatOptions options);
 
     static Session<M> session_of(const M& model, [[maybe_unused]] PagePool<M>* pool, const ChatOptions& o) {
-        const SessionOptions options{.context = static_cast<int>(std::min<std::int64_t>(o.context, Session<M>::max_context)),
-                                     .chunk = o.chunk,
-                                     .threads = o.threads,
-                                     .offload_folder = o.offload_folder};
+        SessionOptions options = o.session;
+        options.context = static_cast<int>(std::min<std::int64_t>(options.context, Session<M>::max_context));
         if constexpr (Session<M>::can_share)
             return Session<M>(*pool, options);
         else
@@ -124,18 +138,20 @@ class Chat {
     }
 
     /// A message of these parts; the extents of its pictures and clips are appended.
-    chat::Message message(chat::Role role, const std::vector<Input>& content, std::vector<detail::MediaExtent>& extents) const {
+    chat::Message message(chat::Role role, const std::vector<Input>& content,
+                          std::vector<detail::MediaExtent>& extents) const {
         return detail::message_of<M>(role, content, config_, extents);
     }
 
     /// The tokens of a conversation, up to where an answer begins.
-    std::vector<int> tokens_of(const detail::SaidSoFar& said) const {
+    std::vector<int> tokens_of(const detail::Transcript& said) const {
         chat::FormatOptions format;
         format.add_vision_id = said.add_vision_id;
         return chat::encode_chat(*assets_->tokenizer, said, detail::media_sizes(said.extents), format).ids;
     }
-    /// Changes where the tokenizer or the chat template makes other tokens of a conversation. Throws PromptError where it is malformed.
-    std::uint64_t spelling_of(detail::SaidSoFar said) const {
+    /// Changes where the tokenizer or the chat template makes other tokens of a conversation. Throws PromptError where
+    /// it is malformed.
+    std::uint64_t template_hash(detail::Transcript said) const {
         said.messages.emplace_back();  // a next turn: there may be none
         const auto tokens = tokens_of(said);
         return checksum(reinterpret_cast<const std::byte*>(tokens.data()), tokens.size() * sizeof tokens[0]);
@@ -145,93 +161,41 @@ class Chat {
 
     Reply answer(chat::Role role, const std::vector<Input>& content, const TextCallback& callback) {
         using clock = std::chrono::steady_clock;
-        const auto seconds = [](clock::time_point from) { return std::chrono::duration<double>(clock::now() - from).count(); };
+        const auto seconds = [](clock::time_point from) {
+            return std::chrono::duration<double>(clock::now() - from).count();
+        };
         auto said = message(role, content, state_.extents);
         state_.messages.push_back(std::move(said));
         auto tokens = tokens_of(state_);
-        if (const auto limit = session_.context(); static_cast<std::int64_t>(tokens.size()) >= limit)  // before any picture is encoded
-            throw ContextOverflow("the conversation has " + std::to_string(tokens.size()) + " tokens, ChatOptions::context is " + std::to_string(limit) + ": " +
-                                  std::to_string(std::max<std::int64_t>(0, limit - 1 - session_.length())) + " more fit before an answer");
+        if (const auto limit = session_.context();
+            static_cast<std::int64_t>(tokens.size()) >= limit)  // before any picture is encoded
+            throw ContextOverflow("the conversation has " + std::to_string(tokens.size()) +
+                                  " tokens, the context of ChatOptions::session is " + std::to_string(limit) + ": " +
+                                  std::to_string(std::max<std::int64_t>(0, limit - 1 - session_.length())) +
+                                  " more fit before an answer");
         Reply reply;
         auto begin = clock::now();
         if constexpr (VisionLanguageDims<typename M::dims>)
             for (const auto& input : content)
                 if (!std::holds_alternative<std::string>(input))
-                    state_.media.push_back(detail::features_of(session_, input, config_, state_.media, *cache_, options_.progress));
+                    state_.media.push_back(
+                        detail::features_of(session_, input, config_, state_.media, *cache_, options_.progress));
         reply.encode_seconds = seconds(begin);
         begin = clock::now();
         reply.prompt_tokens = static_cast<std::int64_t>(tokens.size());
-        reply.reused_tokens = append(tokens);
+        Prompt prompt{tokens};
+        for (const auto& media : state_.media) prompt.visuals.push_back(media.features);
+        reply.reused_tokens = session_.resume(prompt, {.progress = options_.progress, .hook = {}, .hidden = nullptr});
         reply.prefill_seconds = seconds(begin);
-        static_cast<Generation&>(reply) = generate(session_, *assets_->tokenizer, tokens, generation_options(), callback);
-        state_.held.insert(state_.held.end(), reply.tokens.begin(), reply.tokens.end());
-        state_.held.resize(static_cast<std::size_t>(session_.length()));
+        static_cast<Generation&>(reply) =
+            generate(session_, *assets_->tokenizer, tokens, generation_options(), callback);
         chat::Message answered;
         answered.role = chat::Role::assistant;
-        if (auto text = chat::take_tool_calls(reply.text, answered.tool_calls); !text.empty()) answered.content.push_back(std::move(text));
+        if (auto text = chat::take_tool_calls(reply.text, answered.tool_calls); !text.empty())
+            answered.content.push_back(std::move(text));
         reply.tool_calls = answered.tool_calls;
         state_.messages.push_back(std::move(answered));
         return reply;
-    }
-
-    /// Brings the session to these tokens, keeping what it shares with them; returns how many it kept.
-    std::int64_t append(const std::vector<int>& tokens) {
-        auto& held = state_.held;
-        auto& shown = state_.shown;
-        std::size_t common = 0;
-        while (common < held.size() && common + 1 < tokens.size() && held[common] == tokens[common]) ++common;
-        std::size_t first_visual = 0;  // of those that are still to be appended
-        if constexpr (VisionLanguageDims<typename M::dims>) common = shared_prefix(tokens, common, first_visual);
-        if constexpr (Session<M>::can_rewind) {
-            session_.rewind(static_cast<std::int64_t>(common));
-        } else if (common < held.size()) {
-            session_.reset();
-            common = first_visual = 0;
-        }
-        held.resize(common);
-        shown.resize(first_visual);
-        Prompt prompt{{tokens.begin() + static_cast<std::ptrdiff_t>(common), tokens.end()}};
-        for (std::size_t i = first_visual; i < state_.media.size(); ++i) prompt.visuals.push_back(state_.media[i].features);
-        try {
-            session_.append(prompt, {.progress = options_.progress, .hook = {}, .hidden = nullptr});
-        } catch (...) {
-            held.resize(static_cast<std::size_t>(session_.length()));
-            if (held.empty()) shown.clear();
-            throw;
-        }
-        held = tokens;
-        for (std::size_t i = first_visual; i < state_.media.size(); ++i) shown.push_back(state_.media[i].key);
-        return static_cast<std::int64_t>(common) + session_.reused_tokens();
-    }
-
-    /// Takes from the session what an answer that was broken off left there.
-    void forget_answer() {
-        if constexpr (Session<M>::can_rewind) {
-            session_.rewind(static_cast<std::int64_t>(state_.held.size()));
-        } else {
-            session_.reset();
-            state_.held.clear();
-            state_.shown.clear();
-        }
-    }
-
-    /// Shortens a common prefix of tokens to one whose pictures are the same too and which ends outside of any; counts its pictures.
-    std::size_t shared_prefix(const std::vector<int>& tokens, std::size_t common, std::size_t& visuals) const {
-        constexpr TokenIds ids = M::dims::tokens;
-        std::size_t i = 0;
-        for (; visuals < state_.media.size(); ++visuals) {
-            const auto& media = state_.media[visuals];
-            std::size_t first = tokens.size(), last = 0;  // the whole of this picture or clip, all its frame pairs
-            std::int64_t left = media.features->tokens();
-            for (; i < tokens.size() && left > 0; ++i) {
-                if (tokens[i] != ids.image && tokens[i] != ids.video) continue;
-                first = std::min(first, i);
-                last = i + 1;
-                --left;
-            }
-            if (last > common || visuals >= state_.shown.size() || !(state_.shown[visuals] == media.key)) return std::min(common, first);
-        }
-        return common;
     }
 
     GenerationOptions generation_options() const {
@@ -264,15 +228,16 @@ class Chat {
     detail::ChatState state_;  ///< also what the options said of the conversation itself
 };
 
-// Defined apart from the class for `extern template`, as in model/session.hpp: all that a conversation computes.
+// Defined apart from the class for `extern template`, as in session/session.hpp: all that a conversation computes.
 
 template <class M>
 Chat<M>::Chat(const M& model, PagePool<M>* pool, ChatOptions options)
     : options_(std::move(options)),
       assets_(assets_of(model)),
       session_(session_of(model, pool, options_)),
-      config_(*assets_),
-      cache_(options_.feature_cache ? options_.feature_cache : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
+      config_(model, *assets_),
+      cache_(options_.feature_cache ? options_.feature_cache
+                                    : std::make_shared<FeatureCache>(std::int64_t{256} << 20)) {
     state_.tools = std::exchange(options_.tools, {});
     state_.system = std::exchange(options_.system, {});
     state_.add_vision_id = options_.add_vision_id;
@@ -281,25 +246,25 @@ Chat<M>::Chat(const M& model, PagePool<M>* pool, ChatOptions options)
 
 template <class M>
 std::int64_t Chat<M>::token_count(const std::vector<Input>& content) const {
-    detail::SaidSoFar said = state_;
+    detail::Transcript said = state_;
     said.messages.push_back(message(chat::Role::user, content, said.extents));
     return static_cast<std::int64_t>(tokens_of(said).size());
 }
 
 template <class M>
 void Chat<M>::save(const std::string& path) {
-    session_.save(path, detail::ChatStateWriter(state_, spelling_of(state_)).pieces());
+    session_.save(path, detail::ChatStateWriter<Reduction>(state_, template_hash(state_)).pieces());
 }
 
 template <class M>
 void Chat<M>::restore(const std::string& path) {
     detail::ChatState restored;
-    session_.restore(path, [&](std::span<const std::byte> bytes, std::span<const std::int64_t> positions) {
+    session_.restore(path, [&](std::span<const std::byte> bytes) {
         try {
             if (bytes.empty()) throw LoadError("saved by a session, not by a chat");
-            detail::ChatStateReader<typename M::dims> reader(bytes);
-            reader.require_positions(positions);
-            if (spelling_of(reader.state()) != reader.spelling()) throw LoadError("saved with another tokenizer or chat template");
+            detail::ChatStateReader<typename M::dims, Reduction> reader(bytes);
+            if (template_hash(reader.state()) != reader.spelling())
+                throw LoadError("saved with another tokenizer or chat template");
             restored = std::move(reader.state());
         } catch (const Error& e) {
             throw LoadError(path + ": " + e.what());
@@ -317,19 +282,20 @@ Reply Chat<M>::say(chat::Role role, const std::vector<Input>& content, const Tex
         state_.messages.resize(messages);
         state_.extents.resize(media);
         state_.media.resize(media);
-        if (static_cast<std::size_t>(session_.length()) != state_.held.size()) forget_answer();
         throw;
     }
 }
 
-/// One answer about one picture.
+/// Returns the text of one answer about one picture.
 template <class M>
-std::string process_multimodal_request(const M& model, const std::string& text, const Image& image, const ChatOptions& options = {}) {
+std::string process_multimodal_request(const M& model, const std::string& text, const Image& image,
+                                       const ChatOptions& options = {}) {
     return Chat<M>(model, options).ask({image, text}).text;
 }
-/// The same with the picture in a file (JPEG or PNG).
+/// Returns the text of one answer about a picture in a file (JPEG, PNG or WebP).
 template <class M>
-std::string generate_multimodal_response(const M& model, const std::string& image_path, const std::string& prompt, const ChatOptions& options = {}) {
+std::string generate_multimodal_response(const M& model, const std::string& image_path, const std::string& prompt,
+                                         const ChatOptions& options = {}) {
     return process_multimodal_request(model, prompt, Image::open(image_path), options);
 }
 

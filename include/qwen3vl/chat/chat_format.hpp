@@ -9,13 +9,15 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::chat {
 
+/// Options of the chat template.
 struct FormatOptions {
     bool add_generation_prompt = true;  ///< end with the opening of the assistant's answer
     bool add_vision_id = false;         ///< "Picture 1: ", "Video 1: " before each picture and clip
 };
 
-/// Renders conversations as the chat template of the released Qwen3-VL-Instruct checkpoints does (chat_template.json), apart from what that drops in
-/// silence: a system message behind the first place, and pictures in system and assistant messages, are errors here.
+/// Renders conversations as the chat template of the released Qwen3-VL-Instruct checkpoints does (chat_template.json).
+/// That drops some things in silence, which are errors here: a system message behind the first place, and pictures in
+/// system and assistant messages.
 class ChatFormat {
   public:
     /// Throws PromptError where the conversation is malformed.
@@ -36,12 +38,16 @@ class ChatFormat {
         bool answered = false;
         for (std::size_t i = 0; i < messages_.size(); ++i) {
             const Message& m = messages_[i];
-            const auto refuse = [&](const std::string& what) { throw PromptError("conversation: message " + std::to_string(i) + ": " + what); };
+            const auto refuse = [&](const std::string& what) {
+                throw PromptError("conversation: message " + std::to_string(i) + ": " + what);
+            };
             if (m.role == Role::system && i > 0) refuse("a system message must be the first");
             if (m.role == Role::tool && !answered) refuse("a tool's result must follow a message of the assistant");
             if (m.role != Role::assistant && !m.tool_calls.empty()) refuse("only the assistant can call tools");
-            const bool media = std::any_of(m.content.begin(), m.content.end(), [](const Part& p) { return !std::holds_alternative<std::string>(p); });
-            if (media && (m.role == Role::system || m.role == Role::assistant)) refuse("pictures and clips stand only in messages of the user and of tools");
+            const bool media = std::any_of(m.content.begin(), m.content.end(),
+                                           [](const Part& p) { return !std::holds_alternative<std::string>(p); });
+            if (media && (m.role == Role::system || m.role == Role::assistant))
+                refuse("pictures and clips stand only in messages of the user and of tools");
             answered = answered || m.role == Role::assistant;
         }
     }
@@ -56,7 +62,8 @@ class ChatFormat {
         if (!text.empty()) out_.push_back(TextSegment{std::string(text)});
     }
     void media(Media kind, int& count) {
-        if (options_.add_vision_id) markup((kind == Media::image ? "Picture " : "Video ") + std::to_string(count + 1) + ": ");
+        if (options_.add_vision_id)
+            markup((kind == Media::image ? "Picture " : "Video ") + std::to_string(count + 1) + ": ");
         out_.push_back(MediaSegment{kind, count++});
     }
     void content(const Message& m) {
@@ -86,7 +93,8 @@ class ChatFormat {
                 text(to_template_json(tools[i], "conversation: tool " + std::to_string(i)));
             }
             markup(
-                "\n</tools>\n\nFor each function call, return a json object with function name and arguments within <tool_call></tool_call> XML tags:\n"
+                "\n</tools>\n\nFor each function call, return a json object with function name and arguments within "
+                "<tool_call></tool_call> XML tags:\n"
                 "<tool_call>\n{\"name\": <function-name>, \"arguments\": <args-json-object>}\n</tool_call>");
         }
         markup("<|im_end|>\n");
@@ -133,11 +141,21 @@ class ChatFormat {
     int images_ = 0, videos_ = 0;
 };
 
-/// The conversation as segments, with a MediaSegment for each picture and clip. Throws PromptError where it is malformed.
-inline Segments render_segments(const Conversation& conversation, FormatOptions options = {}) { return ChatFormat::render(conversation, options); }
+/// The conversation as segments, with a MediaSegment for each picture and clip. Throws PromptError where it is
+/// malformed.
+Segments render_segments(const Conversation& conversation, FormatOptions options = {});
 
-/// The conversation as the template's text, for people to read: what a user wrote cannot be told from markup in it. Throws PromptError.
-inline std::string render_chat(const Conversation& conversation, FormatOptions options = {}) {
+/// The conversation as the template's text, for people to read: what a user wrote cannot be told from markup in it.
+/// Throws PromptError.
+std::string render_chat(const Conversation& conversation, FormatOptions options = {});
+
+#if QWEN3VL_DEFINES_SUPPORT
+
+QWEN3VL_SUPPORT Segments render_segments(const Conversation& conversation, FormatOptions options) {
+    return ChatFormat::render(conversation, options);
+}
+
+QWEN3VL_SUPPORT std::string render_chat(const Conversation& conversation, FormatOptions options) {
     std::string out;
     for (const Segment& segment : render_segments(conversation, options)) {
         if (const auto* text = std::get_if<TextSegment>(&segment))
@@ -145,10 +163,13 @@ inline std::string render_chat(const Conversation& conversation, FormatOptions o
         else if (const auto* markup = std::get_if<MarkupSegment>(&segment))
             out += markup->text;
         else
-            out += std::get<MediaSegment>(segment).media == Media::image ? "<|vision_start|><|image_pad|><|vision_end|>"
-                                                                         : "<|vision_start|><|video_pad|><|vision_end|>";
+            out += std::get<MediaSegment>(segment).media == Media::image
+                       ? "<|vision_start|><|image_pad|><|vision_end|>"
+                       : "<|vision_start|><|video_pad|><|vision_end|>";
     }
     return out;
 }
+
+#endif
 
 }  // namespace qwen3vl::chat

@@ -2,22 +2,24 @@
 #include <chrono>
 #include <qwen3vl/chat/sampler.hpp>
 #include <qwen3vl/chat/stop.hpp>
-#include <qwen3vl/io/stream_decoder.hpp>
-#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/session/session.hpp>
+#include <qwen3vl/tokenizer/stream_decoder.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// Why an answer ended.
+/// Reason why an answer ended.
 enum class StopReason { stop_token, stop_string, max_new_tokens, context_full, loop, cancelled };
 
 constexpr std::string_view stop_reason_name(StopReason r) {
-    constexpr std::string_view names[] = {"stop_token", "stop_string", "max_new_tokens", "context_full", "loop", "cancelled"};
+    constexpr std::string_view names[] = {"stop_token",   "stop_string", "max_new_tokens",
+                                          "context_full", "loop",        "cancelled"};
     return names[static_cast<std::size_t>(r)];
 }
 
-/// Gets an answer's text piece by piece, whole UTF-8 characters only; returning false ends the answer.
+/// Receives an answer's text piece by piece, whole UTF-8 characters only; returning false ends the answer.
 using TextCallback = std::function<bool(std::string_view text)>;
 
+/// Options of generate(): how tokens are chosen, and when an answer ends.
 struct GenerationOptions {
     int max_new_tokens = 512;
     SamplingOptions sampling = {};
@@ -25,11 +27,12 @@ struct GenerationOptions {
     std::vector<std::string> stop_strings = {};  ///< end the answer, cut off
     LoopGuard loop_guard = {};
     LogitsProcessor logits_processor = {};
-    int logprobs = -1;  ///< 0: of the tokens chosen; n: of the n likeliest beside them; -1: none
+    int logprobs = -1;  ///< 0: log probabilities of chosen tokens; n: of the n likeliest beside them; -1: none
 };
 
 /// Natural logarithms of the model's own probabilities, before penalties and temperature.
 struct TokenLogprobs {
+    /// A token of the vocabulary and the logarithm of its probability.
     struct Entry {
         int token = 0;
         double logprob = 0;
@@ -38,6 +41,7 @@ struct TokenLogprobs {
     std::vector<Entry> likeliest;  ///< in descending order
 };
 
+/// A generated answer.
 struct Generation {
     std::string text;
     std::vector<int> tokens;  ///< without the token that ended it
@@ -49,34 +53,36 @@ struct Generation {
 namespace detail {
 
 inline TokenLogprobs logprobs_of(std::span<const float> logits, int chosen, int count) {
-    double top = -std::numeric_limits<double>::infinity(), sum = 0;
-    for (const float l : logits) top = std::max(top, static_cast<double>(l));
-    for (const float l : logits) sum += std::exp(static_cast<double>(l) - top);
-    const auto entry = [&](int t) { return TokenLogprobs::Entry{t, static_cast<double>(logits[static_cast<std::size_t>(t)]) - top - std::log(sum)}; };
+    const double sum = log_sum_exp(logits);
+    const auto entry = [&](int t) {
+        return TokenLogprobs::Entry{t, static_cast<double>(logits[static_cast<std::size_t>(t)]) - sum};
+    };
     TokenLogprobs out{entry(chosen), {}};
     std::vector<int> order(logits.size());
     for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
     const auto n = static_cast<std::ptrdiff_t>(std::min(static_cast<std::size_t>(std::max(count, 0)), order.size()));
-    std::partial_sort(order.begin(), order.begin() + n, order.end(),
-                      [&](int a, int b) { return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)]; });
+    std::partial_sort(order.begin(), order.begin() + n, order.end(), [&](int a, int b) {
+        return logits[static_cast<std::size_t>(a)] > logits[static_cast<std::size_t>(b)];
+    });
     for (std::ptrdiff_t i = 0; i < n; ++i) out.likeliest.push_back(entry(order[static_cast<std::size_t>(i)]));
     return out;
 }
 
 }  // namespace detail
 
-/// Continues a session, whose logits stand after the prompt, until the answer ends. `prompt` are the tokens that the repetition penalty
-/// counts. The session then holds the answer's tokens, the ending one not among them. What the model predicts beyond the tokenizer's
-/// vocabulary (released tables have more rows) has no text. Throws PromptError for options out of range.
+/// Continues a session, whose logits stand after the prompt, until the answer ends. `prompt` are the tokens that the
+/// repetition penalty counts. The session then holds the answer's tokens, the ending one not among them. Predicted ids
+/// beyond the tokenizer's vocabulary (released tables have more rows) have no text. Throws PromptError for options out
+/// of range.
 template <class M>
-Generation generate(Session<M>& session, const io::Tokenizer& tokenizer, std::span<const int> prompt, const GenerationOptions& options,
-                    const TextCallback& callback = {}) {
+Generation generate(Session<M>& session, const tokenizer::Tokenizer& tokenizer, std::span<const int> prompt,
+                    const GenerationOptions& options, const TextCallback& callback = {}) {
     const auto begin = std::chrono::steady_clock::now();
     Sampler sampler(options.sampling, M::dims::text.vocab);
     sampler.see_prompt(prompt);
     LoopDetector loop(options.loop_guard);
     StopStrings stops(options.stop_strings);
-    io::StreamDecoder decoder(tokenizer);
+    tokenizer::StreamDecoder decoder(tokenizer);
     Generation out;
     out.tokens.reserve(static_cast<std::size_t>(std::max(options.max_new_tokens, 0)));
     const auto show = [&](std::string text) {
@@ -87,7 +93,8 @@ Generation generate(Session<M>& session, const io::Tokenizer& tokenizer, std::sp
         while (static_cast<int>(out.tokens.size()) < options.max_new_tokens) {
             const auto logits = session.logits();
             const int token = sampler.next(logits, out.tokens, options.logits_processor);
-            if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) != options.stop_tokens.end()) return StopReason::stop_token;
+            if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) != options.stop_tokens.end())
+                return StopReason::stop_token;
             if (options.logprobs >= 0) out.logprobs.push_back(detail::logprobs_of(logits, token, options.logprobs));
             out.tokens.push_back(token);
             const bool go_on = show(stops.push(tokenizer.has_token(token) ? decoder.push(token) : std::string()));

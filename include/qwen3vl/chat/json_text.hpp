@@ -6,7 +6,7 @@
 #include <map>
 #include <optional>
 #include <qwen3vl/core/error.hpp>
-#include <qwen3vl/io/json_events.hpp>
+#include <qwen3vl/json/json_events.hpp>
 #include <set>
 #include <string>
 #include <string_view>
@@ -15,15 +15,16 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::chat {
 
-/// Prints JSON as the released chat template's `tojson` does: Python's json.dumps(value, ensure_ascii=False), that is ", " and ": " between things, keys in
-/// the text's order, and Python's spelling of numbers.
-class TemplateJson : io::JsonEvents {
+/// Prints JSON as the released chat template's `tojson` does: Python's json.dumps(value, ensure_ascii=False). That puts
+/// ", " and ": " between things, keeps the text's order of keys, and spells numbers as Python does.
+class TemplateJson : json_reader::JsonEvents {
   public:
-    /// Throws PromptError where the text is malformed, nested deeper than 64, or names a key of an object twice. `what` is named in errors.
-    TemplateJson(std::string_view text, const std::string& what) : what_(what) { io::read_json(text, *this); }
+    /// Throws PromptError where the text is malformed, nested deeper than 64, or names a key of an object twice. `what`
+    /// is named in errors.
+    TemplateJson(std::string_view text, const std::string& what) : what_(what) { json_reader::read_json(text, *this); }
 
     const std::string& text() const { return out_; }
-    /// What a member of the outermost object says that is a string.
+    /// The value of a member of the outermost object that is a string; nullopt where there is none, or it is none.
     std::optional<std::string> string_member(const std::string& name) const {
         const auto it = members_.find(name);
         return it == members_.end() ? std::nullopt : it->second.string;
@@ -64,10 +65,12 @@ class TemplateJson : io::JsonEvents {
     bool end_object() override { return close('}'); }
     bool end_array() override { return close(']'); }
     bool key(string_t& v) override {
-        if (!open_.back().keys.insert(v).second) throw PromptError(what_ + ": key '" + v.substr(0, 80) + "' twice in an object");
+        if (!open_.back().keys.insert(v).second)
+            throw PromptError(what_ + ": key '" + v.substr(0, 80) + "' twice in an object");
         separate();
         out_ += nlohmann::json(v).dump() + ": ";
-        if (open_.size() == 1) member_ = &members_.emplace(std::move(v), Member{out_.size(), out_.size(), {}}).first->second;
+        if (open_.size() == 1)
+            member_ = &members_.emplace(std::move(v), Member{out_.size(), out_.size(), {}}).first->second;
         return true;
     }
     bool parse_error(std::size_t, const std::string&, const nlohmann::json::exception& e) override {
@@ -107,7 +110,9 @@ class TemplateJson : io::JsonEvents {
         const double size = std::abs(value);
         const bool exponent = size != 0 && (size < 1e-4 || size >= 1e16);
         std::array<char, 40> text{};
-        const auto end = std::to_chars(text.data(), text.data() + text.size(), value, exponent ? std::chars_format::scientific : std::chars_format::fixed).ptr;
+        const auto end = std::to_chars(text.data(), text.data() + text.size(), value,
+                                       exponent ? std::chars_format::scientific : std::chars_format::fixed)
+                             .ptr;
         const std::string digits(text.data(), end);
         return exponent || digits.find('.') != std::string::npos ? digits : digits + ".0";
     }
@@ -120,6 +125,8 @@ class TemplateJson : io::JsonEvents {
 };
 
 /// JSON text in the template's spelling. Throws as TemplateJson does.
-inline std::string to_template_json(std::string_view text, const std::string& what = "JSON") { return TemplateJson(text, what).text(); }
+inline std::string to_template_json(std::string_view text, const std::string& what = "JSON") {
+    return TemplateJson(text, what).text();
+}
 
 }  // namespace qwen3vl::chat

@@ -8,11 +8,11 @@ namespace qwen3vl::inline QWEN3VL_ABI::chat {
 
 enum class Role { system, user, assistant, tool };
 
-/// Where a picture stands in a message. The n-th of a conversation is the n-th picture that is handed over with it.
+/// Placeholder of a picture in a message. The n-th of a conversation is the n-th picture that is handed over with it.
 struct ImagePart {
     bool operator==(const ImagePart&) const = default;
 };
-/// Where a clip stands in a message. Clips are counted apart from pictures.
+/// Placeholder of a clip in a message. Clips are counted apart from pictures.
 struct VideoPart {
     bool operator==(const VideoPart&) const = default;
 };
@@ -30,7 +30,7 @@ struct ToolCall {
 struct Message {
     Role role = Role::user;
     std::vector<Part> content;
-    std::vector<ToolCall> tool_calls = {};  ///< of an assistant's message
+    std::vector<ToolCall> tool_calls = {};  ///< calls in an assistant's message
     bool operator==(const Message&) const = default;
 };
 

@@ -14,8 +14,8 @@ struct ChatRequest {
     FormatOptions options;
 };
 
-/// Parses JSON and keeps the order of its keys. `what` is named in errors. Throws PromptError where it is malformed, nested deeper than 64, or has an object
-/// with more than 1024 keys (ordered objects are searched key by key).
+/// Parses JSON and keeps the order of its keys. `what` is named in errors. Throws PromptError where it is malformed,
+/// nested deeper than 64, or has an object with more than 1024 keys: ordered objects are searched key by key.
 inline nlohmann::ordered_json parse_ordered_json(std::string_view text, const std::string& what) {
     using json = nlohmann::ordered_json;
     constexpr std::size_t deepest = 64, most_keys = 1024;
@@ -38,9 +38,10 @@ inline nlohmann::ordered_json parse_ordered_json(std::string_view text, const st
     }
 }
 
-/// Reads conversations from JSON in the format that the released template is given: messages with `role`, `content` (a string, or a list of
-/// `{"type": "text", "text": …}`, `{"type": "image"}`, `{"type": "video"}`) and `tool_calls`; beside them `tools`, `add_vision_id`, `add_generation_prompt`.
-/// The picture itself, where a part names one, is not read.
+/// Reads conversations from JSON in the format that the released template is given. Messages have `role`, `tool_calls`
+/// and `content`: a string, or a list of `{"type": "text", "text": …}`, `{"type": "image"}`, `{"type": "video"}`.
+/// Beside them stand `tools`, `add_vision_id`, `add_generation_prompt`. The picture itself, where a part names one, is
+/// not read.
 class MessageReader {
   public:
     using json = nlohmann::ordered_json;
@@ -61,13 +62,15 @@ class MessageReader {
     static std::vector<Message> messages(const json& list) {
         if (!list.is_array()) refuse("messages", "an array", list);
         std::vector<Message> out;
-        for (std::size_t i = 0; i < list.size(); ++i) out.push_back(message(list[i], "messages[" + std::to_string(i) + "]"));
+        for (std::size_t i = 0; i < list.size(); ++i)
+            out.push_back(message(list[i], "messages[" + std::to_string(i) + "]"));
         return out;
     }
 
   private:
     [[noreturn]] static void refuse(const std::string& field, const std::string& expected, const json& found) {
-        const bool is_short = found.is_primitive() && !(found.is_string() && found.get_ref<const std::string&>().size() > 80);
+        const bool is_short =
+            found.is_primitive() && !(found.is_string() && found.get_ref<const std::string&>().size() > 80);
         throw PromptError("conversation: field '" + field + "': expected " + expected + ", found " +
                           (is_short ? found.dump() : std::string(found.type_name())));
     }
@@ -105,7 +108,8 @@ class MessageReader {
         if (has(value, "tool_calls")) {
             const json& calls = value["tool_calls"];
             if (!calls.is_array()) refuse(path + ".tool_calls", "an array", calls);
-            for (std::size_t i = 0; i < calls.size(); ++i) out.tool_calls.push_back(tool_call(calls[i], path + ".tool_calls[" + std::to_string(i) + "]"));
+            for (std::size_t i = 0; i < calls.size(); ++i)
+                out.tool_calls.push_back(tool_call(calls[i], path + ".tool_calls[" + std::to_string(i) + "]"));
         }
         return out;
     }
@@ -138,14 +142,20 @@ class MessageReader {
         const json& function = nested ? value["function"] : value;
         const std::string where = nested ? path + ".function" : path;
         const json& arguments = member(function, "arguments", where);
-        return {string(function, "name", where), arguments.is_string() ? arguments.get<std::string>() : to_template_json(arguments.dump())};
+        return {string(function, "name", where),
+                arguments.is_string() ? arguments.get<std::string>() : to_template_json(arguments.dump())};
     }
 };
 
-/// Reads `{"messages": […], "tools": […], …}`, or just the list of messages. Throws PromptError where the text is malformed.
-inline ChatRequest request_from_json(std::string_view text) { return MessageReader::request(parse_ordered_json(text, "conversation")); }
+/// Reads `{"messages": […], "tools": […], …}`, or just the list of messages. Throws PromptError where the text is
+/// malformed.
+inline ChatRequest request_from_json(std::string_view text) {
+    return MessageReader::request(parse_ordered_json(text, "conversation"));
+}
 
 /// The messages of the same text.
-inline std::vector<Message> messages_from_json(std::string_view text) { return request_from_json(text).conversation.messages; }
+inline std::vector<Message> messages_from_json(std::string_view text) {
+    return request_from_json(text).conversation.messages;
+}
 
 }  // namespace qwen3vl::chat

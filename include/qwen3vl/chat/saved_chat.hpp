@@ -3,33 +3,35 @@
 #include <limits>
 #include <qwen3vl/chat/media.hpp>
 #include <qwen3vl/chat/message.hpp>
-#include <qwen3vl/model/positions.hpp>
+#include <qwen3vl/session/prompt.hpp>
+#include <qwen3vl/token_reduction/tokens.hpp>
 #include <span>
 #include <string>
 #include <vector>
 
-/// What a chat adds to its session's file: numbers of 8 bytes, texts behind their lengths, and at the end the features of the conversation's pictures and
-/// clips as float32. Where a later version hashes pixels differently, keys from older files match nothing and pictures are encoded again.
+/// Format of the bytes that a chat adds to its session's file: numbers of 8 bytes, and texts behind their lengths. At
+/// the end stand the features of the conversation's pictures and clips as float32. Where a later version hashes pixels
+/// differently, keys from older files match nothing and pictures are encoded again.
 namespace qwen3vl::inline QWEN3VL_ABI::detail {
 
-/// All that a prompt's tokens depend on.
-struct SaidSoFar : chat::Conversation {
+/// Transcript of a conversation: all that a prompt's tokens depend on.
+struct Transcript : chat::Conversation {
     bool add_vision_id = false;        ///< as FormatOptions::add_vision_id
-    std::vector<MediaExtent> extents;  ///< of the pictures and clips of the messages, in order
+    std::vector<MediaExtent> extents;  ///< one for each picture or clip of the messages, in order
 };
 
-/// What a chat knows beside its session and how it shall answer.
-struct ChatState : SaidSoFar {
-    std::string system;                    ///< the message that a cleared conversation begins with
-    std::vector<EncodedMedia> media;       ///< as extents
-    std::vector<int> held;                 ///< the session's tokens
-    std::vector<FeatureCache::Key> shown;  ///< of the session's pictures and clips
+/// State of a chat beside its session and its options of answering.
+struct ChatState : Transcript {
+    std::string system;               ///< the message that a cleared conversation begins with
+    std::vector<EncodedMedia> media;  ///< one for each of the extents
 };
 
-/// Writes a state into pieces. The features are not copied: the state outlives it.
+/// Writes a state of a chat whose model has this token-reduction policy into pieces. The features are not copied: the
+/// state outlives it.
+template <class Reduction>
 class ChatStateWriter {
   public:
-    /// `spelling`: as read_chat_state returns it.
+    /// `spelling`: a hash of the conversation's tokens, as ChatStateReader::spelling() returns it.
     ChatStateWriter(const ChatState& s, std::uint64_t spelling) {
         number(spelling);
         text(s.system);
@@ -39,9 +41,11 @@ class ChatStateWriter {
         for (std::size_t i = 0; i < s.media.size(); ++i) {  // as many as messages have
             key(s.media[i].key);
             for (const double time : s.extents[i].times) bits(time);
+            if constexpr (token_reduction::LeavesFewer<Reduction>)
+                list(s.media[i].features->places, [&](const std::array<int, 2>& place) {
+                    for (const int at : place) number(static_cast<std::uint64_t>(at));
+                });
         }
-        list(s.held, [&](int token) { number(static_cast<std::uint64_t>(token)); });
-        list(s.shown, [&](const FeatureCache::Key& k) { key(k); });
         pieces_.push_back(fields_);
         for (const auto& media : s.media) {
             pieces_.push_back(std::as_bytes(std::span(media.features->embedding)));
@@ -90,8 +94,9 @@ class ChatStateWriter {
     std::vector<std::span<const std::byte>> pieces_;
 };
 
-/// Reads one for a model of these Dims. Nothing is allocated before the bytes are known to hold it.
-template <class D>
+/// Reads a state for a model of these Dims and this token-reduction policy. Nothing is allocated before the bytes are
+/// known to hold it.
+template <class D, class Reduction>
 class ChatStateReader {
   public:
     /// Throws LoadError, without the file's name, where the bytes are no state that a chat of such a model can have.
@@ -104,42 +109,23 @@ class ChatStateReader {
         for (const auto& m : state_.messages)
             for (const chat::Part& part : m.content)
                 if (!std::holds_alternative<std::string>(part)) extent(std::holds_alternative<chat::VideoPart>(part));
-        list(8, [&] { state_.held.push_back(static_cast<int>(number(0, static_cast<std::uint64_t>(D::text.vocab) - 1))); });
-        list(48, [&] { state_.shown.push_back(key(state_.held.size())); });
         if constexpr (VisionLanguageDims<D>)
-            for (auto& media : state_.media) media.features = features(media.key.grid);
+            for (std::size_t i = 0; i < state_.media.size(); ++i)
+                state_.media[i].features = features(state_.media[i].key.grid, std::move(places_[i]));
         if (!rest_.empty()) fail(std::to_string(rest_.size()) + " bytes too many");
     }
-    /// What the writer was given: tells whether the conversation is spelled with the same tokens here.
+    /// Spelling that the writer was given, to compare: equal where the conversation has the same tokens here.
     std::uint64_t spelling() const { return spelling_; }
     ChatState& state() { return state_; }
-
-    /// Throws LoadError unless a session that holds the state's tokens has these positions.
-    void require_positions(std::span<const std::int64_t> positions) const {
-        if (positions.size() != state_.held.size() + 1) fail(std::to_string(state_.held.size()) + " tokens of a session that has another number");
-        std::vector<VisualGrid> grids;
-        std::optional<TokenIds> ids;
-        std::int64_t pads = 0;
-        if constexpr (VisionLanguageDims<D>) {
-            ids = D::tokens;
-            for (const auto& k : state_.shown) {
-                grids.push_back({k.grid, D::vision.merge});
-                pads += k.grid.merged(D::vision.merge);
-            }
-        }
-        std::size_t end = 0;  // of the last picture; a pad behind it is a word of the answer
-        for (; pads > 0 && end < state_.held.size(); ++end) pads -= ids && (state_.held[end] == ids->image || state_.held[end] == ids->video);
-        auto after = lay_out(std::span(state_.held).first(end), grids, ids, 0).after;
-        while (after.size() < state_.held.size()) after.push_back(after.empty() ? 1 : after.back() + 1);
-        if (!std::equal(after.begin(), after.end(), positions.begin() + 1)) fail("the session's positions are not those of its pictures");
-    }
 
   private:
     static constexpr std::uint64_t any = std::numeric_limits<std::uint64_t>::max();
 
     [[noreturn]] static void fail(const std::string& what) { throw LoadError("damaged: " + what); }
     void read(void* out, std::size_t bytes) {
-        if (bytes > rest_.size()) fail(std::to_string(bytes) + " bytes expected at the end of the chat, found " + std::to_string(rest_.size()));
+        if (bytes > rest_.size())
+            fail(std::to_string(bytes) + " bytes expected at the end of the chat, found " +
+                 std::to_string(rest_.size()));
         if (bytes > 0) std::memcpy(out, rest_.data(), bytes);
         rest_ = rest_.subspan(bytes);
     }
@@ -147,7 +133,8 @@ class ChatStateReader {
         std::uint64_t value = 0;
         read(&value, sizeof value);
         if (value < least || value > most)
-            fail("expected a number from " + std::to_string(least) + " to " + std::to_string(most) + ", found " + std::to_string(value));
+            fail("expected a number from " + std::to_string(least) + " to " + std::to_string(most) + ", found " +
+                 std::to_string(value));
         return value;
     }
     std::string text() {
@@ -155,7 +142,7 @@ class ChatStateReader {
         read(s.data(), s.size());
         return s;
     }
-    /// As many times as a number says, of things that take at least so many bytes.
+    /// Calls each() as often as the next number says, for things of at least `bytes` bytes.
     template <class F>
     void list(std::size_t bytes, F&& each) {
         for (std::uint64_t n = number(0, rest_.size() / bytes); n > 0; --n) each();
@@ -185,13 +172,16 @@ class ChatStateReader {
             FeatureCache::Key k;
             for (std::uint64_t& part : k.content) part = number();
             k.preprocessing = number();
-            std::uint64_t left = std::min<std::uint64_t>(tokens * merge * merge, std::numeric_limits<int>::max());
+            std::uint64_t left = std::numeric_limits<int>::max();  // of patches
+            if constexpr (!token_reduction::LeavesFewer<Reduction>)
+                left = std::min<std::uint64_t>(tokens * merge * merge, left);
             for (int* extent : {&k.grid.t, &k.grid.h, &k.grid.w}) {
                 const std::uint64_t n = number(1, left);
                 left /= n;
                 *extent = static_cast<int>(n);
             }
-            if (k.grid.h % D::vision.merge || k.grid.w % D::vision.merge) fail("a picture's rows and columns must be multiples of " + std::to_string(merge));
+            if (k.grid.h % D::vision.merge || k.grid.w % D::vision.merge)
+                fail("a picture's rows and columns must be multiples of " + std::to_string(merge));
             return k;
         } else {
             fail("a picture, and the model has no vision tower");
@@ -201,25 +191,51 @@ class ChatStateReader {
         if constexpr (VisionLanguageDims<D>) {
             const FeatureCache::Key k = key(rest_.size() / token_bytes());
             if (!clip && k.grid.t != 1) fail("a picture of " + std::to_string(k.grid.t) + " frame pairs");
-            MediaExtent e{clip, k.grid.merged(D::vision.merge) / k.grid.t, {}};
+            const std::int64_t tokens = token_reduction::tokens_of<Reduction>(k.grid, D::vision.merge);
+            const std::int64_t most = static_cast<std::int64_t>(rest_.size() / token_bytes()) / k.grid.t;
+            if (tokens < 1 || tokens > most)
+                fail("a picture or frame pair of " + std::to_string(tokens) + " tokens; " + std::to_string(most) +
+                     " are there");
+            MediaExtent e{clip, tokens, {}};
             for (int pair = 0; clip && pair < k.grid.t; ++pair) read(&e.times.emplace_back(), sizeof(double));
             state_.extents.push_back(std::move(e));
             state_.media.push_back({k, nullptr});
+            places_.push_back(places(k.grid, tokens));
         } else {
             fail("a picture, and the model has no vision tower");
         }
     }
+    /// Places of the tokens of a picture or clip, `tokens` to a frame pair; none where all merged patches are left.
+    std::vector<std::array<int, 2>> places(const Grid& grid, std::int64_t tokens) requires VisionLanguageDims<D> {
+        std::vector<std::array<int, 2>> out;
+        if constexpr (token_reduction::LeavesFewer<Reduction>) {
+            const int rows = grid.h / D::vision.merge, columns = grid.w / D::vision.merge;
+            const auto all = static_cast<std::uint64_t>(tokens * grid.t);
+            const std::uint64_t n = number(0, std::min<std::uint64_t>(all, rest_.size() / (2 * sizeof(std::uint64_t))));
+            if (n != all && (n > 0 || tokens != std::int64_t{rows} * columns))
+                fail(std::to_string(n) + " places of a picture's " + std::to_string(all) + " tokens");
+            for (std::uint64_t i = 0; i < n; ++i) {
+                const auto row = static_cast<int>(number(0, static_cast<std::uint64_t>(rows) - 1));
+                out.push_back({row, static_cast<int>(number(0, static_cast<std::uint64_t>(columns) - 1))});
+            }
+        }
+        return out;
+    }
     /// Bytes of a token's features.
     static constexpr std::size_t token_bytes() requires VisionLanguageDims<D> {
-        return sizeof(float) * static_cast<std::size_t>(D::text.hidden) * (1 + static_cast<std::size_t>(D::vision.deepstack_count));
+        return sizeof(float) * static_cast<std::size_t>(D::text.hidden) *
+               (1 + static_cast<std::size_t>(D::vision.deepstack_count));
     }
-    std::shared_ptr<const VisualFeatures> features(const Grid& grid) requires VisionLanguageDims<D> {
+    std::shared_ptr<const VisualFeatures> features(const Grid& grid, std::vector<std::array<int, 2>> of_tokens) requires
+        VisionLanguageDims<D> {
         auto f = std::make_shared<VisualFeatures>();
+        f->places = std::move(of_tokens);
         f->grid = grid;
         f->merge = D::vision.merge;
         f->width = D::text.hidden;
         const auto tokens = static_cast<std::size_t>(f->tokens());
-        if (tokens > rest_.size() / token_bytes()) fail("a picture of " + std::to_string(tokens) + " tokens at the end of the file");
+        if (tokens > rest_.size() / token_bytes())
+            fail("a picture of " + std::to_string(tokens) + " tokens at the end of the file");
         f->deepstack.resize(static_cast<std::size_t>(D::vision.deepstack_count));
         const auto values = [&](std::vector<float>& v) {
             v.resize(tokens * static_cast<std::size_t>(D::text.hidden));
@@ -233,6 +249,7 @@ class ChatStateReader {
     std::span<const std::byte> rest_;
     std::uint64_t spelling_ = 0;
     ChatState state_;
+    std::vector<std::vector<std::array<int, 2>>> places_;  ///< of each picture or clip
 };
 
 }  // namespace qwen3vl::detail

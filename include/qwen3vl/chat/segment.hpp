@@ -22,7 +22,7 @@ struct MarkupSegment {
 /// A picture or clip whose size is not known yet: vision start, one pad, vision end.
 struct MediaSegment {
     Media media = Media::image;
-    int index = 0;  ///< among those of its kind, in order of appearance
+    int index = 0;  ///< index among pictures, or among clips, in order of appearance
     bool operator==(const MediaSegment&) const = default;
 };
 /// The pad tokens of a picture, or of one frame pair of a clip.

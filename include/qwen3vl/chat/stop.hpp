@@ -9,8 +9,8 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// When an answer counts as an endless loop: its end is one sequence of at most `longest` tokens, `repeats` times over and at least `least`
-/// tokens long.
+/// Limits beyond which an answer counts as an endless loop. Its end is then one sequence of at most `longest` tokens,
+/// `repeats` times over, and at least `least` tokens in all.
 struct LoopGuard {
     int longest = 64;
     int repeats = 8;  ///< 0: no guard
@@ -20,15 +20,18 @@ struct LoopGuard {
 /// Watches an answer for loops, token by token, in time `longest`.
 class LoopDetector {
   public:
-    explicit LoopDetector(const LoopGuard& guard) : guard_(guard), matches_(guard.repeats > 0 ? static_cast<std::size_t>(std::max(guard.longest, 0)) + 1 : 0) {}
-    /// Whether the answer, of which `answer` is all so far, has run into a loop with its last token.
+    explicit LoopDetector(const LoopGuard& guard)
+        : guard_(guard), matches_(guard.repeats > 0 ? static_cast<std::size_t>(std::max(guard.longest, 0)) + 1 : 0) {}
+    /// True if the answer has run into a loop with its last token; `answer` is all of it so far. Call once for each
+    /// token.
     bool push(const std::vector<int>& answer) {
         bool looping = false;
         const std::size_t n = answer.size();
         for (std::size_t period = 1; period < matches_.size() && period < n; ++period) {
             std::size_t& run = matches_[period];  // how many tokens up to the last equal the one a period before
             run = answer[n - 1] == answer[n - 1 - period] ? run + 1 : 0;
-            const std::size_t long_enough = std::max(period * static_cast<std::size_t>(guard_.repeats), static_cast<std::size_t>(std::max(guard_.least, 0)));
+            const std::size_t long_enough = std::max(period * static_cast<std::size_t>(guard_.repeats),
+                                                     static_cast<std::size_t>(std::max(guard_.least, 0)));
             looping = looping || run + period >= long_enough;
         }
         return looping;
@@ -42,8 +45,10 @@ class LoopDetector {
 /// Passes text on until a stop string begins; holds back what may be the beginning of one.
 class StopStrings {
   public:
-    explicit StopStrings(std::vector<std::string> stops) : stops_(std::move(stops)) { std::erase(stops_, std::string()); }
-    /// Appends text; returns what is safe to show.
+    explicit StopStrings(std::vector<std::string> stops) : stops_(std::move(stops)) {
+        std::erase(stops_, std::string());
+    }
+    /// Appends text; returns the text that is safe to show.
     std::string push(std::string_view text) {
         held_ += text;
         std::size_t begin = std::string::npos;
@@ -61,7 +66,7 @@ class StopStrings {
         held_.erase(0, held_.size() - keep);
         return out;
     }
-    /// What was held back, when the answer ends otherwise.
+    /// Returns the text held back, when the answer ends otherwise.
     std::string finish() { return std::exchange(held_, {}); }
     bool found() const { return found_; }
 

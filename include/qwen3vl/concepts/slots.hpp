@@ -1,7 +1,7 @@
 #pragma once
 #include <qwen3vl/core/config.hpp>
 
-/// The slots' tags: what `with<slot::…, Policy>` names.
+/// Tags of the slots, for `with<slot::…, Policy>`.
 namespace qwen3vl::inline QWEN3VL_ABI::slot {
 // the decoder's and the tower's
 struct attention;

@@ -23,6 +23,8 @@ inline AlignedBytes aligned_bytes(std::size_t count) {
 }
 
 /// Throws OutOfMemory where the system gives none.
-inline AlignedFloats aligned_floats(std::size_t count) { return {reinterpret_cast<float*>(aligned_bytes(count * sizeof(float)).release()), &std::free}; }
+inline AlignedFloats aligned_floats(std::size_t count) {
+    return {reinterpret_cast<float*>(aligned_bytes(count * sizeof(float)).release()), &std::free};
+}
 
 }  // namespace qwen3vl

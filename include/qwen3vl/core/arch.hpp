@@ -8,7 +8,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/// Instruction-set targets. Every kernel takes one explicitly; a program is compiled for one, by default the widest its flags allow.
+/// Instruction-set targets. Every kernel takes one explicitly; a program is compiled for one, by default the widest its
+/// flags allow.
 namespace qwen3vl::inline QWEN3VL_ABI::arch {
 
 namespace detail {
@@ -22,8 +23,9 @@ inline bool cpuid7(unsigned subleaf, int reg, int bit) {
 /// SSE4.2, 128-bit vectors.
 struct sse4_2 {
     static constexpr const char* name = "sse4_2";
-    static constexpr int floats = 4;                                          ///< float32 lanes of a vector
-    static constexpr bool dot_int8 = false, dot_bf16 = false, tiles = false;  ///< instructions for dot products of bytes, of bfloat16, for tiles of both
+    static constexpr int floats = 4;  ///< float32 lanes of a vector
+    static constexpr bool dot_int8 = false, dot_bf16 = false,
+                          tiles = false;  ///< instructions for dot products of bytes, of bfloat16, for tiles of both
     static constexpr const char* flag = "-msse4.2";
     static constexpr bool compiled = true;
     static bool supported() { return __builtin_cpu_supports("sse4.2"); }
@@ -40,7 +42,9 @@ struct avx2 {
 #else
     static constexpr bool compiled = false;
 #endif
-    static bool supported() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"); }
+    static bool supported() {
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    }
 };
 
 /// AVX2 with AVX-VNNI: dot products of bytes (Alder Lake and later cores without AVX-512).
@@ -68,8 +72,8 @@ struct avx512 {
     static constexpr bool compiled = false;
 #endif
     static bool supported() {
-        return avx2::supported() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-               __builtin_cpu_supports("avx512vl");
+        return avx2::supported() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     }
 };
 
@@ -111,7 +115,8 @@ struct amx : avx512_bf16 {
 #endif
     /// Asks the system for the tiles, which a process has to before it may use them.
     static bool supported() {
-        return avx512_bf16::supported() && detail::cpuid7(0, 3, 24) && detail::cpuid7(0, 3, 25) && detail::cpuid7(0, 3, 22) &&
+        return avx512_bf16::supported() && detail::cpuid7(0, 3, 24) && detail::cpuid7(0, 3, 25) &&
+               detail::cpuid7(0, 3, 22) &&
                syscall(SYS_arch_prctl, 0x1023 /* ARCH_REQ_XCOMP_PERM */, 18 /* XTILEDATA */) == 0;
     }
 };
@@ -125,14 +130,16 @@ using native = std::conditional_t<
         avx512_bf16::compiled, avx512_bf16,
         std::conditional_t<avx512_vnni::compiled, avx512_vnni,
                            std::conditional_t<avx512::compiled, avx512,
-                                              std::conditional_t<avx2_vnni::compiled, avx2_vnni, std::conditional_t<avx2::compiled, avx2, sse4_2>>>>>>;
+                                              std::conditional_t<avx2_vnni::compiled, avx2_vnni,
+                                                                 std::conditional_t<avx2::compiled, avx2, sse4_2>>>>>>;
 
 /// Refuses at compile time a target that the flags do not allow.
 template <class A>
 consteval bool check_compiled() {
-#define QWEN3VL_CHECK_ARCH(arch_name, march)    \
-    if constexpr (std::is_same_v<A, arch_name>) \
-    static_assert(A::compiled, "qwen3vl: arch " #arch_name ": this file is not compiled for it; add -march=" march " or -march=native")
+#define QWEN3VL_CHECK_ARCH(arch_name, march)                                                                       \
+    if constexpr (std::is_same_v<A, arch_name>)                                                                    \
+    static_assert(A::compiled, "qwen3vl: arch " #arch_name ": this file is not compiled for it; add -march=" march \
+                               " or -march=native")
     QWEN3VL_CHECK_ARCH(avx2, "haswell");
     QWEN3VL_CHECK_ARCH(avx2_vnni, "alderlake");
     QWEN3VL_CHECK_ARCH(avx512, "skylake-avx512");
@@ -147,7 +154,8 @@ consteval bool check_compiled() {
 template <class A>
 void require_supported() {
     if (!A::supported())
-        throw UnsupportedCpu(std::string("this program is compiled for ") + A::name + ", which this CPU lacks; build it with the preset avx2 or sse4_2");
+        throw UnsupportedCpu(std::string("this program is compiled for ") + A::name +
+                             ", which this CPU lacks; build it with the preset avx2 or sse4_2");
 }
 
 }  // namespace qwen3vl::arch

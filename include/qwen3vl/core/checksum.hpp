@@ -7,8 +7,8 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// A 64-bit checksum that finds damage, at the speed of memory: eight chains of multiplications (the step and the finaliser of MurmurHash, Appleby). It does
-/// not resist somebody who wants two files to agree.
+/// A 64-bit checksum that finds damage, at the speed of memory: eight chains of multiplications (the step and the
+/// finaliser of MurmurHash, Appleby). It does not resist somebody who wants two files to agree.
 inline std::uint64_t checksum(const std::byte* data, std::size_t bytes, std::uint64_t seed = 0) {
     constexpr std::uint64_t prime = 0xc6a4a7935bd1e995u;
     constexpr std::size_t lanes = 8;

@@ -1,5 +1,6 @@
 #pragma once
-/// The library's version, its inline namespace, and what it needs of the compiler. Every header of the library includes this one.
+/// The library's version, its inline namespace, and what it needs of the compiler. Every header of the library includes
+/// this one.
 #define QWEN3VL_VERSION_MAJOR 0
 #define QWEN3VL_VERSION_MINOR 1
 #define QWEN3VL_VERSION_PATCH 0
@@ -18,10 +19,13 @@
 #error "qwen3vl's attention relies on infinities: compile without -ffast-math and -ffinite-math-only"
 #endif
 
-// The inline namespace carries the version and the instruction sets this file is compiled for. Two objects built with different
-// -m flags then hold different functions, and the linker never gives one the other's code (one-definition rule).
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && defined(__FMA__) && defined(__F16C__)
-#if defined(__AVX512VNNI__) && defined(__AVX512BF16__) && defined(__AMX_TILE__) && defined(__AMX_INT8__) && defined(__AMX_BF16__)
+// The inline namespace carries the version and the instruction sets this file is compiled for. Two objects built with
+// different -m flags then hold different functions, and the linker never gives one the other's code (one-definition
+// rule).
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__) && \
+    defined(__FMA__) && defined(__F16C__)
+#if defined(__AVX512VNNI__) && defined(__AVX512BF16__) && defined(__AMX_TILE__) && defined(__AMX_INT8__) && \
+    defined(__AMX_BF16__)
 #define QWEN3VL_ABI v0_1_avx512_vnni_bf16_amx
 #elif defined(__AVX512VNNI__) && defined(__AVX512BF16__)
 #define QWEN3VL_ABI v0_1_avx512_vnni_bf16
@@ -40,6 +44,19 @@
 #define QWEN3VL_ABI v0_1_sse4_2
 #else
 #error "qwen3vl needs SSE4.2 at least: compile with -march=native, -march=haswell or -msse4.2"
+#endif
+
+// Functions of some size that no template parameter changes are compiled in every file that uses them; or, where a
+// program links qwen3vl::support, there alone.
+#if defined(QWEN3VL_SUPPORT_LINKED)
+#define QWEN3VL_DEFINES_SUPPORT 0
+#else
+#define QWEN3VL_DEFINES_SUPPORT 1
+#endif
+#if defined(QWEN3VL_SUPPORT_SOURCE)
+#define QWEN3VL_SUPPORT
+#else
+#define QWEN3VL_SUPPORT inline
 #endif
 
 // Before a loop over a register tile: without it, GCC keeps the tile in memory below -O3.

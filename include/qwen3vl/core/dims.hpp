@@ -8,18 +8,18 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// Extents and constants of a decoder. Field names on the right are config.json's.
 struct TextDims {
-    int layers = 0;                                ///< num_hidden_layers
-    int heads = 0;                                 ///< num_attention_heads
-    int kv_heads = 0;                              ///< num_key_value_heads; == heads is MHA, 1 is MQA, between them GQA
-    int head_dim = 0;                              ///< head_dim
-    int hidden = 0;                                ///< hidden_size
-    int ffn = 0;                                   ///< intermediate_size
-    int vocab = 0;                                 ///< vocab_size
-    int max_positions = 0;                         ///< max_position_embeddings
-    double rope_theta = 10000.0;                   ///< rope_theta
-    double norm_eps = 1e-6;                        ///< rms_norm_eps
-    bool tied = true;                              ///< tie_word_embeddings: the head is the embedding table
-    bool qk_norm = true;                           ///< RMS norm over each query and key head (Qwen3); no config field, the tensors tell
+    int layers = 0;               ///< num_hidden_layers
+    int heads = 0;                ///< num_attention_heads
+    int kv_heads = 0;             ///< num_key_value_heads; == heads is MHA, 1 is MQA, between them GQA
+    int head_dim = 0;             ///< head_dim
+    int hidden = 0;               ///< hidden_size
+    int ffn = 0;                  ///< intermediate_size
+    int vocab = 0;                ///< vocab_size
+    int max_positions = 0;        ///< max_position_embeddings
+    double rope_theta = 10000.0;  ///< rope_theta
+    double norm_eps = 1e-6;       ///< rms_norm_eps
+    bool tied = true;             ///< tie_word_embeddings: the head is the embedding table
+    bool qk_norm = true;          ///< RMS norm over each query and key head (Qwen3); no config field, the tensors tell
     std::array<int, 3> mrope_section = {0, 0, 0};  ///< mrope_section (t, h, w); all zero: plain RoPE
 
     constexpr int q_dim() const { return heads * head_dim; }
@@ -49,8 +49,9 @@ struct VisionDims {
     int channels = 3;        ///< in_channels
     double rope_theta = 10000.0;
     double norm_eps = 1e-6;
-    int deepstack_count = 0;            ///< how many entries of `deepstack` count; 0: no DeepStack
-    std::array<int, 4> deepstack = {};  ///< deepstack_visual_indexes: blocks whose output is merged and added after decoder layers 0, 1, …
+    int deepstack_count = 0;  ///< entries of `deepstack` in use; 0: no DeepStack
+    std::array<int, 4> deepstack =
+        {};  ///< deepstack_visual_indexes: blocks whose output is merged and added after decoder layers 0, 1, …
 
     constexpr int head_dim() const { return hidden / heads; }
     constexpr int patch_values() const { return channels * temporal_patch * patch * patch; }
@@ -65,7 +66,8 @@ struct VisionDims {
         const std::int64_t h = hidden, m = merged();
         const std::int64_t block = 4 * h * h + 4 * h + 2 * h * ffn + ffn + h + 4 * h;
         const std::int64_t merger = m * m + m + m * out + out;
-        return h * patch_values() + h + h * std::int64_t{positions} + depth * block + merger + 2 * h + deepstack_count * (merger + 2 * m);
+        return h * patch_values() + h + h * std::int64_t{positions} + depth * block + merger + 2 * h +
+               deepstack_count * (merger + 2 * m);
     }
 };
 
@@ -87,7 +89,20 @@ concept VisionLanguageDims = Dims<D> && requires {
     { D::tokens } -> std::convertible_to<TokenIds>;
 };
 
-/// Whether the tower hands intermediate features to the decoder (DeepStack).
+/// A model's extents as values; `vision` is all zero where it has no tower.
+struct ModelDims {
+    TextDims text;
+    VisionDims vision;
+};
+template <Dims D>
+constexpr ModelDims model_dims() {
+    if constexpr (VisionLanguageDims<D>)
+        return {D::text, D::vision};
+    else
+        return {D::text, {}};
+}
+
+/// True if the tower hands intermediate features to the decoder (DeepStack).
 template <Dims D>
 constexpr bool has_deepstack() {
     if constexpr (VisionLanguageDims<D>)

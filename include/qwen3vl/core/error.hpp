@@ -10,14 +10,17 @@ struct Error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// config.json (or another JSON file of a checkpoint) does not describe the model type that was asked for, or is malformed.
+/// config.json (or another JSON file of a checkpoint) does not describe the model type that was asked for, or is
+/// malformed.
 struct ConfigError : Error {
     using Error::Error;
-    ConfigError(const std::string& file, const std::string& field, const std::string& expected, const std::string& found)
+    ConfigError(const std::string& file, const std::string& field, const std::string& expected,
+                const std::string& found)
         : Error(file + ": field '" + field + "': expected " + expected + ", found " + found) {}
 };
 
-/// A checkpoint's tensors cannot be used: a missing, misshapen or damaged tensor, a damaged file, an unsupported format.
+/// A checkpoint's tensors cannot be used: a missing, misshapen or damaged tensor, a damaged file, an unsupported
+/// format.
 struct LoadError : Error {
     using Error::Error;
     LoadError(const std::string& file, const std::string& tensor, const std::string& expected, const std::string& found)
@@ -39,7 +42,8 @@ struct FileError : Error {
     using Error::Error;
 };
 
-/// A prompt or conversation is malformed: roles out of order, a picture that no placeholder stands for, an empty prompt.
+/// A prompt or conversation is malformed: roles out of order, a picture that no placeholder stands for, an empty
+/// prompt.
 struct PromptError : Error {
     using Error::Error;
 };
@@ -54,12 +58,13 @@ struct OutOfMemory : Error {
     using Error::Error;
 };
 
-/// A pool of pages that sessions share has too few left. The call that needed them changed nothing; it may be made again when sessions have given some back.
+/// A pool of pages that sessions share has too few left. The call that needed them changed nothing; it may be made
+/// again when sessions have given some back.
 struct PoolExhausted : OutOfMemory {
     using OutOfMemory::OutOfMemory;
 };
 
-/// What was given back to a memory pool is no block of it, or not any more.
+/// A block given back to a memory pool is not one of its own, or was given back before.
 struct InvalidBlock : Error {
     using Error::Error;
 };

@@ -1,12 +1,13 @@
 #pragma once
+#include <array>
 #include <cstdint>
 #include <qwen3vl/core/grid.hpp>
 #include <vector>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// A picture or clip after the vision tower: what takes the place of its pad tokens in the prompt. Independent of any session, so it can be
-/// used again and shared by threads.
+/// A picture or clip after the vision tower: what takes the place of its pad tokens in the prompt. Independent of any
+/// session, so it can be used again and shared by threads.
 struct VisualFeatures {
     Grid grid;                                  ///< in patches
     int merge = 2;                              ///< patches a side that became one token
@@ -14,12 +15,23 @@ struct VisualFeatures {
     std::vector<float> embedding;               ///< [tokens(), width]
     std::vector<std::vector<float>> deepstack;  ///< for each DeepStack level [tokens(), width]
 
-    std::int64_t tokens() const { return grid.merged(merge); }
+    /// Row and column of each token among the merged patches of its frame pair, [tokens()]; empty: all of them, row by
+    /// row.
+    std::vector<std::array<int, 2>> places = {};
+
+    std::int64_t tokens() const {
+        return places.empty() ? grid.merged(merge) : static_cast<std::int64_t>(places.size());
+    }
     /// Tokens of one frame pair, which form one span of the prompt; all of them for a still picture.
     std::int64_t span_tokens() const { return tokens() / grid.t; }
     const float* embedding_row(std::int64_t token) const { return embedding.data() + token * width; }
-    const float* deepstack_row(std::size_t level, std::int64_t token) const { return deepstack[level].data() + token * width; }
-    std::int64_t bytes() const { return static_cast<std::int64_t>(sizeof(float)) * tokens() * width * (1 + static_cast<std::int64_t>(deepstack.size())); }
+    const float* deepstack_row(std::size_t level, std::int64_t token) const {
+        return deepstack[level].data() + token * width;
+    }
+    std::int64_t bytes() const {
+        return static_cast<std::int64_t>(sizeof(float)) * tokens() * width *
+               (1 + static_cast<std::int64_t>(deepstack.size()));
+    }
 };
 
 }  // namespace qwen3vl

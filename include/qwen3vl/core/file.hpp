@@ -14,7 +14,7 @@
 #include <cstdlib>
 #include <cstring>
 
-// What is specific to the operating system's files stands here and in scratch_file.hpp alone.
+// Files by calls of the operating system; scratch_file.hpp and uncached_file.hpp hold the others.
 namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// A file mapped read-only. Movable; the mapping goes with it.
@@ -57,8 +57,8 @@ class MappedFile {
     std::span<const std::byte> bytes() const { return {data_, size_}; }
     const std::string& path() const { return path_; }
 
-    /// Tells the system that the whole pages of [data, data + bytes) are not needed soon: they leave this process's memory, not the file. Nothing happens
-    /// where the range is not of this mapping.
+    /// Tells the system that the whole pages of [data, data + bytes) are not needed soon: they leave this process's
+    /// memory, not the file. Nothing happens where the range is not of this mapping.
     void release(const std::byte* data, std::size_t bytes) const {
         if (data < data_ || data + bytes > data_ + size_) return;
         constexpr std::uintptr_t page = 4096;
@@ -78,8 +78,8 @@ class MappedFile {
     std::string path_;
 };
 
-/// A new file of a fixed size, mapped for writing. Its bytes go to a temporary name beside `path`; publish() gives them that name, at once and whole. One
-/// that was not published leaves nothing behind.
+/// A new file of a fixed size, mapped for writing. Its bytes go to a temporary name beside `path`; publish() gives them
+/// that name, at once and whole. One that was not published leaves nothing behind.
 class WritableFile {
   public:
     WritableFile() = default;
@@ -87,7 +87,8 @@ class WritableFile {
     WritableFile(const std::string& path, std::size_t size) : path_(path), temporary_(path + ".XXXXXX"), size_(size) {
         const int fd = ::mkstemp(temporary_.data());
         if (fd < 0) throw FileError(path + ": cannot create: " + std::strerror(errno));
-        int why = ::posix_fallocate(fd, 0, static_cast<off_t>(size));  // now: a full disk behind a mapping would be a signal
+        int why =
+            ::posix_fallocate(fd, 0, static_cast<off_t>(size));  // now: a full disk behind a mapping would be a signal
         void* p = MAP_FAILED;
         if (why == 0) {
             p = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -116,18 +117,20 @@ class WritableFile {
     std::byte* data() const { return data_; }
     /// The name of the file until it is published.
     const std::string& temporary() const { return temporary_; }
-    /// Writes the pages of [begin, begin + bytes) to the disk; they leave this process's memory until somebody touches them again. Throws FileError where the
-    /// disk fails.
+    /// Writes the pages of [begin, begin + bytes) to the disk; they leave this process's memory until the next access.
+    /// Throws FileError where the disk fails.
     void flush(const std::byte* begin, std::size_t bytes) {
         constexpr std::uintptr_t page = 4096;
         const auto first = reinterpret_cast<std::uintptr_t>(begin) / page * page;
         const std::size_t count = reinterpret_cast<std::uintptr_t>(begin) + bytes - first;
-        if (::msync(reinterpret_cast<void*>(first), count, MS_SYNC) != 0) throw FileError(path_ + ": cannot write: " + std::strerror(errno));
+        if (::msync(reinterpret_cast<void*>(first), count, MS_SYNC) != 0)
+            throw FileError(path_ + ": cannot write: " + std::strerror(errno));
         ::madvise(reinterpret_cast<void*>(first), count, MADV_DONTNEED);
     }
     /// The bytes stay mapped. Throws FileError.
     void publish() {
-        if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw FileError(path_ + ": cannot rename to it: " + std::strerror(errno));
+        if (::rename(temporary_.c_str(), path_.c_str()) != 0)
+            throw FileError(path_ + ": cannot rename to it: " + std::strerror(errno));
         temporary_.clear();
         ::mprotect(data_, size_, PROT_READ);
     }
@@ -148,7 +151,9 @@ class WritableFile {
 inline std::string read_file(const std::string& path, std::size_t limit = std::size_t{1} << 30) {
     const MappedFile file(path);
     const auto bytes = file.bytes();
-    if (bytes.size() > limit) throw FileError(path + ": " + std::to_string(bytes.size()) + " bytes, at most " + std::to_string(limit) + " are read");
+    if (bytes.size() > limit)
+        throw FileError(path + ": " + std::to_string(bytes.size()) + " bytes, at most " + std::to_string(limit) +
+                        " are read");
     return bytes.empty() ? std::string() : std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 

@@ -14,8 +14,8 @@ struct Grid {
     bool operator==(const Grid&) const = default;
 };
 
-/// What the vision tower reads: one row of channels * temporal_patch * patch * patch normalised values for each patch, in merge-block order,
-/// element order (channel, time, y, x). Pictures and clips alike.
+/// Patches of a picture or clip, the input of the vision tower. One row of channels * temporal_patch * patch * patch
+/// normalised values for each patch. Rows are in merge-block order, elements in the order (channel, time, y, x).
 struct Patches {
     Grid grid;
     std::vector<float> values;  ///< [grid.patches(), channels * temporal_patch * patch * patch]

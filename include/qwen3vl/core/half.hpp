@@ -33,7 +33,8 @@ struct f16 {
         } else if (magnitude >= 0x47800000u) {  // 65536 and up
             bits = static_cast<std::uint16_t>(sign | 0x7c00u);
         } else if (magnitude < 0x38800000u) {  // below the smallest normal, 2^-14: units of 2^-24, rounded by the FPU
-            bits = static_cast<std::uint16_t>(sign | static_cast<std::uint16_t>(std::nearbyint(std::bit_cast<float>(magnitude) * 16777216.0f)));
+            bits = static_cast<std::uint16_t>(
+                sign | static_cast<std::uint16_t>(std::nearbyint(std::bit_cast<float>(magnitude) * 16777216.0f)));
         } else {  // a carry out of the mantissa moves the exponent on, up to infinity, as it should
             const std::uint32_t rounded = magnitude + 0xfffu + ((magnitude >> 13) & 1u);
             bits = static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13));

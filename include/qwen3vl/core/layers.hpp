@@ -37,10 +37,12 @@ struct list_at<0, list<T, R...>> {
 template <class P, std::size_t I>
 using policy_at = typename list_at<I % plan<P>::period, typename plan<P>::types>::type;
 
-/// f(type_tag<policy>) with the policy that a slot gives to a layer.
+/// Calls f(type_tag<policy>) with the policy that a slot gives to a layer.
 template <class P, class F>
 constexpr void with_policy(std::size_t layer, F&& f) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) { ((layer % plan<P>::period == I ? f(type_tag<policy_at<P, I>>{}) : void()), ...); }
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        ((layer % plan<P>::period == I ? f(type_tag<policy_at<P, I>>{}) : void()), ...);
+    }
     (std::make_index_sequence<plan<P>::period>{});
 }
 

@@ -21,7 +21,7 @@ struct type_tag {
     using type = T;
 };
 
-/// f(type_tag<T>{}) for every T of the list, in order.
+/// Calls f(type_tag<T>{}) for every T of the list, in order.
 template <class F, class... T>
 constexpr void for_each_type(list<T...>*, F&& f) {
     (f(type_tag<T>{}), ...);

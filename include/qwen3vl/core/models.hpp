@@ -18,8 +18,14 @@ struct Qwen3VL_2B {
                                    .max_positions = 262144,
                                    .rope_theta = 5e6,
                                    .mrope_section = {24, 20, 20}};
-    static constexpr VisionDims vision{
-        .depth = 24, .hidden = 1024, .heads = 16, .ffn = 4096, .out = 2048, .positions = 2304, .deepstack_count = 3, .deepstack = {5, 11, 17}};
+    static constexpr VisionDims vision{.depth = 24,
+                                       .hidden = 1024,
+                                       .heads = 16,
+                                       .ffn = 4096,
+                                       .out = 2048,
+                                       .positions = 2304,
+                                       .deepstack_count = 3,
+                                       .deepstack = {5, 11, 17}};
     static constexpr TokenIds tokens{.image = 151655, .video = 151656, .vision_start = 151652, .vision_end = 151653};
 };
 
@@ -36,8 +42,14 @@ struct Qwen3VL_4B : Qwen3VL_2B {
                                    .max_positions = 262144,
                                    .rope_theta = 5e6,
                                    .mrope_section = {24, 20, 20}};
-    static constexpr VisionDims vision{
-        .depth = 24, .hidden = 1024, .heads = 16, .ffn = 4096, .out = 2560, .positions = 2304, .deepstack_count = 3, .deepstack = {5, 11, 17}};
+    static constexpr VisionDims vision{.depth = 24,
+                                       .hidden = 1024,
+                                       .heads = 16,
+                                       .ffn = 4096,
+                                       .out = 2560,
+                                       .positions = 2304,
+                                       .deepstack_count = 3,
+                                       .deepstack = {5, 11, 17}};
 };
 
 /// Qwen3-VL-8B-Instruct and -Thinking: an untied head and the wider tower.
@@ -54,8 +66,14 @@ struct Qwen3VL_8B : Qwen3VL_2B {
                                    .rope_theta = 5e6,
                                    .tied = false,
                                    .mrope_section = {24, 20, 20}};
-    static constexpr VisionDims vision{
-        .depth = 27, .hidden = 1152, .heads = 16, .ffn = 4304, .out = 4096, .positions = 2304, .deepstack_count = 3, .deepstack = {8, 16, 24}};
+    static constexpr VisionDims vision{.depth = 27,
+                                       .hidden = 1152,
+                                       .heads = 16,
+                                       .ffn = 4304,
+                                       .out = 4096,
+                                       .positions = 2304,
+                                       .deepstack_count = 3,
+                                       .deepstack = {8, 16, 24}};
 };
 
 /// The full-capacity form: 32 layers of 32 query and 32 key/value heads under the 8B's tower.
@@ -87,59 +105,15 @@ struct Shapes {
                                    .max_positions = 4096,
                                    .rope_theta = 1e5,
                                    .mrope_section = {6, 5, 5}};
-    static constexpr VisionDims vision{
-        .depth = 5, .hidden = 96, .heads = 3, .ffn = 256, .out = 192, .positions = 144, .deepstack_count = 3, .deepstack = {1, 2, 3}};
+    static constexpr VisionDims vision{.depth = 5,
+                                       .hidden = 96,
+                                       .heads = 3,
+                                       .ffn = 256,
+                                       .out = 192,
+                                       .positions = 144,
+                                       .deepstack_count = 3,
+                                       .deepstack = {1, 2, 3}};
     static constexpr TokenIds tokens{.image = 447, .video = 448, .vision_start = 444, .vision_end = 445};
-};
-
-/// The golden checkpoint in which every extent is uneven.
-struct Tiny {
-    static constexpr const char* name = "Tiny";
-    static constexpr TextDims text{.layers = 4,
-                                   .heads = 6,
-                                   .kv_heads = 2,
-                                   .head_dim = 32,
-                                   .hidden = 96,
-                                   .ffn = 224,
-                                   .vocab = 464,
-                                   .max_positions = 4096,
-                                   .rope_theta = 1e4,
-                                   .mrope_section = {6, 5, 5}};
-    static constexpr VisionDims vision{.depth = 4, .hidden = 72, .heads = 3, .ffn = 176, .out = 96, .positions = 64, .deepstack_count = 2, .deepstack = {0, 2}};
-    static constexpr TokenIds tokens{.image = 460, .video = 461, .vision_start = 457, .vision_end = 458};
-};
-
-/// The golden checkpoint that is narrow but has the counts of the full-capacity form.
-struct Tall : Tiny {
-    static constexpr const char* name = "Tall";
-    static constexpr TextDims text{.layers = 32,
-                                   .heads = 32,
-                                   .kv_heads = 32,
-                                   .head_dim = 8,
-                                   .hidden = 64,
-                                   .ffn = 96,
-                                   .vocab = 464,
-                                   .max_positions = 4096,
-                                   .rope_theta = 1e4,
-                                   .mrope_section = {2, 1, 1}};
-    static constexpr VisionDims vision{
-        .depth = 27, .hidden = 64, .heads = 16, .ffn = 80, .out = 64, .positions = 36, .deepstack_count = 3, .deepstack = {8, 16, 24}};
-};
-
-/// The golden text-only decoder of the Llama family: plain RoPE, no q/k norm.
-struct Plain {
-    static constexpr const char* name = "Plain";
-    static constexpr TextDims text{.layers = 4,
-                                   .heads = 9,
-                                   .kv_heads = 3,
-                                   .head_dim = 8,
-                                   .hidden = 72,
-                                   .ffn = 160,
-                                   .vocab = 464,
-                                   .max_positions = 2048,
-                                   .rope_theta = 1e5,
-                                   .norm_eps = 1e-5,
-                                   .qk_norm = false};
 };
 
 /// SmolLM2-135M and -135M-Instruct: a text-only decoder of the Llama family.
@@ -159,6 +133,6 @@ struct SmolLM2_135M {
 };
 
 /// Every shipped Dims: feeds the tests, `make_synthetic` and the programs' name look-up.
-using all = list<Qwen3VL_2B, Qwen3VL_4B, Qwen3VL_8B, Qwen3VL_32x32, Shapes, Tiny, Tall, Plain, SmolLM2_135M>;
+using all = list<Qwen3VL_2B, Qwen3VL_4B, Qwen3VL_8B, Qwen3VL_32x32, Shapes, SmolLM2_135M>;
 
 }  // namespace qwen3vl::models

@@ -2,14 +2,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <qwen3vl/core/half.hpp>
+#include <qwen3vl/core/space.hpp>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// Element types a checkpoint's tensor may have. From q4_0 on they are GGUF's block types: a row is a sequence of blocks, each of which holds
-/// dtype_block(d) numbers in dtype_bytes(d) bytes (weights/ggml_blocks.hpp has the layouts).
+/// Element types a checkpoint's tensor may have. From q4_0 on they are GGUF's block types. A row is a sequence of
+/// blocks, each of dtype_block(d) numbers in dtype_bytes(d) bytes; weights/ggml_blocks.hpp has the layouts.
 enum class DType : std::uint8_t {
     f32,
     f16,
@@ -68,8 +70,9 @@ constexpr std::size_t dtype_bytes(DType d) {
 
 /// The name safetensors files use, for block types GGUF's: "F32", "BF16", "Q4_K", …
 constexpr std::string_view dtype_name(DType d) {
-    constexpr std::string_view names[] = {"F32", "F16", "BF16", "F64",  "I64",  "I32",  "I16",  "I8",   "U8",   "BOOL", "F8_E4M3", "F8_E5M2",
-                                          "U16", "U32", "U64",  "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"};
+    constexpr std::string_view names[] = {"F32",  "F16",  "BF16",    "F64",     "I64",  "I32",  "I16", "I8",
+                                          "U8",   "BOOL", "F8_E4M3", "F8_E5M2", "U16",  "U32",  "U64", "Q4_0",
+                                          "Q4_1", "Q5_0", "Q5_1",    "Q8_0",    "Q4_K", "Q5_K", "Q6_K"};
     return names[static_cast<std::size_t>(d)];
 }
 
@@ -80,8 +83,9 @@ inline std::string shape_text(const std::vector<std::int64_t>& shape) {
     return s + "]";
 }
 
-/// A tensor of a checkpoint, as its file holds it: row-major, contiguous, not owned, and not necessarily aligned to its element.
-/// `data` holds bytes() readable bytes; whoever gives out the view keeps the memory alive. A tensor of a block type has rows of whole blocks.
+/// A tensor of a checkpoint, as its file holds it: row-major, contiguous, not owned, and not necessarily aligned to its
+/// element. `data` holds bytes() readable bytes; the giver of the view keeps the memory alive. A tensor of a block type
+/// has rows of whole blocks.
 struct TensorView {
     DType dtype = DType::f32;
     std::vector<std::int64_t> shape;
@@ -96,23 +100,22 @@ struct TensorView {
     std::size_t bytes() const { return static_cast<std::size_t>(elements() / dtype_block(dtype)) * dtype_bytes(dtype); }
 };
 
-/// Row-major float rows, not owned: row r starts at data + r * stride.
-struct ConstMatrix {
-    const float* data = nullptr;
+/// Row-major rows of T in a memory space, not owned: row r starts at data + r * stride.
+template <class T, class Space>
+struct BasicMatrix {
+    using pointer = typename Space::template pointer<T>;
+    pointer data{};
     std::int64_t rows = 0, cols = 0, stride = 0;
-    const float* row(std::int64_t r) const { return data + r * stride; }
+    BasicMatrix() = default;
+    BasicMatrix(pointer d, std::int64_t r, std::int64_t c) : BasicMatrix(d, r, c, c) {}
+    BasicMatrix(pointer d, std::int64_t r, std::int64_t c, std::int64_t s) : data(d), rows(r), cols(c), stride(s) {}
+    pointer row(std::int64_t r) const { return data + r * stride; }
+    BasicMatrix first(std::int64_t n) const { return {data, n, cols, stride}; }
+    /// Without the first n rows.
+    BasicMatrix from(std::int64_t n) const { return {row(n), rows - n, cols, stride}; }
+    operator BasicMatrix<const T, Space>() const requires(!std::is_const_v<T>) { return {data, rows, cols, stride}; }
 };
-
-/// Row-major float rows, not owned, writable.
-struct Matrix {
-    float* data = nullptr;
-    std::int64_t rows = 0, cols = 0, stride = 0;
-    Matrix() = default;
-    Matrix(float* d, std::int64_t r, std::int64_t c) : data(d), rows(r), cols(c), stride(c) {}
-    Matrix(float* d, std::int64_t r, std::int64_t c, std::int64_t s) : data(d), rows(r), cols(c), stride(s) {}
-    float* row(std::int64_t r) const { return data + r * stride; }
-    Matrix first(std::int64_t n) const { return {data, n, cols, stride}; }
-    operator ConstMatrix() const { return {data, rows, cols, stride}; }
-};
+using Matrix = BasicMatrix<float, HostSpace>;
+using ConstMatrix = BasicMatrix<const float, HostSpace>;
 
 }  // namespace qwen3vl

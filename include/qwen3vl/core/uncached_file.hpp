@@ -15,19 +15,20 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// A file that is read in pieces from the disk into memory of the caller's, past the system's cache of pages (O_DIRECT): what is read once and dropped leaves
-/// nothing behind. On a file system that has no such reads, they go through the cache, and the pages are given back after each one (posix_fadvise). Threads
-/// may read at once.
+/// A file that is read in pieces from the disk into the caller's memory, past the system's page cache (O_DIRECT). Data
+/// read once and dropped leave nothing behind. On a file system that has no such reads, they go through the cache, and
+/// the pages are given back after each one (posix_fadvise). Threads may read at once.
 class UncachedFile {
   public:
-    /// What offsets and addresses are multiples of.
+    /// Alignment in bytes of offsets and addresses.
     static constexpr std::int64_t alignment = 4096;
 
     UncachedFile() = default;
     /// Throws FileError where it cannot be opened or is no regular file.
     explicit UncachedFile(const std::string& path) : UncachedFile(path, path) {}
-    /// `name` is what errors say, of a file that has that name later.
-    UncachedFile(const std::string& path, const std::string& name) : path_(name), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT)) {
+    /// `name` is the file's later name, which errors state.
+    UncachedFile(const std::string& path, const std::string& name)
+        : path_(name), fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_DIRECT)) {
         if (fd_ < 0 && errno == EINVAL) {
             fd_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
             direct_ = false;
@@ -55,25 +56,29 @@ class UncachedFile {
     const std::string& path() const { return path_; }
     /// Bytes that it had when it was opened.
     std::int64_t size() const { return size_; }
-    /// Whether reads go past the cache.
+    /// True if reads bypass the page cache.
     bool direct() const { return direct_.load(std::memory_order_relaxed); }
 
-    /// Bytes [offset, offset + bytes) to `out`, which has room for as many in whole units of `alignment`. Throws FileError where the disk fails or the file is
-    /// shorter than that.
+    /// Reads bytes [offset, offset + bytes) to `out`, which has room for as many in whole units of `alignment`. Throws
+    /// FileError where the disk fails or the file is shorter than that.
     void read(std::int64_t offset, std::int64_t bytes, std::byte* out) const {
         for (std::int64_t done = 0; done < bytes;) {
-            const ssize_t n = ::pread(fd_, out + done, static_cast<std::size_t>(round_up(bytes - done, alignment)), offset + done);
+            const ssize_t n =
+                ::pread(fd_, out + done, static_cast<std::size_t>(round_up(bytes - done, alignment)), offset + done);
             if (n < 0 && errno == EINTR) continue;
             if (n < 0 && errno == EINVAL && direct()) {  // a file system that opens files so and does not read them
                 ::fcntl(fd_, F_SETFL, ::fcntl(fd_, F_GETFL) & ~O_DIRECT);
                 direct_.store(false, std::memory_order_relaxed);
                 continue;
             }
-            if (n < 0) throw FileError(path_ + ": cannot read " + std::to_string(bytes) + " bytes at " + std::to_string(offset) + ": " + std::strerror(errno));
+            if (n < 0)
+                throw FileError(path_ + ": cannot read " + std::to_string(bytes) + " bytes at " +
+                                std::to_string(offset) + ": " + std::strerror(errno));
             const std::int64_t next = done + n < bytes ? (done + n) / alignment * alignment : done + n;
             if (next == done)
-                throw FileError(path_ + ": expected " + std::to_string(bytes) + " bytes at " + std::to_string(offset) + ", the file ends after " +
-                                std::to_string(done + n) + " of them; it was cut short since it was opened");
+                throw FileError(path_ + ": expected " + std::to_string(bytes) + " bytes at " + std::to_string(offset) +
+                                ", the file ends after " + std::to_string(done + n) +
+                                " of them; it was cut short since it was opened");
             done = next;
         }
         if (!direct()) ::posix_fadvise(fd_, offset, bytes, POSIX_FADV_DONTNEED);

@@ -10,17 +10,18 @@
 
 #include <sched.h>
 
-// What is specific to the operating system's CPUs stands here alone.
+// The code specific to the operating system's CPUs is here alone.
 namespace qwen3vl::inline QWEN3VL_ABI::execution {
 
 /// Physical cores this process may run on: hyper-threads of one core count once.
 inline int physical_cores() {
     cpu_set_t allowed;
     CPU_ZERO(&allowed);
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+        return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     std::set<std::pair<long, long>> cores;
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-        if (!CPU_ISSET(cpu, &allowed)) continue;
+        if (!CPU_ISSET(static_cast<std::size_t>(cpu), &allowed)) continue;
         const std::string topology = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
         long package = 0, core = cpu;
         std::ifstream(topology + "physical_package_id") >> package;

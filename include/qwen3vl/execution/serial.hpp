@@ -4,7 +4,7 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::execution {
 
-/// Everything on the calling thread.
+/// Runs everything on the calling thread.
 struct Serial {
     static constexpr const char* name = "Serial";
     static int team_size(int /*threads*/) { return 1; }
@@ -13,11 +13,11 @@ struct Serial {
         /// `threads` is not used: there is one.
         explicit Team(int /*threads*/) {}
         int threads() const { return 1; }
-        /// There is nothing to limit.
+        /// Does nothing: there is one thread.
         void limit(int /*n*/) {}
-        /// Nobody waits here.
+        /// Does nothing: no thread waits.
         template <class Where>
-        void announce(std::int64_t /*count*/, Where&& /*where*/) {}
+        void prefetch(std::int64_t /*count*/, Where&& /*where*/) {}
         /// f(task, thread) for task 0 … count - 1.
         template <class F>
         void run(std::int64_t count, F&& f) {

@@ -1,6 +1,9 @@
 #pragma once
 #include <array>
-#include <qwen3vl/weights/linear.hpp>
+#include <qwen3vl/core/dims.hpp>
+#include <qwen3vl/core/parameter.hpp>
+#include <qwen3vl/core/tensor.hpp>
+#include <qwen3vl/weights/matrix.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::ffn {
 
@@ -8,17 +11,30 @@ namespace qwen3vl::inline QWEN3VL_ABI::ffn {
 struct Gated {
     static constexpr const char* name = "Gated";
     static constexpr bool preserves_capacity = true;
+
+    /// Its three matrices, as parameters_of() says.
+    template <class M, class V>
+    struct Parameters {
+        M gate{}, up{}, down{};  ///< [ffn, hidden] twice, [hidden, ffn]
+    };
+    template <class P, class F>
+    static void visit_parameters(const TextDims& d, P& p, F&& f) {
+        f("mlp.gate_proj.weight", Shape{d.ffn, d.hidden}, p.gate);
+        f("mlp.up_proj.weight", Shape{d.ffn, d.hidden}, p.up);
+        f("mlp.down_proj.weight", Shape{d.hidden, d.ffn}, p.down);
+    }
+
+    /// The matrices that are read first.
+    template <class P>
+    static auto first(const P& w) {
+        return std::array{&w.gate};
+    }
     /// y += the layer's output for the rows of x; `inner` has as many rows of ffn columns.
-    template <class Arch, class Format, class Activation, class Team, class Layer>
-    static void add(Team& team, const Layer& w, const weights::Input& x, const weights::Input& inner, Matrix y) {
-        weights::announce<Arch, Format>(team, std::array{&w.down}, weights::free_height<Arch>(x.rows, w.down));
-        weights::linear_pair<Arch, Format>(team, x, w.gate, w.up,
-                                           [&](std::int64_t row, std::int64_t first, std::int64_t count, const float* gate, const float* up) {
-                                               alignas(64) float joined[weights::task_rows];
-                                               Activation::template row<Arch>(gate, up, count, joined);
-                                               weights::traits<Format>::template encode<Arch>(inner, row, first, count, joined);
-                                           });
-        weights::linear_add<Arch, Format>(team, inner, w.down, nullptr, y);
+    template <class Format, class Activation, class Ops, class P, class Packed, class Rows>
+    static void add(const Ops& ops, const P& w, const Packed& x, const Packed& inner, const Rows& y) {
+        ops.template prefetch<Format>(w.down, x.rows);
+        ops.template gated<Format, Activation>(x, w.gate, w.up, inner);
+        ops.template add<Format>(inner, w.down, nullptr, y);
     }
 };
 

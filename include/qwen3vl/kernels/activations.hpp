@@ -10,10 +10,12 @@ vec<Arch> silu(vec<Arch> x) {
     return x / (vec<Arch>(1.0f) + xsimd::exp(-x));
 }
 
-/// 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written as x * sigmoid(2 …): one exponential, no cancellation for negative x.
+/// 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), written as x * sigmoid(2 …): one exponential, no cancellation for
+/// negative x.
 template <class Arch>
 vec<Arch> gelu_tanh(vec<Arch> x) {
-    const auto inner = x * fma<Arch>(x * x, vec<Arch>(2.0f * 0.7978845608028654f * 0.044715f), vec<Arch>(2.0f * 0.7978845608028654f));
+    const auto inner =
+        x * fma<Arch>(x * x, vec<Arch>(2.0f * 0.7978845608028654f * 0.044715f), vec<Arch>(2.0f * 0.7978845608028654f));
     return x / (vec<Arch>(1.0f) + xsimd::exp(-inner));
 }
 

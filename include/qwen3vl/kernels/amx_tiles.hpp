@@ -3,13 +3,14 @@
 #include <qwen3vl/kernels/integer_tile.hpp>
 #include <qwen3vl/kernels/prefetch.hpp>
 
-/// Products in AMX tiles: 16 rows of activations by 16 rows of weights, 64 bytes of columns a step; two by two of them at once.
-/// Defined where this file is compiled for arch::amx; declared everywhere, so that templates can name them.
+/// Products in AMX tiles: 16 rows of activations by 16 rows of weights, 64 bytes of columns a step, in 2 x 2 tiles at
+/// once. Defined where this file is compiled for arch::amx; declared everywhere, so that templates can name them.
 namespace qwen3vl::inline QWEN3VL_ABI::kernels {
 
 inline constexpr int amx_rows = 16;
 
-/// The thread's tile registers, configured for activations of `rows` rows and steps of `step_bytes` bytes of columns, as long as this lives.
+/// Configures the thread's tile registers for activations of `rows` rows and steps of `step_bytes` bytes of columns;
+/// releases them when destroyed.
 class AmxTiles {
   public:
     AmxTiles(int rows, int step_bytes) : rows_(rows), step_(step_bytes) { configure(); }
@@ -41,18 +42,22 @@ struct AmxIntegerRows {
     const typename Kind::Start* starts;
 };
 
-/// As integer_tile, for a tile of `rows` activations and two vectors of weights, four columns to a quad. Sums within a flush are the same integers.
+/// Computes integer_tile for a tile of `rows` activations and two vectors of weights, four columns to a quad. Sums
+/// within a flush are the same integers.
 template <class Arch, class Kind>
-void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>& x, const std::byte* w, const float* w_scales,
-                      const float* w_minima, bool first, float* out, std::int64_t out_stride);
+void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>& x,
+                      const std::byte* w, const float* w_scales, const float* w_minima, bool first, float* out,
+                      std::int64_t out_stride);
 
-/// out [XT * rows, 2 * 16] (+)= x · w^T over `columns` columns of bfloat16, a multiple of 32 or padded with zeros: x in tiles [columns / 32][rows][32],
-/// w [columns / 2][32] pairs of columns. Sums as TDPBF16PS makes them, in ascending order.
+/// out [XT * rows, 2 * 16] (+)= x · w^T over `columns` columns of bfloat16, a multiple of 32 or padded with zeros. x
+/// lies in tiles [columns / 32][rows][32], w in pairs of columns [columns / 2][32]. Sums as TDPBF16PS makes them, in
+/// ascending order.
 template <class Arch, int XT>
-void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1, const std::byte* w, bool first, float* out,
-                   std::int64_t out_stride);
+void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1,
+                   const std::byte* w, bool first, float* out, std::int64_t out_stride);
 
-/// The same for one row of x, with the same bits, in vectors: a single row waits for w, which tiles cannot ask for ahead.
+/// Computes amx_bf16_tile for one row of x, with the same bits, in vectors: a single row waits for w, which tiles
+/// cannot prefetch.
 template <class Arch>
 void amx_bf16_row(std::int64_t columns, const std::byte* x, const std::byte* w, float* out);
 
@@ -88,7 +93,8 @@ inline void AmxTiles::configure() const {
 
 /// Sums of one flush, by one of two sets of tiles.
 template <int Set>
-inline void amx_flush(const std::byte* x, std::int64_t rows, const std::byte* w, std::int64_t begin, std::int64_t end, int step_bytes, std::int32_t* sums) {
+inline void amx_flush(const std::byte* x, std::int64_t rows, const std::byte* w, std::int64_t begin, std::int64_t end,
+                      int step_bytes, std::int32_t* sums) {
     if constexpr (Set == 0)
         QWEN3VL_AMX_FLUSH(0, 1);
     else
@@ -97,10 +103,11 @@ inline void amx_flush(const std::byte* x, std::int64_t rows, const std::byte* w,
 #undef QWEN3VL_AMX_FLUSH
 
 template <class Arch, class Kind>
-void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>& x, const std::byte* w, const float* w_scales,
-                      const float* w_minima, bool first, float* out, std::int64_t out_stride) {
+void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t rows, const AmxIntegerRows<Kind>& x,
+                      const std::byte* w, const float* w_scales, const float* w_minima, bool first, float* out,
+                      std::int64_t out_stride) {
     constexpr int width = Arch::floats, vectors = 2;
-    alignas(64) std::int32_t sums[2][vectors][amx_rows][width];
+    alignas(64) std::int32_t sums[2][std::size_t{vectors}][std::size_t{amx_rows}][std::size_t{width}];
     asm volatile("" ::: "memory");  // GCC 12 does not know that tile loads read memory
     const std::int64_t flush_bytes = 4 * block.flush_quads, columns = 4 * block.quads, flushes = block.flushes();
     const auto multiply = [&](std::int64_t f) {
@@ -137,8 +144,8 @@ void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t ro
 }
 
 template <class Arch, int XT>
-void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1, const std::byte* w, bool first, float* out,
-                   std::int64_t out_stride) {
+void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1,
+                   const std::byte* w, bool first, float* out, std::int64_t out_stride) {
     const std::int64_t pitch = out_stride * static_cast<std::int64_t>(sizeof(float));
     float* below = out + rows * out_stride;
     asm volatile("" ::: "memory");  // as above

@@ -6,15 +6,16 @@
 #include <qwen3vl/kernels/outer_product.hpp>
 #include <type_traits>
 
-/// A group of query rows against a tile of keys and values. Keys lie [channels, Keys], values [Keys, channels], so that both products are sums of outer
-/// products; every element of a result is one chain of multiply-adds, whose bits depend on neither the group's size nor what stands beside it.
+/// Products of a group of query rows with a tile of keys and values. Keys lie [channels, Keys], values [Keys,
+/// channels], so that both products are sums of outer products. Every element of a result is one chain of
+/// multiply-adds, whose bits depend on neither the group's size nor the rows beside it.
 namespace qwen3vl::inline QWEN3VL_ABI::kernels {
 
-/// At most so many rows convert 16- and 8-bit elements in registers; for more, a tile is worth converting once.
+/// Most rows for which 16- and 8-bit elements are converted in registers; for more, a tile is worth converting once.
 inline constexpr int few_rows = 4;
 
-/// Rows that a group of `rows` is computed as: 1, 2, 4, 8 or a register tile's, so that few kernels are compiled. What belongs to the rows added
-/// is finite and ignored.
+/// Rows that a group of `rows` is computed as: 1, 2, 4, 8 or a register tile's, so that few kernels are compiled.
+/// Results of the rows added are finite and ignored.
 template <class Arch>
 constexpr int group_size(std::int64_t rows) {
     for (const int n : {1, 2, 4, 8})
@@ -45,19 +46,21 @@ void with_group_size(int rows, F&& f) {
 template <class Arch, class Element>
 inline constexpr int most_rows = std::is_same_v<Element, float> ? outer_rows<Arch> : few_rows;
 
-/// Vectors beside MR rows of sums. More of them would hide the latency of a multiply-add for one or two rows, but those wait for memory, and
-/// asking for one line a step is what overlaps best.
+/// Vectors beside MR rows of sums. For one or two rows, more would hide the latency of a multiply-add; but those rows
+/// wait for memory, and one prefetched line a step overlaps best.
 template <class Arch, int MR>
 inline constexpr int group_vectors = MR > 2 || Arch::floats == 16 ? outer_vectors : 4;
 
-/// What asks, in step i of a product, for as many elements from `ahead` on as the step reads: a few rows are soon done with a tile, which comes from memory.
+/// Callable that prefetches, in step i of a product, as many elements from `ahead` on as the step reads: a few rows are
+/// soon done with a tile, which comes from memory.
 template <class Arch, int MR, int NV, class Element>
 auto ask_for_tile([[maybe_unused]] const Element* ahead) {
     return [=]([[maybe_unused]] std::int64_t i) {
         if constexpr (MR <= few_rows) {
             constexpr int bytes = NV * Arch::floats * static_cast<int>(sizeof(Element));
             QWEN3VL_UNROLL
-            for (int line = 0; line < bytes; line += 64) _mm_prefetch(reinterpret_cast<const char*>(ahead) + i * bytes + line, _MM_HINT_T1);
+            for (int line = 0; line < bytes; line += 64)
+                _mm_prefetch(reinterpret_cast<const char*>(ahead) + i * bytes + line, _MM_HINT_T1);
         }
     };
 }
@@ -89,33 +92,35 @@ void pack_queries(const float* rows, std::int64_t count, std::int64_t channels, 
     }
 }
 
-/// scores [size, Keys]: the products of packed queries and the keys [begin, end) of a tile, each times its scale where there are scales. Neighbours of the
-/// range may be written too.
+/// scores [size, Keys]: the products of packed queries and the keys [begin, end) of a tile, each times its scale where
+/// there are scales. Neighbours of the range may be written too.
 template <class Arch, int Keys, class Element>
-void key_products(const float* packed, int size, const Element* keys, const bf16* scales, std::int64_t channels, std::int64_t begin, std::int64_t end,
-                  float* scores) {
+void key_products(const float* packed, int size, const Element* keys, const bf16* scales, std::int64_t channels,
+                  std::int64_t begin, std::int64_t end, float* scores) {
     detail::with_group_size<Arch, detail::most_rows<Arch, Element>>(size, [&](auto rows) {
         constexpr int MR = rows(), NV = detail::group_vectors<Arch, MR>, width = NV * Arch::floats;
         for (std::int64_t j = begin / width * width; j < end; j += width)
-            outer_sums<Arch, MR, NV, MR, 1>(packed, keys + j, Keys, channels, detail::ask_for_tile<Arch, MR, NV>(keys + (Keys + j) * channels),
-                                            [&](int r, int v, vec<Arch> sum) {
-                                                const std::int64_t at = j + v * Arch::floats;
-                                                store<Arch>(scales ? sum * load<Arch>(scales + at) : sum, scores + r * Keys + at);
-                                            });
+            outer_sums<Arch, MR, NV, MR, 1>(
+                packed, keys + j, Keys, channels, detail::ask_for_tile<Arch, MR, NV>(keys + (Keys + j) * channels),
+                [&](int r, int v, vec<Arch> sum) {
+                    const std::int64_t at = j + v * Arch::floats;
+                    store<Arch>(scales ? sum * load<Arch>(scales + at) : sum, scores + r * Keys + at);
+                });
     });
 }
 
-/// out [size, channels] = out * shrink [size] + weights [size, Keys] · values, over the keys [begin, end) of a tile. `next`: what is read after the values;
-/// null: what lies behind them.
+/// out [size, channels] = out * shrink [size] + weights [size, Keys] · values, over the keys [begin, end) of a tile.
+/// `next`: memory read after the values, to be prefetched; null: it lies behind them.
 template <class Arch, int Keys, class Element>
-void add_values(const float* weights, int size, const Element* values, std::int64_t channels, std::int64_t begin, std::int64_t end, const float* shrink,
-                float* out, const Element* next = nullptr) {
+void add_values(const float* weights, int size, const Element* values, std::int64_t channels, std::int64_t begin,
+                std::int64_t end, const float* shrink, float* out, const Element* next = nullptr) {
     if (!next) next = values + channels * Keys;
     detail::with_group_size<Arch, detail::most_rows<Arch, Element>>(size, [&](auto rows) {
         constexpr int MR = rows(), NV = detail::group_vectors<Arch, MR>;
         const auto columns = [&]<int N>(std::int64_t c) {
             outer_sums<Arch, MR, N, 1, Keys>(weights + begin, values + begin * channels + c, channels, end - begin,
-                                             detail::ask_for_tile<Arch, MR, N>(next + c * Keys), [&](int r, int v, vec<Arch> sum) {
+                                             detail::ask_for_tile<Arch, MR, N>(next + c * Keys),
+                                             [&](int r, int v, vec<Arch> sum) {
                                                  float* at = out + r * channels + c + v * Arch::floats;
                                                  store<Arch>(fma<Arch>(load<Arch>(at), vec<Arch>(shrink[r]), sum), at);
                                              });
@@ -126,15 +131,17 @@ void add_values(const float* weights, int size, const Element* values, std::int6
     });
 }
 
-/// One step of an online softmax in base 2 over the keys [begin, end) of a tile: scores [size, Keys] become 2^(score - top), `top` [size] the largest score
-/// so far, `shrink` [size] what earlier results are to be multiplied by, and `sums` [size, floats] the sum of each row's results, by lanes. Where there are
-/// scales of values, the results carry them and the sums do not. Not inlined, so that the compiler contracts its arithmetic in one way for all.
+/// One step of an online softmax in base 2 over the keys [begin, end) of a tile. scores [size, Keys] become 2^(score -
+/// top), `top` [size] the largest score so far, and `sums` [size, floats] the sum of each row's results, by lanes.
+/// `shrink` [size] receives the factors of earlier results. Scales of values, where there are some, are in the results
+/// and not in the sums. Not inlined, so that the compiler contracts its arithmetic in one way for all.
 template <class Arch, int Keys>
-[[gnu::noinline]] void softmax_step(float* scores, int size, std::int64_t begin, std::int64_t end, const bf16* scales, float* top, float* shrink, float* sums) {
+[[gnu::noinline]] void softmax_step(float* scores, int size, std::int64_t begin, std::int64_t end, const bf16* scales,
+                                    float* top, float* shrink, float* sums) {
     constexpr std::int64_t width = Arch::floats;
     constexpr int most = 16;  // rows of the tallest register tile, in whole vectors
     const std::int64_t from = begin / width * width, to = (end + width - 1) / width * width;
-    alignas(64) float highest[most * width], fresh_top[most] = {}, factors[most] = {};
+    alignas(64) float highest[std::size_t{most * width}], fresh_top[most] = {}, factors[most] = {};
     for (int r = 0; r < size; ++r) {
         float* row = scores + r * Keys;
         std::fill(row + from, row + begin, -std::numeric_limits<float>::infinity());
@@ -146,7 +153,8 @@ template <class Arch, int Keys>
     for (int r = size; r % 4; ++r) store<Arch>(vec<Arch>(0.0f), highest + r * width);
     for (int r = 0; r < size; r += 4) detail::max_of_rows<Arch>(highest + r * width, fresh_top + r);
     std::copy_n(top, size, factors);
-    for (int r = 0; r < size; r += Arch::floats) store<Arch>(exp2<Arch>(load<Arch>(factors + r) - load<Arch>(fresh_top + r)), factors + r);
+    for (int r = 0; r < size; r += Arch::floats)
+        store<Arch>(exp2<Arch>(load<Arch>(factors + r) - load<Arch>(fresh_top + r)), factors + r);
     std::copy_n(factors, size, shrink);
     std::copy_n(fresh_top, size, top);
     for (int r = 0; r < size; ++r) {

@@ -4,7 +4,8 @@
 #include <cstring>
 #include <qwen3vl/kernels/simd.hpp>
 
-/// Exact dot products between codes of weights (unsigned bytes, four columns to a 32-bit lane) and quantised activations (signed bytes).
+/// Exact dot products between codes of weights (unsigned bytes, four columns to a 32-bit lane) and quantised
+/// activations (signed bytes).
 namespace qwen3vl::inline QWEN3VL_ABI::kernels {
 
 /// A vector of Arch::floats 32-bit lanes.
@@ -19,12 +20,14 @@ ivec<Arch> broadcast4(const std::byte* x) {
     return isa::set_int(Arch{}, four);
 }
 
-/// How one lane's four codes meet four activations. `Narrow`: codes are below 16, which some targets can multiply faster.
-///   steps                   steps for four columns; each takes one vector of weights and four bytes of an activation row
-///   put(x, out, stride)     stores four activations, a step's four bytes `stride` bytes apart
-///   prepare(w, out)         a vector of codes as `steps` vectors of weights
-///   start(n), add(sum, w, x), total(sum, n)   the running sum, which begins at n, and its value in 32 bits
-///   flush_columns           columns after which a sum must be given out, 0: never
+/// Multiplies one lane's four codes with four activations. `Narrow`: codes are below 16, which some targets can
+/// multiply faster.
+///   steps                steps for four columns; each takes one vector of weights and four bytes of an activation row
+///   put(x, out, stride)  stores four activations, a step's four bytes `stride` bytes apart
+///   prepare(w, out)      converts a vector of codes to `steps` vectors of weights
+///   start(n), add(sum, w, x), total(sum, n)
+///                        the running sum, which begins at n, and its value in 32 bits
+///   flush_columns        columns after which a sum must be given out, 0: never
 template <class Arch, bool Narrow>
 struct IntegerDot;
 
@@ -39,7 +42,8 @@ requires Arch::dot_int8 struct IntegerDot<Arch, Narrow> {
     static ivec<Arch> total(ivec<Arch> sum, std::int32_t) { return sum; }
 };
 
-/// Codes of any size without such an instruction: 16-bit products, of which pairs add up in 32 bits. Columns 0 and 2 are the first step, 1 and 3 the second.
+/// Codes of any size without such an instruction: 16-bit products, of which pairs add up in 32 bits. Columns 0 and 2
+/// are the first step, 1 and 3 the second.
 template <class Arch>
 requires(!Arch::dot_int8) struct IntegerDot<Arch, false> {
     static constexpr int steps = 2, flush_columns = 0;
@@ -66,7 +70,8 @@ requires(!Arch::dot_int8) struct IntegerDot<Arch, true> {
     static ivec<Arch> start(std::int32_t) { return isa::set_int(Arch{}, 0); }
     static ivec<Arch> add(ivec<Arch> sum, ivec<Arch> w, ivec<Arch> x) { return isa::add_products8(Arch{}, sum, w, x); }
     static ivec<Arch> total(ivec<Arch> sum, std::int32_t n) {
-        return isa::add_int32(Arch{}, isa::multiply_pairs(Arch{}, sum, isa::set_int(Arch{}, 0x00010001)), isa::set_int(Arch{}, n));
+        return isa::add_int32(Arch{}, isa::multiply_pairs(Arch{}, sum, isa::set_int(Arch{}, 0x00010001)),
+                              isa::set_int(Arch{}, n));
     }
 };
 

@@ -6,11 +6,12 @@
 #include <qwen3vl/core/arch.hpp>
 #include <qwen3vl/core/half.hpp>
 
-// What xsimd lacks, for SSE4.2: integer vectors, conversions between 16-bit floats and float32 vectors.
+// Operations that xsimd lacks, for SSE4.2: integer vectors, conversions between 16-bit floats and float32 vectors.
 namespace qwen3vl::inline QWEN3VL_ABI::kernels::isa {
 
 inline __m128 widen(arch::sse4_2, const bf16* p) {
-    return _mm_castsi128_ps(_mm_slli_epi32(_mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))), 16));
+    return _mm_castsi128_ps(
+        _mm_slli_epi32(_mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))), 16));
 }
 inline __m128 widen(arch::sse4_2, const std::int8_t* p) {
     std::int32_t four = 0;
@@ -37,10 +38,12 @@ inline void narrow(arch::sse4_2, __m128 v, f16* p) {
     for (int i = 0; i < 4; ++i) p[i] = f16(lanes[i]);
 }
 
-inline __m128i load_bytes(arch::sse4_2, const std::byte* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); }
+inline __m128i load_bytes(arch::sse4_2, const std::byte* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+}
 inline void store_bytes(arch::sse4_2, __m128i v, std::byte* p) { _mm_storeu_si128(reinterpret_cast<__m128i*>(p), v); }
 inline __m128i set_int(arch::sse4_2, std::int32_t v) { return _mm_set1_epi32(v); }
-/// The same 16 bytes in every 128-bit lane.
+/// Copies 16 bytes to every 128-bit lane, of which there is one.
 inline __m128i spread(arch::sse4_2, __m128i v) { return v; }
 inline __m128i add_int32(arch::sse4_2, __m128i a, __m128i b) { return _mm_add_epi32(a, b); }
 inline __m128i and_bits(arch::sse4_2, __m128i a, __m128i b) { return _mm_and_si128(a, b); }
@@ -56,12 +59,18 @@ inline __m128i lookup(arch::sse4_2, __m128i table, __m128i index) { return _mm_s
 /// Pairs of 16-bit products, summed to 32 bits.
 inline __m128i multiply_pairs(arch::sse4_2, __m128i a, __m128i b) { return _mm_madd_epi16(a, b); }
 /// acc + pairs of products of 16-bit numbers, summed to 32 bits.
-inline __m128i add_products16(arch::sse4_2, __m128i acc, __m128i a, __m128i b) { return _mm_add_epi32(acc, _mm_madd_epi16(a, b)); }
+inline __m128i add_products16(arch::sse4_2, __m128i acc, __m128i a, __m128i b) {
+    return _mm_add_epi32(acc, _mm_madd_epi16(a, b));
+}
 /// acc + pairs of products of unsigned and signed bytes, all in 16 bits; a pair must fit them.
-inline __m128i add_products8(arch::sse4_2, __m128i acc, __m128i u, __m128i s) { return _mm_add_epi16(acc, _mm_maddubs_epi16(u, s)); }
+inline __m128i add_products8(arch::sse4_2, __m128i acc, __m128i u, __m128i s) {
+    return _mm_add_epi16(acc, _mm_maddubs_epi16(u, s));
+}
 inline __m128 int_to_float(arch::sse4_2, __m128i v) { return _mm_cvtepi32_ps(v); }
 /// n + 1 where a > b.
-inline __m128i count_greater(arch::sse4_2, __m128i n, __m128 a, __m128 b) { return _mm_sub_epi32(n, _mm_castps_si128(_mm_cmpgt_ps(a, b))); }
+inline __m128i count_greater(arch::sse4_2, __m128i n, __m128 a, __m128 b) {
+    return _mm_sub_epi32(n, _mm_castps_si128(_mm_cmpgt_ps(a, b)));
+}
 /// Rounds to nearest even.
 inline __m128i float_to_int(arch::sse4_2, __m128 v) { return _mm_cvtps_epi32(v); }
 inline __m128i int_bits(arch::sse4_2, __m128 v) { return _mm_castps_si128(v); }

@@ -19,8 +19,9 @@ template <class Arch>
 void rms_norm_row(const float* x, const float* weight, float eps, std::int64_t n, float* out) {
     const float squares = reduce_row<Arch>(x, n, [](auto v, std::int64_t) { return v * v; });
     const vec<Arch> scale(1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
-    for_each_vector<Arch>(
-        n, [&](std::int64_t i, std::int64_t count) { store<Arch>(load<Arch>(x + i, count) * scale * load<Arch>(weight + i, count), out + i, count); });
+    for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) {
+        store<Arch>(load<Arch>(x + i, count) * scale * load<Arch>(weight + i, count), out + i, count);
+    });
 }
 
 /// out = (x - mean) / sqrt(variance + eps) * weight + bias, variance over n. out may be x.
@@ -39,21 +40,26 @@ void layer_norm_row(const float* x, const float* weight, const float* bias, floa
     });
     const vec<Arch> scale(1.0f / std::sqrt(squares / static_cast<float>(n) + eps));
     for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) {
-        store<Arch>(fma<Arch>((load<Arch>(x + i, count) - m) * scale, load<Arch>(weight + i, count), load<Arch>(bias + i, count)), out + i, count);
+        store<Arch>(fma<Arch>((load<Arch>(x + i, count) - m) * scale, load<Arch>(weight + i, count),
+                              load<Arch>(bias + i, count)),
+                    out + i, count);
     });
 }
 
 /// y += x.
 template <class Arch>
 void add_row(const float* x, std::int64_t n, float* y) {
-    for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) { store<Arch>(load<Arch>(y + i, count) + load<Arch>(x + i, count), y + i, count); });
+    for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) {
+        store<Arch>(load<Arch>(y + i, count) + load<Arch>(x + i, count), y + i, count);
+    });
 }
 
 /// y *= s.
 template <class Arch>
 void scale_row(float s, std::int64_t n, float* y) {
     const vec<Arch> factor(s);
-    for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) { store<Arch>(load<Arch>(y + i, count) * factor, y + i, count); });
+    for_each_vector<Arch>(
+        n, [&](std::int64_t i, std::int64_t count) { store<Arch>(load<Arch>(y + i, count) * factor, y + i, count); });
 }
 
 /// Largest element; -infinity for an empty row.
@@ -84,7 +90,7 @@ float exp_row(float* x, float shift, std::int64_t n) {
     return sum_lanes<Arch>(sum);
 }
 
-/// Rotates the pairs (x[i], x[i + half]) by the angles whose cosines and sines are given: the rotate-half convention of
+/// Rotates the pairs (x[i], x[i + half]) by angles given as cosines and sines: the rotate-half convention of
 /// `apply_rotary_pos_emb` (modeling_qwen3_vl.py). x and out hold 2 * half floats; out may be x.
 template <class Arch>
 void rotate_row(const float* x, const float* cosines, const float* sines, std::int64_t half, float* out) {

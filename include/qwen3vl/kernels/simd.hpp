@@ -60,7 +60,8 @@ vec<Arch> load(const f16* p) {
 template <class Arch, class Pairs>
 void widen_pairs(Pairs pairs, vec<Arch>* out) {
     out[0] = isa::float_bits(Arch{}, isa::template shift_left32<16>(Arch{}, pairs));
-    out[1] = isa::float_bits(Arch{}, isa::and_bits(Arch{}, pairs, isa::set_int(Arch{}, static_cast<std::int32_t>(0xffff0000))));
+    out[1] = isa::float_bits(Arch{},
+                             isa::and_bits(Arch{}, pairs, isa::set_int(Arch{}, static_cast<std::int32_t>(0xffff0000))));
 }
 
 template <class Arch>
@@ -117,7 +118,8 @@ float max_lane(vec<Arch> v) {
     return m;
 }
 
-/// The driver of element-wise kernels: calls f(offset, count) for each vector, the tail last, where load and store below obey count.
+/// The driver of element-wise kernels: calls f(offset, count) for each vector, the tail last, where load and store
+/// below obey count.
 template <class Arch, class F>
 void for_each_vector(std::int64_t n, F&& f) {
     std::int64_t i = 0;

@@ -5,7 +5,7 @@
 #include <qwen3vl/kv_cache/int4_codec.hpp>
 #include <qwen3vl/kv_cache/int8_codec.hpp>
 
-/// How a cache stores keys and values, apart from where it stores them.
+/// Codecs: how a cache stores keys and values, apart from where it stores them.
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
 /// float32: exact, 8 bytes a channel for key and value.

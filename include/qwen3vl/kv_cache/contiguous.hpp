@@ -5,7 +5,8 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
-/// Every token of the context at its own place. Keys are kept after rotation, so that a step rotates one key and not all.
+/// Every token of the context at its own place. Keys are kept after rotation, so that a step rotates one key and not
+/// all.
 ///     kv_cache::Contiguous<kv_cache::Int8>
 template <class Codec = Bf16>
 struct Contiguous {
@@ -19,11 +20,13 @@ struct Contiguous {
     /// Bytes of one layer.
     static std::int64_t bytes(const Extent& e) { return Tiles<Codec>::bytes(e.kv_heads, tiles(e), e.channels); }
     /// Bytes that Layer::for_each_piece gives.
-    static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) { return Tiles<Codec>::bytes(e.kv_heads, ceil_div(tokens, tile_keys), e.channels); }
+    static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) {
+        return Tiles<Codec>::bytes(e.kv_heads, ceil_div(tokens, tile_keys), e.channels);
+    }
     /// Tokens that may be written before the first of them is read.
     static std::int64_t largest_chunk(const Extent&) { return std::numeric_limits<std::int64_t>::max(); }
 
-    /// One layer's keys and values in memory that somebody else owns: bytes(extent), zeroed.
+    /// One layer's keys and values, in memory that the caller owns: bytes(extent), zeroed.
     class Layer {
       public:
         Layer(std::byte* memory, const Extent& e) : tiles_(memory, e.kv_heads, tiles(e), e.channels) {}
@@ -36,8 +39,8 @@ struct Contiguous {
         typename Codec::tile tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
             return tiles_.tile(kv_head, index, index * tile_keys, std::min(tile_keys, tokens - index * tile_keys));
         }
-        /// f(bytes) for the memory that holds the first `tokens` tokens, zeros behind them: what a file of the cache keeps. The order does not depend on
-        /// the context, so that another layer of this type can be filled with it.
+        /// f(bytes) for the memory that holds the first `tokens` tokens, zeros behind them: what a file of the cache
+        /// keeps. The order does not depend on the context, so that another layer of this type can be filled with it.
         template <class F>
         void for_each_piece(std::int64_t tokens, F&& f) {
             const std::int64_t used = ceil_div(tokens, tile_keys);

@@ -7,17 +7,20 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
-/// A tile of elements that kernels take as they are: keys, values, and behind both a scale for each key and each value if `Scaled`. Codec says how a row
-/// becomes elements: encode<Arch>(row, channels, put) calls put(first channel, elements) for each vector and returns the row's scale.
+/// A tile of elements that kernels take as they are: keys, values, and behind both a scale for each key and each value
+/// if `Scaled`. Codec says how a row becomes elements: encode<Arch>(row, channels, put) calls put(first channel,
+/// elements) for each vector and returns the row's scale.
 template <class Codec, class Element, bool Scaled>
 struct ElementCodec {
     using tile = Tile<Element>;
 
     /// Bytes of a tile; a multiple of 64.
     static constexpr std::int64_t tile_bytes(std::int64_t channels) {
-        return 2 * tile_keys * (channels * static_cast<std::int64_t>(sizeof(Element)) + (Scaled ? static_cast<std::int64_t>(sizeof(bf16)) : 0));
+        return 2 * tile_keys *
+               (channels * static_cast<std::int64_t>(sizeof(Element)) +
+                (Scaled ? static_cast<std::int64_t>(sizeof(bf16)) : 0));
     }
-    /// The tile in memory; its place in the sequence is the caller's to say.
+    /// Views a tile in memory; the caller gives its place in the sequence.
     static tile view(const std::byte* memory, std::int64_t channels, std::int64_t first, std::int64_t count) {
         const Parts<const std::byte> p(memory, channels);
         return {p.keys, p.values, channels, first, count, p.key_scales, p.value_scales};
@@ -26,17 +29,20 @@ struct ElementCodec {
     template <class Arch>
     static void write(std::byte* memory, std::int64_t channels, std::int64_t i, const float* key, const float* value) {
         const Parts<std::byte> p(memory, channels);
-        [[maybe_unused]] const bf16 key_scale = Codec::template encode<Arch>(key, channels, [&](std::int64_t c, const Element* lanes) {
-            for (int lane = 0; lane < Arch::floats; ++lane) p.keys[(c + lane) * tile_keys + i] = lanes[lane];
-        });
-        [[maybe_unused]] const bf16 value_scale = Codec::template encode<Arch>(
-            value, channels, [&](std::int64_t c, const Element* lanes) { std::copy_n(lanes, Arch::floats, p.values + i * channels + c); });
+        [[maybe_unused]] const bf16 key_scale =
+            Codec::template encode<Arch>(key, channels, [&](std::int64_t c, const Element* lanes) {
+                for (int lane = 0; lane < Arch::floats; ++lane) p.keys[(c + lane) * tile_keys + i] = lanes[lane];
+            });
+        [[maybe_unused]] const bf16 value_scale =
+            Codec::template encode<Arch>(value, channels, [&](std::int64_t c, const Element* lanes) {
+                std::copy_n(lanes, Arch::floats, p.values + i * channels + c);
+            });
         if constexpr (Scaled) {
             p.key_scales[i] = key_scale;
             p.value_scales[i] = value_scale;
         }
     }
-    /// Number j becomes as number i of another tile.
+    /// Copies key and value i of tile `from` to place j of tile `to`.
     static void copy(const std::byte* from, std::int64_t i, std::byte* to, std::int64_t j, std::int64_t channels) {
         const Parts<const std::byte> a(from, channels);
         const Parts<std::byte> b(to, channels);
@@ -47,10 +53,11 @@ struct ElementCodec {
             b.value_scales[j] = a.value_scales[i];
         }
     }
-    /// Zeros in place of number `from` and those behind it.
+    /// Zeroes the keys and values of a tile from number `from` on.
     static void clear(std::byte* memory, std::int64_t channels, std::int64_t from) {
         const Parts<std::byte> p(memory, channels);
-        for (std::int64_t c = 0; c < channels; ++c) std::fill(p.keys + c * tile_keys + from, p.keys + (c + 1) * tile_keys, Element{});
+        for (std::int64_t c = 0; c < channels; ++c)
+            std::fill(p.keys + c * tile_keys + from, p.keys + (c + 1) * tile_keys, Element{});
         std::fill(p.values + from * channels, p.values + tile_keys * channels, Element{});
         if constexpr (Scaled) {
             std::fill(p.key_scales + from, p.key_scales + tile_keys, bf16{});
@@ -65,7 +72,8 @@ struct ElementCodec {
         using as = std::conditional_t<std::is_const_v<Byte>, const T, T>;
         as<Element>*keys, *values;
         as<bf16>*key_scales = nullptr, *value_scales = nullptr;
-        Parts(Byte* memory, std::int64_t channels) : keys(reinterpret_cast<as<Element>*>(memory)), values(keys + tile_keys * channels) {
+        Parts(Byte* memory, std::int64_t channels)
+            : keys(reinterpret_cast<as<Element>*>(memory)), values(keys + tile_keys * channels) {
             if constexpr (Scaled) {
                 key_scales = reinterpret_cast<as<bf16>*>(values + tile_keys * channels);
                 value_scales = key_scales + tile_keys;
@@ -92,8 +100,10 @@ struct FloatCodec : ElementCodec<Codec, Element, false> {
 template <class Arch, class Element>
 Tile<float> widened(const Tile<Element>& tile, float* memory) {
     const std::int64_t half = tile_keys * tile.channels, used = tile.count * tile.channels;
-    for (std::int64_t i = 0; i < half; i += Arch::floats) kernels::store<Arch>(kernels::load<Arch>(tile.keys + i), memory + i);
-    for (std::int64_t i = 0; i < used; i += Arch::floats) kernels::store<Arch>(kernels::load<Arch>(tile.values + i), memory + half + i);
+    for (std::int64_t i = 0; i < half; i += Arch::floats)
+        kernels::store<Arch>(kernels::load<Arch>(tile.keys + i), memory + i);
+    for (std::int64_t i = 0; i < used; i += Arch::floats)
+        kernels::store<Arch>(kernels::load<Arch>(tile.values + i), memory + half + i);
     return {memory, memory + half, tile.channels, tile.first, tile.count, tile.key_scales, tile.value_scales};
 }
 

@@ -12,7 +12,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 /// Channels of a row that share a scale in 4 bits.
 inline constexpr std::int64_t nibble_group = 32;
 
-/// A tile in 4 bits, which attention widens before use. Byte b of a group holds its channels b (low bits) and b + 16, each + 8.
+/// A tile in 4 bits, which attention widens before use. Byte b of a group holds its channels b (low bits) and b + 16,
+/// each + 8.
 struct NibbleTile {
     const std::uint8_t* keys = nullptr;    ///< [groups, 16, tile_keys]
     const std::uint8_t* values = nullptr;  ///< [tile_keys, groups, 16]
@@ -23,7 +24,8 @@ struct NibbleTile {
     static constexpr std::int64_t groups(std::int64_t channels) { return ceil_div(channels, nibble_group); }
     float key(std::int64_t i, std::int64_t channel) const {
         const std::int64_t g = channel / nibble_group, c = channel % nibble_group;
-        return static_cast<float>(code(keys[(g * 16 + c % 16) * tile_keys + i], c)) * static_cast<float>(key_scales[g * tile_keys + i]);
+        return static_cast<float>(code(keys[(g * 16 + c % 16) * tile_keys + i], c)) *
+               static_cast<float>(key_scales[g * tile_keys + i]);
     }
     float value(std::int64_t i, std::int64_t channel) const {
         const std::int64_t g = i * groups(channels) + channel / nibble_group, c = channel % nibble_group;
@@ -34,9 +36,9 @@ struct NibbleTile {
     static int code(std::uint8_t byte, std::int64_t c) { return (c < 16 ? byte & 15 : byte >> 4) - 8; }
 };
 
-/// 4-bit integers of [-8, 7] with a scale for each 32 channels of a key and a value: the value of largest magnitude / -8 in bfloat16 (the blocks of ggml's
-/// Q4_0; of two such values the negative one). 4.5 bits a channel, 72 % below Bf16 at head_dim 128. A channel errs by half of its group's scale at most, near
-/// the opposite end by all of it.
+/// 4-bit integers of [-8, 7] with one bfloat16 scale for each 32 channels of a key or value. The scale is the value of
+/// largest magnitude / -8, as in ggml's Q4_0; of two such values the negative one counts. 4.5 bits a channel, 72 %
+/// below Bf16 at head_dim 128. A channel errs by half of its group's scale at most, near the opposite end by all of it.
 ///     kv_cache::Contiguous<kv_cache::Int4>
 struct Int4 {
     static constexpr const char* name = "int4";
@@ -67,7 +69,7 @@ struct Int4 {
             scales[tile_keys * groups + i * groups + g] = encode<Arch>(value + c, n, values + (i * groups + g) * 16);
         }
     }
-    /// Number j becomes as number i of another tile.
+    /// Copies key and value i of tile `from` to place j of tile `to`.
     static void copy(const std::byte* from, std::int64_t i, std::byte* to, std::int64_t j, std::int64_t channels) {
         const std::int64_t groups = NibbleTile::groups(channels), bytes = tile_keys * groups * 16;
         const auto *in = reinterpret_cast<const std::uint8_t*>(from), *in_values = in + bytes;
@@ -79,15 +81,17 @@ struct Int4 {
         for (std::int64_t g = 0; g < groups; ++g) out_scales[g * tile_keys + j] = in_scales[g * tile_keys + i];
         std::copy_n(in_scales + (tile_keys + i) * groups, groups, out_scales + (tile_keys + j) * groups);
     }
-    /// Zeros in place of number `from` and those behind it.
+    /// Zeroes the keys and values of a tile from number `from` on.
     static void clear(std::byte* memory, std::int64_t channels, std::int64_t from) {
         const std::int64_t groups = NibbleTile::groups(channels);
         auto* keys = reinterpret_cast<std::uint8_t*>(memory);
         auto* values = keys + tile_keys * groups * 16;
         auto* scales = reinterpret_cast<bf16*>(values + tile_keys * groups * 16);
-        for (std::int64_t row = 0; row < groups * 16; ++row) std::fill(keys + row * tile_keys + from, keys + (row + 1) * tile_keys, std::uint8_t{0});
+        for (std::int64_t row = 0; row < groups * 16; ++row)
+            std::fill(keys + row * tile_keys + from, keys + (row + 1) * tile_keys, std::uint8_t{0});
         std::fill(values + from * groups * 16, values + tile_keys * groups * 16, std::uint8_t{0});
-        for (std::int64_t g = 0; g < groups; ++g) std::fill(scales + g * tile_keys + from, scales + (g + 1) * tile_keys, bf16{});
+        for (std::int64_t g = 0; g < groups; ++g)
+            std::fill(scales + g * tile_keys + from, scales + (g + 1) * tile_keys, bf16{});
         std::fill(scales + (tile_keys + from) * groups, scales + 2 * tile_keys * groups, bf16{});
     }
 
@@ -112,8 +116,10 @@ struct Int4 {
         const Vec inverse(scale.bits ? 1.0f / static_cast<float>(scale) : 0.0f);
         alignas(64) std::int32_t codes[nibble_group];
         for (std::int64_t c = 0; c < nibble_group; c += Arch::floats) {
-            const auto v = xsimd::min(xsimd::max(kernels::fma<Arch>(kernels::load<Arch>(x + c), inverse, Vec(8.0f)), Vec(0.0f)), Vec(15.0f));
-            kernels::isa::store_bytes(Arch{}, kernels::isa::float_to_int(Arch{}, v), reinterpret_cast<std::byte*>(codes + c));
+            const auto v = xsimd::min(
+                xsimd::max(kernels::fma<Arch>(kernels::load<Arch>(x + c), inverse, Vec(8.0f)), Vec(0.0f)), Vec(15.0f));
+            kernels::isa::store_bytes(Arch{}, kernels::isa::float_to_int(Arch{}, v),
+                                      reinterpret_cast<std::byte*>(codes + c));
         }
         for (int b = 0; b < 16; ++b) bytes[b] = static_cast<std::uint8_t>(codes[b] | codes[b + 16] << 4);
         return scale;
@@ -140,7 +146,8 @@ Tile<float> widened(const NibbleTile& tile, float* memory) {
             for (std::int64_t k = 0; k < tile_keys; k += Arch::floats) {
                 const auto s = kernels::load<Arch>(scales + k);
                 kernels::store<Arch>(kernels::load<Arch>(low + k) * s, memory + c * tile_keys + k);
-                if (c + 16 < tile.channels) kernels::store<Arch>(kernels::load<Arch>(high + k) * s, memory + (c + 16) * tile_keys + k);
+                if (c + 16 < tile.channels)
+                    kernels::store<Arch>(kernels::load<Arch>(high + k) * s, memory + (c + 16) * tile_keys + k);
             }
         }
     }

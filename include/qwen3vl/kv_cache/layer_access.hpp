@@ -3,18 +3,21 @@
 #include <cstdint>
 #include <qwen3vl/kv_cache/tile.hpp>
 
-/// How attention and sessions meet a layer of any cache: caches that do more than give tiles say so by the members that they have.
+/// Access to a layer of any cache, for attention and sessions. Caches that do more than give tiles show it by the
+/// members that they have.
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
-/// Layers of caches whose tiles depend on who asks: tile(kv_head, index, tokens, query), the same for all queries of a tile.
+/// Layers of caches whose tiles depend on the query: tile(kv_head, index, tokens, query), equal for all queries of a
+/// tile.
 template <class Layer>
 concept TilesByQuery = requires(const Layer& layer, std::int64_t i) {
     layer.tile(i, i, i, i);
 };
 
-/// Tiles of which the first away() are not in memory: ask(first, last, for_each_wanted) begins to bring some of tiles [first, last), which are at most
-/// most_tiles(), await(first) waits for them, and from then on tiles(kv_head, index) gives them, until the next await() or release(); meanwhile `ahead` others
-/// may be asked for. ask_next() is the same of the layer that attends next. bring(first, last) asks and waits for all heads' tiles.
+/// Tiles of which the first away() are not in memory. ask(first, last, for_each_wanted) begins to read some of tiles
+/// [first, last), at most most_tiles() of them; await(first) waits for them. From then on tiles(kv_head, index) gives
+/// them, until the next await() or release(); meanwhile `ahead` others may be asked for. ask_next() asks for tiles of
+/// the layer that attends next. bring(first, last) asks and waits for all heads' tiles.
 template <class T>
 concept StagedTiles = requires(const T& tiles, std::int64_t i) {
     { tiles.away() } -> std::same_as<std::int64_t>;
@@ -25,28 +28,31 @@ concept StagedTiles = requires(const T& tiles, std::int64_t i) {
     tiles.release();
 };
 
-/// Caches that keep some tiles in a file: file_bytes(extent) of each layer, frame_bytes(extent, keys) for as many keys as come together, and
-/// Layer(memory, extent, place in a TileStore).
+/// Caches that keep some tiles in a file: file_bytes(extent) of each layer, frame_bytes(extent, keys) for as many keys
+/// as come together, and Layer(memory, extent, place in a TileStore).
 template <class Cache>
 concept Offloads = requires {
     typename Cache::Place;
 };
 
-/// Caches whose layers lie in pages of a PageStore: page_bytes(extent) of each layer, and Layer(page table, offset in a page, extent).
+/// Caches whose layers lie in pages of a PageStore: page_bytes(extent) of each layer, and Layer(page table, offset in a
+/// page, extent).
 template <class Cache>
 concept Pages = requires(const Extent& e) {
     { Cache::page_bytes(e) } -> std::same_as<std::int64_t>;
 };
 
-/// Layers that hold a bounded number of keys and give others up by their ratings: the last of `tokens` tokens sees seen(tokens) of them, in tiles of their own
-/// order. begin(kv_head, token) comes before the first key of a tile is rated, settle(kv_head, tokens, order) after the last.
+/// Layers that hold a bounded number of keys and evict others by their ratings. The last of `tokens` tokens sees
+/// seen(tokens) keys, in tiles of their own order. begin(kv_head, token) is called before the first key of a tile is
+/// rated, settle(kv_head, tokens, order) after the last.
 template <class Layer>
 concept Evicts = requires(const Layer& layer, std::int64_t i) {
     { layer.seen(i) } -> std::same_as<std::int64_t>;
     { layer.ratings(i) } -> std::same_as<float*>;
 };
 
-/// What gives the tiles of a layer that holds so many tokens, as queries see them that come long after: f(kv_head, index).
+/// Callable f(kv_head, index) -> tile over the first `tokens` keys, as seen by queries far behind them. Refers to the
+/// layer.
 template <class Layer>
 auto later_tiles_of(const Layer& layer, std::int64_t tokens) {
     if constexpr (requires { layer.reader(tokens); })
@@ -54,20 +60,24 @@ auto later_tiles_of(const Layer& layer, std::int64_t tokens) {
     else
         return [&layer, tokens](std::int64_t head, std::int64_t index) { return layer.tile(head, index, tokens); };
 }
-/// The same as attention asks: f(kv_head, index), or f(kv_head, index, query) where they depend on it.
+/// Callable that gives attention a layer's tiles: f(kv_head, index, query) -> tile where they depend on the query, else
+/// f(kv_head, index). Refers to the layer.
 template <class Layer>
 auto tiles_of(const Layer& layer, std::int64_t tokens) {
     if constexpr (TilesByQuery<Layer>)
-        return [&layer, tokens](std::int64_t head, std::int64_t index, std::int64_t query) { return layer.tile(head, index, tokens, query); };
+        return [&layer, tokens](std::int64_t head, std::int64_t index, std::int64_t query) {
+            return layer.tile(head, index, tokens, query);
+        };
     else
         return later_tiles_of(layer, tokens);
 }
 
-/// Before tokens [first, first + count) are written, at most the cache's largest_chunk(): those behind `first` are void. Caches that must make room do so.
-/// Throws FileError or PoolExhausted where one cannot; it then holds the tokens before `first` still.
+/// Makes room for tokens [first, first + count), at most the cache's largest_chunk(), before they are written; earlier
+/// ones at or behind `first` become void. Throws FileError or PoolExhausted where the cache cannot; it then still holds
+/// the tokens before `first`.
 template <class Layer>
-void make_room(Layer& layer, std::int64_t first, std::int64_t count) {
-    if constexpr (requires { layer.make_room(first, count); }) layer.make_room(first, count);
+void reserve_tokens(Layer& layer, std::int64_t first, std::int64_t count) {
+    if constexpr (requires { layer.reserve_tokens(first, count); }) layer.reserve_tokens(first, count);
 }
 
 /// f(bytes) for the memory of the first `tokens` tokens, as Layer::for_each_piece, but for f to fill.

@@ -15,15 +15,15 @@ namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 struct PageStatistics {
     std::int64_t pages = 0;    ///< the whole pool
     std::int64_t in_use = 0;   ///< that sequences refer to
-    std::int64_t shared = 0;   ///< of these, that several refer to
+    std::int64_t shared = 0;   ///< pages in use that several sequences refer to
     std::int64_t cached = 0;   ///< kept for a prompt that begins with the same, and given up where there is no free one
-    std::int64_t free = 0;     ///< of no content
+    std::int64_t free = 0;     ///< pages without content
     std::int64_t reused = 0;   ///< taken over in place of computing them
     std::int64_t copied = 0;   ///< because one of several sequences wrote to them
     std::int64_t evicted = 0;  ///< cached ones given up
 };
 
-/// What makes a page: the page before it, its tokens, and the pictures among them.
+/// Content that identifies a page: the page before it, its tokens, and the pictures among them.
 struct PageContent {
     std::uint64_t before = 0;  ///< PageStore::number of the page before; 0 for the first
     std::array<int, tile_keys> tokens{};
@@ -31,18 +31,23 @@ struct PageContent {
     bool operator==(const PageContent&) const = default;
 };
 
-/// Pages of one size that sequences share: how many refer to each, and which one has a content that is looked for. The memory belongs to somebody else.
+/// Pages of one size that sequences share: counts the references to each, and finds published ones by content. The
+/// caller owns the memory.
 ///
-/// A full page may be published: it is then found by its content and not changed any more. Contents are compared as a whole, and the page before stands for all
-/// the tokens up to it, so that no two prefixes are confused; of pictures there are 128-bit hashes. Published pages that nobody refers to stay until their room
-/// is needed, the least recently used one first, which is always the end of a prefix.
+/// A full page may be published: it is then found by its content and no longer changed. Contents are compared as a
+/// whole, and the page before stands for all the tokens up to it, so that no two prefixes are confused. Pictures are
+/// compared by 128-bit hashes. Published pages that nobody refers to stay until their room is needed. The least
+/// recently used one goes first, which is always the end of a prefix.
 ///
-/// Any number of threads may use a store. It takes memory when it is made, and none later.
+/// Thread-safe. Allocates when it is made, and never later.
 class PageStore {
   public:
     /// `memory`: page_bytes * pages bytes.
     PageStore(std::byte* memory, std::int64_t page_bytes, std::int64_t pages)
-        : memory_(memory), page_bytes_(page_bytes), records_(static_cast<std::size_t>(pages)), buckets_(std::bit_ceil(records_.size() + 1), none) {
+        : memory_(memory),
+          page_bytes_(page_bytes),
+          records_(static_cast<std::size_t>(pages)),
+          buckets_(std::bit_ceil(records_.size() + 1), none) {
         for (auto i = static_cast<Index>(pages); i-- > 0;) push_free(i);
     }
     PageStore(const PageStore&) = delete;
@@ -51,12 +56,14 @@ class PageStore {
     std::int64_t page_bytes() const { return page_bytes_; }
     std::int64_t pages() const { return static_cast<std::int64_t>(records_.size()); }
 
-    /// Fills `out` with pages that nobody else refers to, of any content. False, and nothing happens, where there are too few.
+    /// Fills `out` with pages of any content that no other sequence refers to. Returns false, and changes nothing,
+    /// where there are too few.
     bool take(std::span<std::byte*> out) {
         const std::lock_guard lock(mutex_);
         return take_pages(out);
     }
-    /// Gives `held` pages at `pages` back and puts `wanted` ones in their place. False, and nothing happens, where there are too few.
+    /// Gives `held` pages at `pages` back and puts `wanted` ones in their place. False, and nothing happens, where
+    /// there are too few.
     bool renew(std::byte** pages, std::int64_t held, std::int64_t wanted) {
         const std::lock_guard lock(mutex_);
         const auto alone = std::count_if(pages, pages + held, [&](const std::byte* p) { return at(p).refs == 1; });
@@ -64,18 +71,18 @@ class PageStore {
         release_pages({pages, static_cast<std::size_t>(held)});
         return take_pages({pages, static_cast<std::size_t>(wanted)});
     }
-    /// One more sequence refers to these.
+    /// Adds a reference to each of `pages`, for one more sequence.
     void share(std::span<std::byte* const> pages) {
         const std::lock_guard lock(mutex_);
         for (const auto* p : pages) refer(at(p));
     }
-    /// A sequence does not refer to these consecutive ones any more.
+    /// Drops a sequence's reference to each of `pages`, which are consecutive.
     void release(std::span<std::byte* const> pages) {
         const std::lock_guard lock(mutex_);
         release_pages(pages);
     }
 
-    /// Whether a page may be written to: one sequence refers to it, and nobody finds it.
+    /// True if a page may be written to: one sequence refers to it, and it is not published.
     bool writable(const std::byte* page) {
         const std::lock_guard lock(mutex_);
         return at(page).refs == 1 && at(page).number == 0;
@@ -88,7 +95,7 @@ class PageStore {
         if (r.number != 0) forget(index_of(page));
         return true;
     }
-    /// `to`, which may be written to, becomes as `from` is; the sequence refers to that no more.
+    /// Copies `from` to `to`, which may be written to, and drops the sequence's reference to `from`.
     void copy(const std::byte* from, std::byte* to) {
         std::copy_n(from, page_bytes_, to);
         const std::lock_guard lock(mutex_);
@@ -105,8 +112,8 @@ class PageStore {
         ++counts_.reused;
         return memory_ + i * page_bytes_;
     }
-    /// A page that may be written to is full: others find it from now on. Returns the page that holds the content, to which the sequence refers in place of
-    /// this one: another one where somebody else was first.
+    /// Publishes a full page that may be written to: others find it from now on. Returns the page that the sequence now
+    /// refers to in its place: another one where the content was published before.
     std::byte* publish(std::byte* page, const PageContent& content) {
         const std::lock_guard lock(mutex_);
         if (const Index known = lookup(content); known != none) {
@@ -122,7 +129,7 @@ class PageStore {
         first = index_of(page);
         return page;
     }
-    /// Of a published page that the caller's sequence refers to: above 0, and never that of another one.
+    /// Number of a published page that the caller's sequence refers to: above 0, and never that of another page.
     std::uint64_t number(const std::byte* page) const { return record(index_of(page)).number; }
 
     PageStatistics statistics() const {
@@ -151,7 +158,8 @@ class PageStore {
     Record& at(const std::byte* page) { return record(index_of(page)); }
     Index& bucket(const PageContent& c) {
         const std::uint64_t seed = c.before ^ std::rotl(c.pictures[0], 21) ^ std::rotl(c.pictures[1], 42);
-        return buckets_[checksum(reinterpret_cast<const std::byte*>(c.tokens.data()), sizeof c.tokens, seed) & (buckets_.size() - 1)];
+        return buckets_[checksum(reinterpret_cast<const std::byte*>(c.tokens.data()), sizeof c.tokens, seed) &
+                        (buckets_.size() - 1)];
     }
     Index lookup(const PageContent& content) {
         Index i = bucket(content);
@@ -185,7 +193,7 @@ class PageStore {
     void refer(Record& r) {
         if (r.refs++ == 0) unlink(static_cast<Index>(&r - records_.data()));
     }
-    /// From last to first: of what is cached, the end of a prefix is the older.
+    /// Releases from last to first: of cached pages, the end of a prefix is then the older.
     void release_pages(std::span<std::byte* const> pages) {
         for (auto p = pages.rbegin(); p != pages.rend(); ++p) release_page(index_of(*p));
     }

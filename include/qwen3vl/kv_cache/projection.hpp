@@ -12,9 +12,9 @@ struct Rank {
 
 namespace kv_cache {
 
-/// Layers that keep keys and values as rows of other extents, stored_channels() each: queries are projected to them, and what attention gives is expanded.
-/// Also: template <class Arch> void project(kv_head, query, out) const; template <class Arch> void expand(kv_head, row, out) const, `out` of the head's
-/// channels.
+/// Layers that keep keys and values as rows of other extents, stored_channels() each: queries are projected to them,
+/// and what attention gives is expanded. Also: `template <class Arch> void project(kv_head, query, out) const` and
+/// `template <class Arch> void expand(kv_head, row, out) const`, with `out` of the head's channels.
 template <class Layer>
 concept Projects = requires(const Layer& layer) {
     { layer.stored_channels() } -> std::same_as<std::int64_t>;

@@ -5,16 +5,18 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
-/// Keys to a tile. Tiles begin at multiples of it by sequence index, so that no result depends on how a prompt was cut into chunks.
+/// Keys to a tile. Tiles begin at multiples of it by sequence index, so that no result depends on how a prompt was cut
+/// into chunks.
 inline constexpr std::int64_t tile_keys = 64;
 
-/// Tiles that a chunk of so many tokens reaches into at most, wherever it begins.
+/// Most tiles that a chunk of `tokens` tokens reaches into, wherever it begins.
 constexpr std::int64_t tiles_of_chunk(std::int64_t tokens) { return 1 + ceil_div(tokens - 1, tile_keys); }
-/// Tokens of the longest chunk that reaches into so many tiles at most.
+/// Tokens of the longest chunk that reaches into at most `tiles` tiles.
 constexpr std::int64_t chunk_within(std::int64_t tiles) { return (tiles - 1) * tile_keys + 1; }
 
-/// Consecutive keys and values of one head, laid out for sums of outer products: a channel of all keys together, all channels of a value together. Key i
-/// belongs to the sequence index first + i. What lies at i >= count is readable, but has no meaning.
+/// Consecutive keys and values of one head, laid out for sums of outer products: a channel of all keys together, all
+/// channels of a value together. Key i belongs to the sequence index first + i. Elements at i >= count are readable,
+/// but have no meaning.
 template <class Element>
 struct Tile {
     const Element* keys = nullptr;    ///< [channels, tile_keys]
@@ -22,9 +24,10 @@ struct Tile {
     std::int64_t channels = 0;        ///< padded head_dim; the padding is zero
     std::int64_t first = 0;
     std::int64_t count = 0;
-    const bf16* key_scales = nullptr;    ///< [tile_keys] what each key is to be multiplied by; null: 1
-    const bf16* value_scales = nullptr;  ///< [tile_keys] the same for values
-    const Element* next = nullptr;       ///< keys of the tile behind this one, to be asked for ahead; null: they lie behind in memory, or nobody knows
+    const bf16* key_scales = nullptr;    ///< [tile_keys] factor of each key; null: 1
+    const bf16* value_scales = nullptr;  ///< [tile_keys] factor of each value; null: 1
+    const Element* next = nullptr;  ///< keys of the tile behind this one, to be asked for ahead; null: they lie behind
+                                    ///< in memory, or nobody knows
 
     float key(std::int64_t i, std::int64_t channel) const {
         const auto k = static_cast<float>(keys[channel * tile_keys + i]);

@@ -15,9 +15,9 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 
-/// Tiles in a file, and frames of memory that they come back to: what the layers of a session share that keep older tiles on disk. Threads of its own read
-/// what is asked for, so that the disk works while the tiles of an earlier frame are computed with; they are two, so that it need not wait for the next
-/// question either. Used by one thread at a time, apart from at().
+/// Older tiles in a file, and frames of memory that they are read into, shared by the layers of a session. Two threads
+/// of its own read ahead: the disk works while an earlier frame is computed with, and has a second request at hand.
+/// Used by one thread at a time, apart from at().
 class TileStore {
   public:
     /// Entries in a row of the file, the first at byte `begin`, `stride` bytes from one to the next.
@@ -28,14 +28,15 @@ class TileStore {
     static constexpr std::int64_t frames = 4;
     static constexpr std::int64_t ahead = frames - 1;
 
-    /// Of the frames.
+    /// Bytes of memory that the frames take, alignment included.
     static std::int64_t memory_bytes(std::int64_t frame_bytes) { return frames * frame_bytes + ScratchFile::block; }
 
-    /// `memory`: memory_bytes(frame_bytes) that somebody else owns. Throws FileError where the file cannot be made, OutOfMemory where the system gives no
-    /// thread.
+    /// `memory`: memory_bytes(frame_bytes) that the caller owns. Throws FileError where the file cannot be made,
+    /// OutOfMemory where the system gives no thread.
     TileStore(const std::string& folder, std::int64_t file_bytes, std::byte* memory, std::int64_t frame_bytes)
         : file_(folder, file_bytes), memory_(aligned(memory)), frame_bytes_(frame_bytes) {
-        const auto words = static_cast<std::size_t>(ceil_div(frame_bytes / ScratchFile::block, 64));  // an entry takes a block at least
+        const auto words = static_cast<std::size_t>(
+            ceil_div(frame_bytes / ScratchFile::block, 64));  // an entry takes a block at least
         wanted_.resize(words);
         for (Frame& f : frames_)
             for (Bits* bits : {&f.held, &f.todo, &f.now}) bits->resize(words);
@@ -52,21 +53,24 @@ class TileStore {
 
     std::int64_t frame_bytes() const { return frame_bytes_; }
     const ScratchFile& file() const { return file_; }
-    /// What was read so far to frames. Waits for what is asked for.
+    /// Bytes read into frames so far. Waits for the tiles asked for.
     std::int64_t bytes_read() {
         std::unique_lock lock(mutex_);
         for (const Frame& f : frames_) done_.wait(lock, [&] { return !f.asked && !f.reading; });
         return bytes_read_;
     }
 
-    /// Begins to read entries of a span, which fits a frame: for_each_wanted(want) calls want(i) for each. Another `ahead` asked for before it are kept.
+    /// Begins to read entries of a span, which fits a frame: for_each_wanted(want) calls want(i) for each. Another
+    /// `ahead` asked for before it are kept.
     template <class F>
     void ask(const Span& span, F&& for_each_wanted) {
         std::fill(wanted_.begin(), wanted_.end(), 0);
-        for_each_wanted([&](std::int64_t i) { wanted_[static_cast<std::size_t>(i / 64)] |= std::uint64_t{1} << i % 64; });
+        for_each_wanted(
+            [&](std::int64_t i) { wanted_[static_cast<std::size_t>(i / 64)] |= std::uint64_t{1} << i % 64; });
         post(span);
     }
-    /// Waits for what was asked for of the span that begins there, which then lies at at() until release() or another await(). Throws FileError.
+    /// Waits for what was asked for of the span that begins there, which then lies at at() until release() or another
+    /// await(). Throws FileError.
     void await(std::int64_t begin) {
         std::unique_lock lock(mutex_);
         in_use_ = nullptr;
@@ -99,7 +103,7 @@ class TileStore {
     using Bits = std::vector<std::uint64_t>;  // one for each entry
     struct Frame {
         Span span;
-        Bits held, todo, now;    ///< what is there, asked for, being read
+        Bits held, todo, now;    ///< entries there, asked for, being read
         std::uint64_t turn = 0;  ///< when it was asked for last
         bool asked = false, reading = false;
         std::exception_ptr error;
@@ -144,7 +148,8 @@ class TileStore {
         f->turn = ++turn_;
         f->error = nullptr;
         std::uint64_t missing = 0;
-        for (std::size_t w = 0; w < wanted_.size(); ++w) missing |= f->todo[w] |= wanted_[w] & ~f->held[w] & ~(f->reading ? f->now[w] : 0);
+        for (std::size_t w = 0; w < wanted_.size(); ++w)
+            missing |= f->todo[w] |= wanted_[w] & ~f->held[w] & ~(f->reading ? f->now[w] : 0);
         if (!missing) return;
         f->asked = true;
         asked_.notify_one();
@@ -183,7 +188,7 @@ class TileStore {
             done_.notify_all();
         }
     }
-    /// Those whose bits are set, neighbours together.
+    /// Reads the entries whose bits are set, neighbours together. Returns the bytes read.
     std::int64_t read_entries(const Span& span, const Bits& bits, std::byte* memory) const {
         std::int64_t bytes = 0;
         const auto wanted = [&](std::int64_t i) { return bits[static_cast<std::size_t>(i / 64)] >> i % 64 & 1; };

@@ -1,42 +1,47 @@
 #pragma once
 #include <algorithm>
 #include <cstdint>
-#include <qwen3vl/core/tables.hpp>
+#include <qwen3vl/core/parameter.hpp>
 
-/// What a block of keys is scored by: a column of numbers for each block, whose product with what is made of a query is the block's score. Made of a layer's
-/// tables, where a summary has some.
+/// Summaries by which blocks of keys are scored: a column of numbers for each block, whose product with a row made of
+/// the query is the score. Made from a layer's parameters, where a summary has some.
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 
-/// The mean of the block's keys: the score is the mean of their products with the query (Lu et al., 2025, "MoBA: mixture of block attention", eq. 6).
+/// Mean of the block's keys: the score is the mean of their products with the query (Lu et al., 2025, "MoBA: mixture of
+/// block attention", eq. 6).
 ///     mask::DynamicSparse<BlockBudget{.keep = 32}, mask::MeanKey>
 struct MeanKey {
     static constexpr const char* name = "MeanKey";
-    MeanKey(Tables, std::int64_t /*kv_heads*/) {}
+    MeanKey(const NoParameters&, std::int64_t /*kv_heads*/) {}
     /// Numbers to a column.
     static constexpr std::int64_t numbers(std::int64_t channels) { return channels; }
     /// column [channels], `stride` apart: key(i, channel) of `count` keys of a head.
     template <class Key>
-    void summarise(std::int64_t /*kv_head*/, const Key& key, std::int64_t count, std::int64_t channels, float* column, std::int64_t stride) const {
+    void summarise(std::int64_t /*kv_head*/, const Key& key, std::int64_t count, std::int64_t channels, float* column,
+                   std::int64_t stride) const {
         for (std::int64_t c = 0; c < channels; ++c) {
             float sum = 0.0f;
             for (std::int64_t i = 0; i < count; ++i) sum += key(i, c);
             column[c * stride] = sum / static_cast<float>(count);
         }
     }
-    /// What the columns are multiplied with: [channels].
-    void query(std::int64_t /*kv_head*/, const float* q, std::int64_t channels, float* row) const { std::copy_n(q, channels, row); }
+    /// Row [channels] whose product with a column is the score: the query itself.
+    void query(std::int64_t /*kv_head*/, const float* q, std::int64_t channels, float* row) const {
+        std::copy_n(q, channels, row);
+    }
 };
 
-/// The largest and the smallest of the block's keys by channel: the score is what the product with the query cannot exceed (Tang et al., 2024, "Quest:
-/// query-aware sparsity for efficient long-context LLM inference", algorithm 1).
+/// Largest and smallest of the block's keys by channel: the score is an upper bound of their products with the query
+/// (Tang et al., 2024, "Quest: query-aware sparsity for efficient long-context LLM inference", algorithm 1).
 ///     mask::DynamicSparse<BlockBudget{.keep = 32}, mask::KeyBounds>
 struct KeyBounds {
     static constexpr const char* name = "KeyBounds";
-    KeyBounds(Tables, std::int64_t /*kv_heads*/) {}
+    KeyBounds(const NoParameters&, std::int64_t /*kv_heads*/) {}
     static constexpr std::int64_t numbers(std::int64_t channels) { return 2 * channels; }
     /// column [2 * channels]: the largest, then the smallest.
     template <class Key>
-    void summarise(std::int64_t /*kv_head*/, const Key& key, std::int64_t count, std::int64_t channels, float* column, std::int64_t stride) const {
+    void summarise(std::int64_t /*kv_head*/, const Key& key, std::int64_t count, std::int64_t channels, float* column,
+                   std::int64_t stride) const {
         for (std::int64_t c = 0; c < channels; ++c) {
             float largest = key(0, c), smallest = largest;
             for (std::int64_t i = 1; i < count; ++i) {
@@ -47,7 +52,8 @@ struct KeyBounds {
             column[(channels + c) * stride] = smallest;
         }
     }
-    /// [2 * channels]: the positive part of the query, then the negative one.
+    /// Row [2 * channels] whose product with a column is the score: the positive part of the query, then the negative
+    /// one.
     void query(std::int64_t /*kv_head*/, const float* q, std::int64_t channels, float* row) const {
         for (std::int64_t c = 0; c < channels; ++c) {
             row[c] = std::max(q[c], 0.0f);

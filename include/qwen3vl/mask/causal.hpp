@@ -14,7 +14,9 @@ struct Causal {
     static void for_each_range(std::int64_t /*first_query*/, std::int64_t last_query, KeyRange within, F&& f) {
         give({0, last_query + 1}, within, f);
     }
-    static bool whole(std::int64_t first_query, std::int64_t, std::int64_t, std::int64_t last_key) { return last_key <= first_query; }
+    static bool whole(std::int64_t first_query, std::int64_t, std::int64_t, std::int64_t last_key) {
+        return last_key <= first_query;
+    }
     static bool visible(std::int64_t query, std::int64_t key) { return key <= query; }
 };
 

@@ -13,11 +13,13 @@ struct PatchWindow {
 
 namespace mask {
 
-/// A patch sees the patches of its own window: W.rows x W.cols patches, counted from the picture's top left corner and cut at its right and lower edges (Liu
-/// et al., 2021, "Swin Transformer", section 3.2, without the shift; Bai et al., 2025, "Qwen2.5-VL technical report", section 2.1.1: windows of 8 x 8
-/// patches, and full attention in 4 of 32 blocks). For the tower, mostly in a plan with Full. A window that holds a picture computes what Full does. Queries
-/// and keys lie window by window, as order() says, so that a window's are one range and the work follows what is seen.
-///     Layers<Pattern<attention::Flash<mask::GridWindow<>>, attention::Flash<mask::GridWindow<>>, attention::Flash<mask::Full>>>
+/// A patch sees the patches of its own window: W.rows x W.cols patches, counted from the picture's top left corner and
+/// cut at its right and lower edges (Liu et al., 2021, "Swin Transformer", section 3.2, without the shift; Bai et al.,
+/// 2025, "Qwen2.5-VL technical report", section 2.1.1: windows of 8 x 8 patches, and full attention in 4 of 32 blocks).
+/// For the tower, mostly in a plan with Full. A window that holds a picture computes what Full does. Queries and keys
+/// lie window by window, as order() says, so that a window's are one range and the work follows what is seen.
+///     using Window = attention::Flash<mask::GridWindow<>>;
+///     Layers<Pattern<Window, Window, attention::Flash<mask::Full>>>
 template <PatchWindow W = PatchWindow{}>
 class GridWindow {
   public:
@@ -28,11 +30,12 @@ class GridWindow {
     static constexpr std::int64_t sinks = 0;
     static constexpr int rows = W.rows, cols = W.cols;
 
-    /// Within each frame pair of a grid, whose patches lie in blocks of merge x merge.
+    /// Mask for each frame pair of a grid, whose patches lie in blocks of merge x merge.
     static GridWindow over(const Grid& grid, int merge) { return {grid, merge}; }
 
-    /// Where a frame pair's patch, given by its index in the tower's order, lies among the queries and keys: window by window, row-major; in each, blocks of
-    /// merge x merge patches row-major, as in a picture of the window's size.
+    /// Index among the queries and keys of a frame pair's patch, given by its index in the tower's order. They lie
+    /// window by window, row-major. Each window holds blocks of merge x merge patches row-major, as in a picture of the
+    /// window's size.
     std::int64_t order(std::int64_t patch) const {
         const std::int64_t area = merge_ * merge_, block = patch / area, across = grid_w_ / merge_;
         const std::int64_t row = block / across * merge_, col = block % across * merge_;  // of the block's first patch
@@ -56,7 +59,11 @@ class GridWindow {
 
   private:
     GridWindow(const Grid& grid, int merge)
-        : merge_(merge), grid_h_(grid.h), grid_w_(grid.w), rows_(std::min<std::int64_t>(W.rows, grid_h_)), cols_(std::min<std::int64_t>(W.cols, grid_w_)) {}
+        : merge_(merge),
+          grid_h_(grid.h),
+          grid_w_(grid.w),
+          rows_(std::min<std::int64_t>(W.rows, grid_h_)),
+          cols_(std::min<std::int64_t>(W.cols, grid_w_)) {}
 
     std::int64_t height(std::int64_t top) const { return std::min(rows_, grid_h_ - top); }
     std::int64_t width(std::int64_t left) const { return std::min(cols_, grid_w_ - left); }

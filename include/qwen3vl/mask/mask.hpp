@@ -11,11 +11,12 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 /// Every mask that answers by itself and knows no picture: feeds the conformance tests and the bench.
-using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>, BlockSparse<BlockPattern{.local = 4, .global = 1, .stride = 8}>>;
-/// Those that answer by the types of tokens, which the tests and the bench take too.
+using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>,
+                 BlockSparse<BlockPattern{.local = 4, .global = 1, .stride = 8}>>;
+/// Masks by the types of tokens, which the tests and the bench take too.
 using typed = list<ByModality<Sees{.vision_to_language = false, .sinks = 4}>>;
-/// Those with a state, which the bench takes too.
+/// Masks with a state, which the bench takes too.
 using stateful = list<DynamicSparse<BlockBudget{.keep = 8}>>;
-/// Those of a picture's grid.
+/// Masks over a picture's grid.
 using of_grids = list<GridWindow<>>;
 }  // namespace qwen3vl::mask

@@ -4,7 +4,7 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 
-/// A mask over each frame pair of a picture's grid: masks that know no grid are the same for all.
+/// Mask over each frame pair of a picture's grid; masks that know no grid are the same for all.
 template <class Mask>
 Mask over_grid([[maybe_unused]] const Grid& grid, [[maybe_unused]] int merge) {
     if constexpr (concepts::GridMask<Mask>)
@@ -13,7 +13,7 @@ Mask over_grid([[maybe_unused]] const Grid& grid, [[maybe_unused]] int merge) {
         return {};
 }
 
-/// Where a frame pair's patch, given by its index in the tower's order, lies among the queries and keys of such a mask.
+/// Index among the queries and keys of a frame pair's patch, given by its index in the tower's order.
 template <class Mask>
 std::int64_t order(const Mask& mask, std::int64_t patch) {
     if constexpr (concepts::GridMask<Mask>)

@@ -5,14 +5,17 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 
-/// A mask whose queries chose blocks of keys, one after another: a bit for each query and block. Refers to the bits, which lie elsewhere.
+/// Mask whose queries chose blocks of keys: a bit for each query and block. Refers to the bits, which the caller owns.
 class Selection {
   public:
     /// Words of bits for `keys` keys, of one query.
-    static constexpr std::int64_t words(std::int64_t keys, std::int64_t block) { return ((keys + block - 1) / block + 63) / 64; }
+    static constexpr std::int64_t words(std::int64_t keys, std::int64_t block) {
+        return ((keys + block - 1) / block + 63) / 64;
+    }
 
     /// `bits` [queries, words] of the queries from `first` on.
-    Selection(std::uint64_t* bits, std::int64_t words, std::int64_t first, std::int64_t block) : bits_(bits), words_(words), first_(first), block_(block) {}
+    Selection(std::uint64_t* bits, std::int64_t words, std::int64_t first, std::int64_t block)
+        : bits_(bits), words_(words), first_(first), block_(block) {}
 
     void choose(std::int64_t query, std::int64_t b) { row(query)[b / 64] |= std::uint64_t{1} << b % 64; }
 

@@ -4,7 +4,7 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// A window of the latest tokens, and how many of the first ones stay visible beside it.
+/// Length of a window of the latest tokens, and number of first tokens that stay visible beside it.
 struct Window {
     int tokens = 0;
     int sinks = 0;
@@ -12,8 +12,8 @@ struct Window {
 
 namespace mask {
 
-/// A query sees itself and the W.tokens - 1 keys before it, and the first W.sinks keys (attention sinks: Xiao et al., 2023,
-/// "Efficient streaming language models with attention sinks"; keys keep the positions they were rotated by).
+/// A query sees itself and the W.tokens - 1 keys before it, and the first W.sinks keys (attention sinks: Xiao et al.,
+/// 2023, "Efficient streaming language models with attention sinks"; keys keep the positions they were rotated by).
 ///     attention::Flash<mask::SlidingWindow<Window{.tokens = 4096, .sinks = 4}>>
 template <Window W>
 struct SlidingWindow {
@@ -28,10 +28,13 @@ struct SlidingWindow {
         give({0, std::min<std::int64_t>(W.sinks, begin)}, within, f);
         give({begin, last_query + 1}, within, f);
     }
-    static bool whole(std::int64_t first_query, std::int64_t last_query, std::int64_t first_key, std::int64_t last_key) {
+    static bool whole(std::int64_t first_query, std::int64_t last_query, std::int64_t first_key,
+                      std::int64_t last_key) {
         return last_key <= first_query && (last_query - first_key < W.tokens || last_key < W.sinks);
     }
-    static bool visible(std::int64_t query, std::int64_t key) { return key <= query && (query - key < W.tokens || key < W.sinks); }
+    static bool visible(std::int64_t query, std::int64_t key) {
+        return key <= query && (query - key < W.tokens || key < W.sinks);
+    }
 };
 
 }  // namespace mask

@@ -7,7 +7,8 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::memory {
 
-/// Bytes that can be allocated without swapping (MemAvailable of /proc/meminfo); nothing where the system does not tell.
+/// Bytes that can be allocated without swapping (MemAvailable of /proc/meminfo); nothing where the system does not
+/// tell.
 inline std::optional<std::int64_t> available() {
     std::ifstream info("/proc/meminfo");
     std::string key, unit;

@@ -8,21 +8,24 @@ namespace qwen3vl::inline QWEN3VL_ABI::memory {
 /// A pool's state and history. Sizes in bytes.
 struct PoolStatistics {
     std::int64_t reserved = 0;      ///< the whole pool
-    std::int64_t in_use = 0;        ///< of the blocks in use
-    std::int64_t peak = 0;          ///< in_use at most
-    std::int64_t asked = 0;         ///< what the blocks in use were asked for with
-    std::int64_t largest_free = 0;  ///< the largest block that can be had
+    std::int64_t in_use = 0;        ///< bytes of the blocks in use
+    std::int64_t peak = 0;          ///< maximum of in_use
+    std::int64_t asked = 0;         ///< bytes asked for by the blocks in use
+    std::int64_t largest_free = 0;  ///< bytes of the largest block that can be had
     std::int64_t allocations = 0, frees = 0, splits = 0, joins = 0;
 
     std::int64_t free() const { return reserved - in_use; }
     /// Bytes lost to rounding.
     std::int64_t internal_fragmentation() const { return in_use - asked; }
     /// Share of the free bytes that lie outside the largest free block; 0 where none are free.
-    double external_fragmentation() const { return free() > 0 ? 1.0 - static_cast<double>(largest_free) / static_cast<double>(free()) : 0.0; }
+    double external_fragmentation() const {
+        return free() > 0 ? 1.0 - static_cast<double>(largest_free) / static_cast<double>(free()) : 0.0;
+    }
 };
 
-/// Blocks of 64 * 2^k bytes out of one mapping by the buddy system (BuddyTree). Allocating and freeing take time O(log(pool)) and touch no byte of a
-/// block: what the pool knows lies beside the blocks, in at most 40 bytes of address space for 64 of the pool, resident only where blocks begin.
+/// Allocates blocks of 64 * 2^k bytes from one mapping by the buddy system (BuddyTree). Allocating and freeing take
+/// time O(log(pool)) and touch no byte of a block. The pool's records lie beside the blocks: at most 40 bytes of
+/// address space for 64 of the pool, resident only where blocks begin.
 ///
 /// Used by one thread at a time. A block ends with its pool.
 ///     Policies<>::with_memory<memory::BuddyPool>
@@ -36,13 +39,13 @@ class BuddyPool {
         friend BuddyPool;
         std::uint32_t slot = ~std::uint32_t{0}, generation = 0;
     };
-    /// What defragment() moved.
+    /// Blocks and bytes that defragment() moved.
     struct Moved {
         std::int64_t blocks = 0, bytes = 0;
     };
 
     BuddyPool() = default;
-    /// Throws OutOfMemory where the system refuses, and beyond 128 GiB.
+    /// Maps a pool of `bytes` bytes. Throws OutOfMemory where the system refuses, and beyond 128 GiB.
     explicit BuddyPool(std::int64_t bytes) {
         if (bytes < 0 || bytes > BuddyTree::most_units * alignment)
             throw OutOfMemory("a buddy pool of " + std::to_string(bytes) + " bytes was asked for; the largest has " +
@@ -67,29 +70,33 @@ class BuddyPool {
         return *this;
     }
 
-    /// What an allocation of so many bytes uses up. Allocations alone fill a pool of any size to its end: where blocks are never freed, those whose
-    /// footprints add up to the pool's size fit, in any order.
+    /// Bytes of the pool that an allocation of `bytes` uses. Allocations alone fill a pool of any size to its end:
+    /// where none is freed, blocks whose footprints add up to the pool's size fit in any order.
     static constexpr std::int64_t footprint(std::int64_t bytes) { return alignment << order_of(bytes); }
 
-    /// A block that stays where it is, on a 64-byte boundary; its contents are indeterminate. 0 bytes are a block of their own. Throws OutOfMemory.
+    /// Allocates a block that stays where it is, on a 64-byte boundary; its contents are indeterminate. 0 bytes are a
+    /// block of their own. Throws OutOfMemory.
     std::byte* allocate(std::int64_t bytes) { return at(add(bytes, Record{})); }
-    /// The same, zeroed.
+    /// Allocates a zeroed block that stays where it is, on a 64-byte boundary. Throws OutOfMemory.
     std::byte* take(std::int64_t bytes) {
         std::byte* p = allocate(bytes);
         if (!zeroed_) std::memset(p, 0, static_cast<std::size_t>(bytes));
         return p;
     }
-    /// Gives back a block of allocate() or take(). Throws InvalidBlock where `block` is not the address of one in use; nothing changes then.
+    /// Gives back a block of allocate() or take(). Throws InvalidBlock where `block` is not the address of one in use;
+    /// nothing changes then.
     void free(const void* block) {
-        const std::uint64_t offset = reinterpret_cast<std::uintptr_t>(block) - reinterpret_cast<std::uintptr_t>(blocks_.data());
+        const std::uint64_t offset =
+            reinterpret_cast<std::uintptr_t>(block) - reinterpret_cast<std::uintptr_t>(blocks_.data());
         if (offset >= static_cast<std::uint64_t>(reserved_)) refuse(block, "lies outside the pool");
         const auto unit = static_cast<std::int64_t>(offset / alignment);
-        if (offset % alignment != 0 || record(unit) == 0) refuse(block, "is not the start of a block in use: freed before, or never allocated");
+        if (offset % alignment != 0 || record(unit) == 0)
+            refuse(block, "is not the start of a block in use: freed before, or never allocated");
         if (record(unit) & movable) refuse(block, "is a movable block; free its handle");
         release(unit);
     }
 
-    /// A block that defragment() may move. Throws OutOfMemory.
+    /// Allocates a block that defragment() may move. Throws OutOfMemory.
     Handle allocate_movable(std::int64_t bytes) {
         if (unused_ == slots_.size()) slots_.push_back({-1, 0, unused_ + 1});
         Slot& slot = slots_[unused_];
@@ -99,9 +106,9 @@ class BuddyPool {
         handle.generation = slot.generation;
         return handle;
     }
-    /// Where the block is until the next defragment(). Throws InvalidBlock where it is in use no more.
+    /// Address of the block, valid until the next defragment(). Throws InvalidBlock where it is in use no more.
     std::byte* address(Handle handle) const { return at(slots_[slot_of(handle)].unit); }
-    /// Throws InvalidBlock where the block is in use no more; nothing changes then.
+    /// Frees the block. Throws InvalidBlock where it is in use no more; nothing changes then.
     void free(Handle handle) {
         const std::uint32_t index = slot_of(handle);
         Slot& slot = slots_[index];
@@ -110,9 +117,9 @@ class BuddyPool {
         slot.next_unused = std::exchange(unused_, index);
     }
 
-    /// Moves blocks with handles to the lowest addresses that are free, until none can be lower, in passes of O(n log n) for n free and movable blocks.
-    /// Where all blocks have handles, all free blocks differ in size afterwards: the largest has more than half of the free bytes, and any block whose
-    /// footprint is free in sum can be had.
+    /// Moves blocks with handles to the lowest free addresses, until none can be lower. Passes of O(n log n) for n free
+    /// and movable blocks. Where all blocks have handles, the free blocks all differ in size afterwards. The largest
+    /// then has more than half of the free bytes, and any block fits whose footprint does not exceed them.
     Moved defragment() {
         Moved all;
         for (Moved pass = lower_blocks(); pass.blocks > 0; pass = lower_blocks()) {
@@ -133,7 +140,8 @@ class BuddyPool {
     }
 
   private:
-    /// Of the unit that a block in use begins with: the bytes it was asked for with, plus 1, and the bit `movable`. 0 for all other units.
+    /// Record of the unit that a block in use begins with: the bytes it was asked for with, plus 1, and the bit
+    /// `movable`. 0 for all other units.
     using Record = std::uint64_t;
     static constexpr Record movable = Record{1} << 63;
     struct Slot {
@@ -170,11 +178,13 @@ class BuddyPool {
         tree_.give(unit, order);
     }
     std::uint32_t slot_of(Handle handle) const {
-        if (handle.slot >= slots_.size() || slots_[handle.slot].unit < 0 || slots_[handle.slot].generation != handle.generation)
+        if (handle.slot >= slots_.size() || slots_[handle.slot].unit < 0 ||
+            slots_[handle.slot].generation != handle.generation)
             throw InvalidBlock("a handle names no block in use of the pool: freed before, or never allocated");
         return handle.slot;
     }
-    /// One pass from the highest address down. What the moved blocks leave lies above all that follow, so it is freed at the end.
+    /// Runs one pass from the highest address down. The places that moved blocks leave lie above all that follow, so
+    /// they are freed at the end.
     Moved lower_blocks() {
         std::vector<Slot*> slots;
         for (Slot& s : slots_)
@@ -201,8 +211,9 @@ class BuddyPool {
 
     [[noreturn]] void throw_full(std::int64_t bytes) const {
         const PoolStatistics s = statistics();
-        throw OutOfMemory("a buddy pool of " + std::to_string(s.reserved) + " bytes has " + std::to_string(s.free()) + " free, the largest block of them " +
-                          std::to_string(s.largest_free) + "; " + std::to_string(bytes) + " were asked for");
+        throw OutOfMemory("a buddy pool of " + std::to_string(s.reserved) + " bytes has " + std::to_string(s.free()) +
+                          " free, the largest block of them " + std::to_string(s.largest_free) + "; " +
+                          std::to_string(bytes) + " were asked for");
     }
     [[noreturn]] static void refuse(const void* block, const char* why) {
         char text[2 + 2 * sizeof block + 1];

@@ -8,19 +8,21 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::memory {
 
-/// Which blocks of `units` units are free, in a buddy system (Knuth, TAOCP vol. 1, 2.5, algorithms R and S): a block of order k has 2^k units.
+/// Free blocks of `units` units in a buddy system (Knuth, TAOCP vol. 1, 2.5, algorithms R and S): a block of order k
+/// has 2^k units.
 ///
-/// Blocks are nodes of a binary tree: node n has the halves 2n and 2n + 1 and the buddy n ^ 1, and begins with the unit of leaf n << k. The units are the
-/// tree's last leaves: those of a number that is no power of two make several roots that grow with their addresses, all of them right halves, whose
-/// buddies are outside and never free. The links of the free lists lie beside the blocks, one order after another.
+/// Blocks are nodes of a binary tree: node n has the halves 2n and 2n + 1 and the buddy n ^ 1, and begins with the unit
+/// of leaf n << k. The units are the tree's last leaves. If their number is no power of two, they have several roots
+/// that grow with their addresses. All roots are right halves, whose buddies are outside and never free. The links of
+/// the free lists lie beside the blocks, one order after another.
 class BuddyTree {
   public:
     using Node = std::uint32_t;
-    /// What a Node can number.
+    /// Largest number of units that a Node can address.
     static constexpr std::int64_t most_units = std::int64_t{1} << 31;
 
     BuddyTree() = default;
-    /// All are free. `units` 0 to most_units. Throws OutOfMemory.
+    /// Makes all units free. `units`: 0 to most_units. Throws OutOfMemory.
     explicit BuddyTree(std::int64_t units) {
         if (units == 0) return;
         const auto n = static_cast<std::uint64_t>(units), leaves = std::bit_ceil(n);
@@ -43,12 +45,13 @@ class BuddyTree {
         return *this;
     }
 
-    /// Whether a block of this order, 0 to 63, can be had.
+    /// True if a block of this order, 0 to 63, can be had.
     bool has(int order) const { return orders_ >> order != 0; }
-    /// First unit of a block that is free no more, cut from the smallest that is large enough; has(order) holds.
+    /// Takes a block, cut from the smallest free one that is large enough, and returns its first unit; has(order)
+    /// holds.
     std::int64_t take(int order) { return take(order, order + std::countr_zero(orders_ >> order)); }
-    /// The same, cut from the one with the lowest address, or nothing where that is not below `limit`. Needs sort() before the first one, and no give()
-    /// since.
+    /// Takes a block, cut from the free one with the lowest address; nothing where that is not below unit `limit`.
+    /// Needs sort() before the first call, and no give() since.
     std::optional<std::int64_t> take_lowest(int order, std::int64_t limit) {
         int from = -1;
         std::uint64_t lowest = begin_ + static_cast<std::uint64_t>(limit);
@@ -88,7 +91,8 @@ class BuddyTree {
     std::int64_t joins() const { return joins_; }
 
   private:
-    /// previous: 0 for a node that is not a free block; the node itself for the first of its list. next: 0 for the last.
+    /// previous: 0 for a node that is not a free block; the node itself for the first of its list. next: 0 for the
+    /// last.
     struct Link {
         Node next, previous;
     };
@@ -124,7 +128,7 @@ class BuddyTree {
 
     Pages links_;                   ///< Link [nodes]
     std::uint64_t begin_ = 0;       ///< leaf of the first unit
-    std::array<Node, 32> first_{};  ///< of the free blocks of each order
+    std::array<Node, 32> first_{};  ///< first free block of each order
     std::uint64_t orders_ = 0;      ///< bit k: a block of order k is free
     std::int64_t splits_ = 0, joins_ = 0;
 };

@@ -14,10 +14,11 @@ namespace qwen3vl::inline QWEN3VL_ABI::memory {
 class Pages {
   public:
     Pages() = default;
-    /// At least `bytes`, in whole pages; 0: none. Throws OutOfMemory where the system refuses.
+    /// Maps at least `bytes` bytes, in whole pages; 0: none. Throws OutOfMemory where the system refuses.
     explicit Pages(std::int64_t bytes) : size_(round_up(bytes, 4096)) {
         if (size_ == 0) return;
-        void* p = ::mmap(nullptr, static_cast<std::size_t>(size_), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* p = ::mmap(nullptr, static_cast<std::size_t>(size_), PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (p == MAP_FAILED) throw OutOfMemory("cannot map " + std::to_string(size_) + " bytes of memory");
         data_ = static_cast<std::byte*>(p);
     }

@@ -8,20 +8,23 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// Bytes that a model and a session of it need, part by part, known before anything is allocated.
 struct MemoryPlan {
+    /// Memory of one purpose.
     struct Part {
         std::string name;  ///< "weights: decoder", "kv_cache", …
         std::int64_t bytes = 0;
-        bool mapped = false;  ///< pages of the checkpoint itself: shared with other processes, given back under pressure
+        bool mapped =
+            false;  ///< pages of the checkpoint itself: shared with other processes, given back under pressure
     };
     std::vector<Part> parts;
-    std::int64_t disk = 0;  ///< bytes of the file that a session makes in SessionOptions::offload_folder; no part of the memory
+    std::int64_t disk =
+        0;  ///< bytes of the file that a session makes in SessionOptions::offload_folder; no part of the memory
 
     std::int64_t total() const {
         std::int64_t sum = 0;
         for (const auto& p : parts) sum += p.bytes;
         return sum;
     }
-    /// Without what is mapped from the checkpoint.
+    /// Bytes that are not mapped from the checkpoint.
     std::int64_t anonymous() const {
         std::int64_t sum = 0;
         for (const auto& p : parts) sum += p.mapped ? 0 : p.bytes;

@@ -6,19 +6,20 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::memory {
 
-/// Who works on a block.
+/// Part of the model that works on a block.
 enum class Pool : std::uint8_t { attention, mlp, embedding, vision };
 inline constexpr std::size_t pool_count = 4;
 inline constexpr const char* pool_names[pool_count] = {"attention", "mlp", "embedding", "vision"};
 
-/// How long what stands in a block counts.
+/// Lifetime of a block's contents.
 enum class Content : std::uint8_t {
     kept,     ///< always
     scratch,  ///< while somebody holds it
     pinned,   ///< always, and it is read without being held
 };
 
-/// What a block is for. Blocks of one pool, content and group are used together: a group is a layer, or a stage of the tower.
+/// Purpose of a block. Blocks of one pool, content and group are used together: a group is a layer, or a stage of the
+/// tower.
 struct Role {
     Pool pool = Pool::attention;
     Content content = Content::pinned;
@@ -26,8 +27,8 @@ struct Role {
     friend bool operator==(const Role&, const Role&) = default;
 };
 
-/// Memory policies that tell blocks apart by their roles: after settle(), what hold(role, writes) and hold_all(writes) gave keeps groups in memory while it
-/// lives.
+/// Memory policies that tell blocks apart by their roles. After settle(), hold(role, writes) and hold_all(writes)
+/// return guards, which keep their groups in memory while they live.
 template <class Memory>
 concept TellsRoles = requires(Memory& memory, const Role& role) {
     { memory.take(std::int64_t{}, role) } -> std::same_as<std::byte*>;
@@ -36,7 +37,7 @@ concept TellsRoles = requires(Memory& memory, const Role& role) {
     memory.hold_all(true);
 };
 
-/// A block of any memory policy: of its pool, where the policy has some.
+/// Takes a block from any memory policy: from the role's pool, where the policy has pools.
 template <class Memory>
 std::byte* take(Memory& memory, std::int64_t bytes, const Role& role) {
     if constexpr (TellsRoles<Memory>)
@@ -45,30 +46,34 @@ std::byte* take(Memory& memory, std::int64_t bytes, const Role& role) {
         return memory.take(bytes);
 }
 
-/// What keeps memory as it is that never changes.
-struct AlwaysThere {
-    ~AlwaysThere() {}
-};
+/// No-op guard for policies that never evict.
+struct NoGuard {};
 
-/// All groups of any memory policy in memory, for as long as the result lives.
+/// Keeps all groups of any memory policy in memory, for as long as the result lives.
 template <class Memory>
 auto hold_all([[maybe_unused]] const Memory& memory, [[maybe_unused]] bool writes) {
     if constexpr (TellsRoles<Memory>)
         return memory.hold_all(writes);
     else
-        return AlwaysThere{};
+        return NoGuard{};
 }
 
 class Tiers;
 
-/// A memory policy of so many bytes; `tiers` may be null, and has to be where the policy has no roles. Throws OutOfMemory, ConfigError.
+/// Makes a memory policy of `bytes` bytes. `tiers` may be null, and has to be where the policy has no roles. Throws
+/// OutOfMemory, ConfigError.
 template <class Memory>
 Memory make(std::int64_t bytes, Tiers* tiers) {
-    if constexpr (TellsRoles<Memory>) return Memory(bytes, tiers);
-    if (tiers) throw ConfigError(std::string("tiers were given to the memory policy ") + Memory::name + ", which has none; use memory::Tiered");
-    return Memory(bytes);
+    if constexpr (TellsRoles<Memory>) {
+        return Memory(bytes, tiers);
+    } else {
+        if (tiers)
+            throw ConfigError(std::string("tiers were given to the memory policy ") + Memory::name +
+                              ", which has none; use memory::Tiered");
+        return Memory(bytes);
+    }
 }
-/// After the last take().
+/// Ends allocation: called after the last take().
 template <class Memory>
 void settle([[maybe_unused]] Memory& memory) {
     if constexpr (TellsRoles<Memory>) memory.settle();

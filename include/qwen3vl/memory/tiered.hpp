@@ -5,9 +5,10 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::memory {
 
-/// One mapping whose blocks belong to pools (attention, MLP, embedding, vision) and to groups that are used together. Given Tiers, which the caller owns and
-/// shares among models and sessions, groups that nobody holds may be on disk; without, all stay in memory. Weights that are read in every step and do not fit
-/// are weights::Paged's, which reads ahead; this is for what comes and goes.
+/// One mapping whose blocks belong to pools (attention, MLP, embedding, vision) and to groups that are used together.
+/// Given Tiers, which the caller owns and shares among models and sessions, groups that nobody holds may be on disk;
+/// without, all stay in memory. It suits what is used now and then: weights that every step reads and that do not fit
+/// are better weights::Streamed, which reads ahead.
 ///     using Model = q::Model<q::models::Qwen3VL_2B, q::Policies<>::with_memory<q::memory::Tiered>>;
 ///     q::memory::Tiers tiers({.folder = "/var/tmp", .attention = std::int64_t{2} << 30, .vision = 128 << 20});
 ///     const auto model = Model::load(folder, {.tiers = &tiers});
@@ -20,19 +21,21 @@ class Tiered {
     static constexpr std::int64_t alignment = 4096;
 
     /// Keeps groups in memory while it lives.
-    class Hold {
+    class ResidencyGuard {
       public:
-        Hold() = default;
-        Hold(Hold&& o) noexcept : state_(std::exchange(o.state_, nullptr)), first_(o.first_), last_(o.last_) {}
-        Hold& operator=(Hold&&) = delete;
-        ~Hold() {
+        ResidencyGuard() = default;
+        ResidencyGuard(ResidencyGuard&& o) noexcept
+            : state_(std::exchange(o.state_, nullptr)), first_(o.first_), last_(o.last_) {}
+        ResidencyGuard& operator=(ResidencyGuard&&) = delete;
+        ~ResidencyGuard() {
             if (state_)
                 for (std::size_t i = first_; i < last_; ++i) state_->release(i);
         }
 
       private:
         friend Tiered;
-        Hold(State& state, bool writes, std::size_t first, std::size_t last) : state_(&state), first_(first), last_(first) {
+        ResidencyGuard(State& state, bool writes, std::size_t first, std::size_t last)
+            : state_(&state), first_(first), last_(first) {
             try {
                 for (; last_ < last; ++last_) state_->hold(last_, writes);
             } catch (...) {
@@ -45,50 +48,60 @@ class Tiered {
     };
 
     Tiered() = default;
-    /// Throws OutOfMemory where the system refuses.
+    /// Maps `bytes` bytes. Throws OutOfMemory where the system refuses.
     explicit Tiered(std::int64_t bytes, Tiers* tiers = nullptr) : state_(std::make_unique<State>(bytes, tiers)) {}
 
     static constexpr std::int64_t footprint(std::int64_t bytes) { return round_up(bytes, alignment); }
-    /// The next `bytes` bytes, zeroed, which never leave memory. Throws OutOfMemory beyond the plan.
+    /// Takes the next `bytes` bytes, zeroed, which never leave memory. Throws OutOfMemory beyond the plan.
     std::byte* take(std::int64_t bytes) { return take(bytes, Role{}); }
-    /// The same, of a pool and a group.
+    /// Takes the next `bytes` bytes, zeroed, for the group of `role`. Throws OutOfMemory beyond the plan and after
+    /// settle().
     std::byte* take(std::int64_t bytes, const Role& role) {
         if (bytes > size() - used_ || state_->settled)
-            throw OutOfMemory("the plan of the tiers holds " + std::to_string(size()) + " bytes; " + std::to_string(used_ + bytes) + " were asked for");
+            throw OutOfMemory("the plan of the tiers holds " + std::to_string(size()) + " bytes; " +
+                              std::to_string(used_ + bytes) + " were asked for");
         std::byte* p = state_->pages.data() + used_;
         state_->extend(role, used_, footprint(bytes));
         used_ += footprint(bytes);
         return p;
     }
-    /// After the last take(): from now on groups may be on disk unless they are held. Throws FileError where the disk has no room for them, OutOfMemory as
-    /// Tiers::add.
+    /// Ends allocation: from now on groups may be on disk unless they are held. Throws FileError where the disk has no
+    /// room for them, OutOfMemory as Tiers::add.
     void settle() {
         if (state_) state_->settle();
     }
-    /// Brings the group of a role into memory, if there is one, and keeps it there. `writes`: the holder may change it. Throws as Tiers::hold.
-    Hold hold(const Role& role, bool writes) const {
+    /// Brings the group of a role into memory, if there is one, and keeps it there. `writes`: the holder may change it.
+    /// Throws as Tiers::hold.
+    ResidencyGuard hold(const Role& role, bool writes) const {
         if (state_ && state_->settled)
             for (std::size_t i = 0; i < state_->groups.size(); ++i)
-                if (state_->groups[i].role == role) return Hold(*state_, writes, i, i + 1);
+                if (state_->groups[i].role == role) return ResidencyGuard(*state_, writes, i, i + 1);
         return {};
     }
-    /// The same for all groups.
-    Hold hold_all(bool writes) const { return state_ && state_->settled ? Hold(*state_, writes, 0, state_->groups.size()) : Hold(); }
+    /// Brings all groups into memory and keeps them there. `writes`: the holder may change them. Throws as Tiers::hold.
+    ResidencyGuard hold_all(bool writes) const {
+        return state_ && state_->settled ? ResidencyGuard(*state_, writes, 0, state_->groups.size()) : ResidencyGuard();
+    }
 
     std::int64_t size() const { return state_ ? state_->pages.size() : 0; }
     /// Groups in the order of their first blocks; empty without Tiers.
-    std::span<const TierGroup> groups() const { return state_ && state_->settled ? std::span<const TierGroup>(state_->groups) : std::span<const TierGroup>{}; }
+    std::span<const TierGroup> groups() const {
+        return state_ && state_->settled ? std::span<const TierGroup>(state_->groups) : std::span<const TierGroup>{};
+    }
 
   private:
     struct State {
-        State(std::int64_t bytes, Tiers* t) : pages(bytes), tiers(t) { pages.advise(t ? MADV_NOHUGEPAGE : MADV_HUGEPAGE); }
+        State(std::int64_t bytes, Tiers* t) : pages(bytes), tiers(t) {
+            pages.advise(t ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+        }
         State(const State&) = delete;
         State& operator=(const State&) = delete;
         ~State() {
             if (settled) tiers->remove(groups);
         }
         void extend(const Role& role, std::int64_t begin, std::int64_t bytes) {
-            auto g = std::find_if(groups.begin(), groups.end(), [&](const TierGroup& other) { return other.role == role; });
+            auto g =
+                std::find_if(groups.begin(), groups.end(), [&](const TierGroup& other) { return other.role == role; });
             if (g == groups.end()) {
                 g = groups.emplace(groups.end());
                 g->role = role;
@@ -110,7 +123,7 @@ class Tiered {
             tiers->add(groups);
             settled = true;
         }
-        /// Where huge pages belong to one group alone: another's would come into memory with it.
+        /// Advises huge pages where they belong to one group alone: another's would come into memory with it.
         static void advise_huge_pages(std::byte* begin, std::int64_t bytes) {
             constexpr std::uintptr_t huge = std::uintptr_t{1} << 21;
             const std::uintptr_t at = reinterpret_cast<std::uintptr_t>(begin), first = (at + huge - 1) & ~(huge - 1),

@@ -14,10 +14,10 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::memory {
 
-/// Where Tiers keeps what memory has no room for, and how many bytes each pool may have in memory.
+/// Folder for groups that leave memory, and the most bytes of each pool in memory.
 struct TierOptions {
     static constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
-    std::string folder = {};  ///< of the files on disk, which have no names; empty: nothing leaves memory
+    std::string folder = {};  ///< folder of the files on disk, which have no names; empty: nothing leaves memory
     std::int64_t attention = unlimited, mlp = unlimited, embedding = unlimited, vision = unlimited;
 };
 
@@ -25,7 +25,7 @@ struct TierOptions {
 struct TierStatistics {
     std::int64_t groups = 0, bytes = 0;               ///< in either tier
     std::int64_t resident = 0, peak = 0;              ///< in memory, and at most so far
-    std::int64_t uses = 0, to_disk = 0, fetched = 0;  ///< of groups: times they were held, left memory, came back
+    std::int64_t uses = 0, to_disk = 0, fetched = 0;  ///< times that a group was held, left memory, came back
     std::int64_t written = 0, read = 0;               ///< disk traffic
 };
 
@@ -46,26 +46,31 @@ struct TierGroup {
   private:
     friend class Tiers;
     static constexpr std::int64_t unit = std::int64_t{1} << 16;
-    std::int64_t last = 0, interval = TierOptions::unlimited;  ///< of uses, by the pool's clock
-    bool written = false;                                      ///< the file has what stands in memory
-    std::vector<bool> filled;                                  ///< units of the ranges that are not all zeros, in their order
+    std::int64_t last = 0, interval = TierOptions::unlimited;  ///< last use and time between uses, by the pool's clock
+    bool written = false;                                      ///< the file holds the same bytes as memory
+    std::vector<bool> filled;  ///< units of the ranges that are not all zeros, in their order
 };
 
-/// Memory and disk for the models and sessions of memory::Tiered that are given it, under one budget for each pool. What is held is in memory; of the rest,
-/// that leaves for the disk whose next use is predicted to be farthest (Belady, 1966, "A study of replacement algorithms"): as far from its last use as that
-/// was from the one before, or, once that time is past, as long again as it has been idle. So the weights of a tower that sees few pictures, and the caches of
-/// conversations that pause, make room for those that go on; addresses stay, and every byte comes back. Blocks of zeros take no time to write or to read.
+/// Memory and disk for the models and sessions of memory::Tiered that are given it, under one budget for each pool.
+/// Held groups are in memory. Of the rest, the group whose next use is predicted to be farthest leaves for the disk
+/// (Belady, 1966, "A study of replacement algorithms"). The prediction: as far from its last use as that was from the
+/// one before, or, once that time is past, as long again as it has been idle. So towers that see few pictures, and idle
+/// sessions, make room for those in use. Addresses stay, and every byte comes back. Blocks of zeros take no time to
+/// write or to read.
 ///
-/// May be used by several threads; moving a group keeps the others waiting. Outlives what it is given to.
+/// Thread-safe; moving a group keeps the other threads waiting. Outlives the models and sessions that it is given to.
 ///     memory::Tiers tiers({.folder = "/var/tmp", .attention = std::int64_t{2} << 30});
 class Tiers {
   public:
     explicit Tiers(TierOptions options) : folder_(std::move(options.folder)) {
         const std::int64_t budgets[pool_count] = {options.attention, options.mlp, options.embedding, options.vision};
         for (std::size_t p = 0; p < pool_count; ++p) {
-            if (budgets[p] < 0) throw ConfigError("TierOptions", pool_names[p], "bytes from 0 on", std::to_string(budgets[p]));
+            if (budgets[p] < 0)
+                throw ConfigError("TierOptions", pool_names[p], "bytes from 0 on", std::to_string(budgets[p]));
             if (budgets[p] != TierOptions::unlimited && folder_.empty())
-                throw ConfigError("TierOptions", "folder", std::string("a folder on disk, since the pool ") + pool_names[p] + " has a limit", "none");
+                throw ConfigError("TierOptions", "folder",
+                                  std::string("a folder on disk, since the pool ") + pool_names[p] + " has a limit",
+                                  "none");
             pools_[p].budget = budgets[p];
         }
     }
@@ -78,15 +83,16 @@ class Tiers {
         return of(pool).counts;
     }
 
-    /// Takes groups on, in memory, which stay where they are until remove(). Throws OutOfMemory where one is larger than its pool or those that are held leave
-    /// no room, FileError where others cannot be written; nothing is taken on then.
+    /// Takes groups on, in memory; they keep their addresses until remove(). Throws OutOfMemory where one is larger
+    /// than its pool or the held groups leave no room, FileError where others cannot be written; no group is taken on
+    /// then.
     void add(std::span<TierGroup> groups) {
         const std::lock_guard lock(mutex_);
         std::size_t added = 0;
         try {
             for (; added < groups.size(); ++added) {
                 TierGroup& g = groups[added];
-                make_room(g);
+                reserve_tokens(g);
                 std::int64_t units = 0;
                 for (const auto& r : g.ranges) units += ceil_div(r.bytes, TierGroup::unit);
                 g.filled.assign(static_cast<std::size_t>(units), false);
@@ -107,13 +113,14 @@ class Tiers {
         take_off(groups);
     }
 
-    /// Brings a group into memory, where it stays until it was released as often as held. `writes`: the holder may change it. Throws OutOfMemory where those
-    /// that are held leave no room, FileError where the disk fails; nothing is lost then.
+    /// Brings a group into memory, where it stays until it was released as often as held. `writes`: the holder may
+    /// change it. Throws OutOfMemory where the held groups leave no room, FileError where the disk fails; nothing is
+    /// lost then.
     void hold(TierGroup& g, bool writes) {
         const std::lock_guard lock(mutex_);
         State& pool = of(g.role.pool);
         if (!g.resident) {
-            make_room(g);
+            reserve_tokens(g);
             fetch(g);
         }
         ++pool.clock;
@@ -158,7 +165,7 @@ class Tiers {
         if (g.interval == TierOptions::unlimited) return TierOptions::unlimited;  // used once, or never
         return g.last + g.interval > now ? g.last + g.interval : now + (now - g.last);
     }
-    void make_room(const TierGroup& g) {
+    void reserve_tokens(const TierGroup& g) {
         State& pool = of(g.role.pool);
         while (g.bytes > pool.budget - pool.counts.resident) {
             TierGroup* farthest = nullptr;
@@ -168,9 +175,11 @@ class Tiers {
                 if (!farthest || rank(*other) > rank(*farthest)) farthest = other;
             }
             if (!farthest)
-                throw OutOfMemory(std::string("memory tiers: the pool ") + pool_names[static_cast<std::size_t>(g.role.pool)] + " may have " +
-                                  std::to_string(pool.budget) + " bytes in memory, " + std::to_string(pool.counts.resident) + " are in use and " +
-                                  std::to_string(g.bytes) + " more are needed at the same time; give it more in TierOptions");
+                throw OutOfMemory(std::string("memory tiers: the pool ") +
+                                  pool_names[static_cast<std::size_t>(g.role.pool)] + " may have " +
+                                  std::to_string(pool.budget) + " bytes in memory, " +
+                                  std::to_string(pool.counts.resident) + " are in use and " + std::to_string(g.bytes) +
+                                  " more are needed at the same time; give it more in TierOptions");
             leave(*farthest);
         }
     }
@@ -236,7 +245,7 @@ class Tiers {
         ++counts.fetched;
         ++g.fetched;
     }
-    /// Gives the memory back to the system; zeros stand in it then.
+    /// Gives the memory back to the system; it then reads as zeros.
     static void drop(const TierGroup& g) {
         for (const auto& r : g.ranges) ::madvise(g.mapping + r.begin, static_cast<std::size_t>(r.bytes), MADV_DONTNEED);
     }

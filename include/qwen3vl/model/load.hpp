@@ -1,15 +1,16 @@
 #pragma once
 #include <filesystem>
 #include <optional>
-#include <qwen3vl/io/calibration.hpp>
-#include <qwen3vl/io/checkpoint.hpp>
-#include <qwen3vl/io/generation_config_json.hpp>
-#include <qwen3vl/io/gguf_defaults.hpp>
-#include <qwen3vl/io/gguf_tokenizer.hpp>
-#include <qwen3vl/io/preprocessor_config.hpp>
-#include <qwen3vl/io/tokenizer_json.hpp>
+#include <qwen3vl/checkpoint/calibration.hpp>
+#include <qwen3vl/checkpoint/checkpoint.hpp>
+#include <qwen3vl/checkpoint/generation_config_json.hpp>
+#include <qwen3vl/checkpoint/gguf_defaults.hpp>
+#include <qwen3vl/checkpoint/gguf_tokenizer.hpp>
+#include <qwen3vl/checkpoint/parameter_files.hpp>
+#include <qwen3vl/image/preprocessor_config.hpp>
 #include <qwen3vl/model/assets.hpp>
 #include <qwen3vl/model/model.hpp>
+#include <qwen3vl/tokenizer/tokenizer_json.hpp>
 #include <set>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
@@ -21,30 +22,39 @@ inline bool exists(const std::string& path) {
     return std::filesystem::exists(path, error);
 }
 
-inline std::shared_ptr<const Assets> open_assets(const std::string& folder, const io::HfConfig& config) {
+std::shared_ptr<const Assets> open_assets(const std::string& folder, const checkpoint::HfConfig& config);
+/// Reads the assets of a GGUF model from its metadata and its vision part's.
+std::shared_ptr<const Assets> open_assets(const checkpoint::GgufCheckpoint& gguf);
+
+#if QWEN3VL_DEFINES_SUPPORT
+QWEN3VL_SUPPORT std::shared_ptr<const Assets> open_assets(const std::string& folder,
+                                                          const checkpoint::HfConfig& config) {
     auto assets = std::make_shared<Assets>();
     assets->folder = folder;
-    if (const auto path = folder + "/tokenizer.json"; exists(path)) assets->tokenizer = io::Tokenizer::open(path);
-    if (const auto path = folder + "/preprocessor_config.json"; exists(path)) assets->image = io::read_preprocessor_config(path);
-    if (const auto path = folder + "/video_preprocessor_config.json"; exists(path)) assets->video = io::read_video_preprocessor_config(path);
-    if (auto generation = io::read_generation_config(folder)) assets->generation = std::move(*generation);
+    if (const auto path = folder + "/tokenizer.json"; exists(path))
+        assets->tokenizer = tokenizer::Tokenizer::open(path);
+    if (const auto path = folder + "/preprocessor_config.json"; exists(path))
+        assets->image = image::read_preprocessor_config(path);
+    if (const auto path = folder + "/video_preprocessor_config.json"; exists(path))
+        assets->video = image::read_video_preprocessor_config(path);
+    if (auto generation = checkpoint::read_generation_config(folder)) assets->generation = std::move(*generation);
     if (assets->generation.eos.empty()) assets->generation.eos = config.eos();
     return assets;
 }
 
-/// The same of a GGUF model, from its metadata and its vision part's.
-inline std::shared_ptr<const Assets> open_assets(const io::GgufCheckpoint& gguf) {
+QWEN3VL_SUPPORT std::shared_ptr<const Assets> open_assets(const checkpoint::GgufCheckpoint& gguf) {
     auto assets = std::make_shared<Assets>();
-    const io::GgufMetadata& metadata = gguf.model().metadata();
+    const checkpoint::GgufMetadata& metadata = gguf.model().metadata();
     assets->folder = gguf.model().path();
-    assets->tokenizer = io::GgufTokenizer::read(metadata);
-    assets->generation = io::gguf_generation_config(metadata);
+    assets->tokenizer = checkpoint::GgufTokenizer::read(metadata);
+    assets->generation = checkpoint::gguf_generation_config(metadata);
     if (gguf.vision()) {
-        assets->image = io::gguf_preprocessor_config(*gguf.vision());
-        assets->video = io::gguf_video_preprocessor_config(*gguf.vision());
+        assets->image = checkpoint::gguf_preprocessor_config(*gguf.vision());
+        assets->video = checkpoint::gguf_video_preprocessor_config(*gguf.vision());
     }
     return assets;
 }
+#endif
 
 /// Throws ConfigError unless pictures become patches of the extents that the tower reads.
 inline void check_layout(const PatchLayout& layout, const VisionDims& d, const std::string& file) {
@@ -56,70 +66,103 @@ inline void check_layout(const PatchLayout& layout, const VisionDims& d, const s
     expect("temporal_patch_size", d.temporal_patch, layout.temporal_patch);
 }
 
-/// Tells the log, once for each pair of them, of the block types in a checkpoint and the formats that round what they hold.
-template <class M>
-void log_rounding(const io::Checkpoint& checkpoint, const LogHook& log) {
-    std::set<std::string> told;
-    for_each_matrix<typename M::dims>([&](const std::string& name, std::int64_t, std::int64_t, const Part& part) {
-        const TensorView* t = checkpoint.find(name);
-        if (!t || !is_block_type(t->dtype)) return;
-        M::with_format(part, [&]<class Format>(type_tag<Format>) {
-            constexpr std::int64_t rows = 64, cols = 256, exact = rows * cols * static_cast<std::int64_t>(sizeof(float));
-            if (weights::traits<Format>::template bytes<typename M::Arch>(rows, cols) >= exact || weights::holds_blocks<Format>(t->dtype)) return;
-            const std::string text =
-                std::string(dtype_name(t->dtype)) + " weights are rounded to the format " + Format::name + "; float32 holds them as they are";
-            if (told.insert(text).second) log(checkpoint.folder() + ": " + text);
-        });
-    });
-}
-
-/// A checkpoint, the moments of its matrices' columns where they are known, and the tables of policies.
-struct CalibratedSource {
-    io::Checkpoint& checkpoint;
-    std::optional<io::Calibration> calibration = {};
-    std::optional<io::SafetensorsFile> tables = {};
-
-    TensorView take(const std::string& name, const Shape& shape) { return checkpoint.take(name, shape); }
-    void release(const TensorView& view) { checkpoint.release(view); }
-    std::uint64_t fingerprint() const { return calibration ? calibration->fingerprint(checkpoint.fingerprint()) : checkpoint.fingerprint(); }
-    TensorView take_table(const std::string& name, const Shape& shape) {
-        if (!tables) throw ConfigError("LoadOptions::tables: a policy of this model needs the table '" + name + "' " + shape_text(shape) + "; name its file");
-        const auto found = tables->tensors().find(name);
-        if (found == tables->tensors().end()) throw LoadError(tables->path(), name, "a table " + shape_text(shape), "none");
-        if (found->second.shape != shape) throw LoadError(tables->path(), name, "the shape " + shape_text(shape), shape_text(found->second.shape));
-        return found->second;
-    }
-    std::optional<weights::ColumnMoments> moments(const std::string& name, std::int64_t cols) {
-        return calibration ? calibration->moments(name, cols) : std::nullopt;
-    }
+/// The files that a model's weights may lie in.
+struct OpenedFiles {
+    std::shared_ptr<const checkpoint::Checkpoint> checkpoint;
+    checkpoint::ParameterFiles further;
+    OpenedFiles(std::shared_ptr<const checkpoint::Checkpoint> c, checkpoint::ParameterFiles f)
+        : checkpoint(std::move(c)), further(std::move(f)) {}
 };
+
+/// Logs the block types of a checkpoint that formats round, once for each pair of type and format.
+template <class Team>
+void log_rounding(const Manifest<Team>& manifest, const checkpoint::Checkpoint& checkpoint, const LogHook& log) {
+    std::set<std::string> told;
+    for (const auto& p : manifest.parameters) {
+        const TensorView* t = p.format ? checkpoint.find(p.name) : nullptr;
+        if (!t || !p.format->rounds(t->dtype)) continue;
+        const std::string text = std::string(dtype_name(t->dtype)) + " weights are rounded to the format " +
+                                 p.format->name + "; float32 holds them as they are";
+        if (told.insert(text).second) log(checkpoint.folder() + ": " + text);
+    }
+}
 
 }  // namespace detail
 
-template <class D, class P>
-Model<D, P> Model<D, P>::load(const std::string& path, const LoadOptions& options) {
-    if constexpr (Model::refused) {
-        return Model();  // the refusal is the only error
-    } else {
-        arch::require_supported<typename P::Arch>();
-        auto checkpoint = std::make_shared<io::Checkpoint>(io::Checkpoint::open(path, options.mmproj));
-        io::check_config<D>(checkpoint->config());
-        const io::GgufCheckpoint* gguf = checkpoint->gguf();
-        auto assets = gguf ? detail::open_assets(*gguf) : detail::open_assets(path, checkpoint->config());
-        if constexpr (VisionLanguageDims<D>) {
-            detail::check_layout(assets->image.layout, D::vision, gguf ? gguf->vision()->path() : path + "/preprocessor_config.json");
-            detail::check_layout(assets->video.layout, D::vision, gguf ? gguf->vision()->path() : path + "/video_preprocessor_config.json");
-        }
-        if (options.log) detail::log_rounding<Model>(*checkpoint, options.log);
-        detail::CalibratedSource source{*checkpoint};
-        if (!options.calibration.empty()) source.calibration = io::Calibration::open(options.calibration);
-        if (!options.tables.empty()) source.tables = io::SafetensorsFile::open(options.tables);
-        Model model(source, checkpoint, std::move(assets), options);
-        if (source.calibration) source.calibration->require_used();
-        if (options.log)
-            for (const auto& name : checkpoint->unused()) options.log(path + ": tensor '" + name + "' is used by nothing in this model");
-        return model;
+/// A source whose matrices' columns have known moments, by which integer formats round.
+template <concepts::WeightSource Source>
+class CalibratedSource : public WeightSourceDecorator<Source> {
+  public:
+    CalibratedSource(Source& source, std::optional<checkpoint::Calibration>& calibration)
+        : WeightSourceDecorator<Source>(source), calibration_(&calibration) {}
+    std::uint64_t fingerprint() const {
+        const std::uint64_t h = this->source_->fingerprint();
+        return *calibration_ ? (*calibration_)->fingerprint(h) : h;
     }
+    std::optional<weights::InputGram> moments(const std::string& name, std::int64_t cols) {
+        return *calibration_ ? (*calibration_)->moments(name, cols) : std::nullopt;
+    }
+
+  private:
+    std::optional<checkpoint::Calibration>* calibration_;
+};
+
+/// A source with further files, whose tensors come before its own.
+template <concepts::WeightSource Source>
+class ExtendedSource : public WeightSourceDecorator<Source> {
+  public:
+    ExtendedSource(Source& source, checkpoint::ParameterFiles& files)
+        : WeightSourceDecorator<Source>(source), files_(&files) {}
+    TensorView take(const std::string& name, const Shape& shape) {
+        const TensorView* found = files_->take(name, shape);
+        if (found) return *found;
+        try {
+            return this->source_->take(name, shape);
+        } catch (const LoadError& e) {
+            if (files_->paths().empty()) throw;
+            std::string text = std::string(e.what()) + ", nor any in";
+            for (const auto& path : files_->paths()) text += ' ' + path;
+            throw LoadError(text);
+        }
+    }
+    void release(const TensorView& view) {
+        files_->release(view);
+        this->source_->release(view);
+    }
+    std::uint64_t fingerprint() const { return files_->fingerprint(this->source_->fingerprint()); }
+
+  private:
+    checkpoint::ParameterFiles* files_;
+};
+
+template <class D, class P>
+BasicModel<D, P> BasicModel<D, P>::load(const std::string& path, const LoadOptions& options) {
+    arch::require_supported<typename P::Arch>();
+    auto checkpoint = std::make_shared<checkpoint::Checkpoint>(checkpoint::Checkpoint::open(path, options.mmproj));
+    checkpoint::check_config<D>(checkpoint->config());
+    const checkpoint::GgufCheckpoint* gguf = checkpoint->gguf();
+    auto assets = gguf ? detail::open_assets(*gguf) : detail::open_assets(path, checkpoint->config());
+    if constexpr (VisionLanguageDims<D>) {
+        detail::check_layout(assets->image.layout, D::vision,
+                             gguf ? gguf->vision()->path() : path + "/preprocessor_config.json");
+        detail::check_layout(assets->video.layout, D::vision,
+                             gguf ? gguf->vision()->path() : path + "/video_preprocessor_config.json");
+    }
+    if (options.log) detail::log_rounding(BasicModel::manifest(), *checkpoint, options.log);
+    std::optional<checkpoint::Calibration> calibration;
+    if (!options.calibration.empty()) calibration = checkpoint::Calibration::open(options.calibration);
+    auto opened =
+        std::make_shared<detail::OpenedFiles>(checkpoint, checkpoint::ParameterFiles::open(options.parameters));
+    ExtendedSource extended(*checkpoint, opened->further);
+    CalibratedSource source(extended, calibration);
+    if (!options.packed.empty()) PackedFile::make_folder(options.packed);
+    BasicModel model(source, opened, std::move(assets), options);
+    if (calibration) calibration->require_used();
+    opened->further.require_used();
+    if (options.log)
+        for (const auto& name : checkpoint->unused())
+            options.log(path + ": tensor '" + name + "' is used by nothing in this model");
+    return model;
 }
 
 }  // namespace qwen3vl

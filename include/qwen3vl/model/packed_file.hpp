@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 #include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/core/checksum.hpp>
@@ -8,32 +9,49 @@
 #include <qwen3vl/core/uncached_file.hpp>
 #include <qwen3vl/memory/pages.hpp>
 #include <string>
+#include <system_error>
 #include <vector>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// Weight matrices in the layout of their formats and Arch, in a file that the next load maps: no conversion, and memory that processes share. The file
-/// says what it was made of (a key) and carries checksums; what does not agree with either is not used.
+/// Weight matrices in the layout of their formats and Arch, in a file that the next load maps: no conversion, and
+/// memory that processes share. The file says what it was made of (a key) and carries checksums; what does not agree
+/// with either is not used.
 ///
-///     header: magic, version, key, bytes of the whole; then a checksum for each piece of the matrices, and one of the header and those; then the matrices
+///     header: magic, version, key, bytes of the whole; then a checksum for each piece of the matrices, and one of the
+///     header and those; then the matrices
 class PackedFile {
   public:
-    /// The file in a folder for an Arch and its matrices' formats. A changed checkpoint has the same one, which is then made anew.
+    /// The file in a folder for an Arch and its matrices' formats. A changed checkpoint has the same one, which is then
+    /// made anew.
     static std::string path(const std::string& folder, std::uint64_t layout) {
         char name[64];
         std::snprintf(name, sizeof name, "/qwen3vl-%016llx.packed", static_cast<unsigned long long>(layout));
         return folder + name;
     }
 
-    /// How its matrices are used.
+    /// Makes the folder where it is missing, with those above it. Throws FileError where it cannot be made.
+    static void make_folder(const std::string& folder) {
+        std::error_code error;
+        std::filesystem::create_directories(folder, error);
+        std::error_code ignored;
+        if (std::filesystem::is_directory(folder, ignored)) return;
+        const std::string found = std::filesystem::exists(folder, ignored) ? "another file" : error.message();
+        throw FileError(folder + ": expected a folder for packed weights, or leave to make it, found: " + found);
+    }
+
+    /// Use of the matrices after open() or create().
     enum class Use {
-        mapped,  ///< where they are mapped
-        read     ///< some are read from file() while the model runs: the file is checked, and after it was filled by flush() too, in little memory
+        mapped,  ///< in place, in the mapping
+        read  ///< some are read through take_file() while the model runs; checks, and filling with flush(), then take
+              ///< little memory
     };
 
-    /// Maps the file and checks it on all threads of the team. Nothing where there is none; `why` then says what is wrong with the one that is there.
+    /// Maps the file and checks it on all threads of the team. Returns nullopt where there is no file, or where the one
+    /// that is there is stale or damaged; `why` then says what is wrong with it.
     template <class Team>
-    static std::optional<PackedFile> open(const std::string& path, std::uint64_t key, const std::vector<std::int64_t>& sizes, Team& team, std::string& why,
+    static std::optional<PackedFile> open(const std::string& path, std::uint64_t key,
+                                          const std::vector<std::int64_t>& sizes, Team& team, std::string& why,
                                           Use use = Use::mapped) {
         if (::access(path.c_str(), F_OK) != 0) return {};
         PackedFile packed(sizes);
@@ -48,9 +66,10 @@ class PackedFile {
         return {};
     }
 
-    /// A file of this size for the matrices, to be filled through at() and then finished. Throws FileError where the system gives no room; a file that was
-    /// at `path` stays until finish().
-    static PackedFile create(const std::string& path, std::uint64_t key, const std::vector<std::int64_t>& sizes, Use use = Use::mapped) {
+    /// Creates a file of this size for the matrices, to be filled through at() and then finished. Throws FileError
+    /// where the system gives no room; a file that was at `path` stays until finish().
+    static PackedFile create(const std::string& path, std::uint64_t key, const std::vector<std::int64_t>& sizes,
+                             Use use = Use::mapped) {
         PackedFile packed(sizes);
         packed.writable_ = WritableFile(path, static_cast<std::size_t>(packed.total_));
         packed.data_ = packed.writable_.data();
@@ -69,10 +88,10 @@ class PackedFile {
         if (uncached_) flush(writable_.data(), first_);
         writable_.publish();
     }
-    /// What was written to at() goes to the disk and leaves memory. Throws FileError.
+    /// Writes bytes put at at() to the disk and evicts them from memory. Throws FileError.
     void flush(const std::byte* begin, std::int64_t bytes) { writable_.flush(begin, static_cast<std::size_t>(bytes)); }
 
-    /// Of Use::read: the file, for whoever reads matrices; once, when the checks are done.
+    /// Moves out the uncached file of Use::read, to read matrices from. Call once, when the checks are done.
     UncachedFile take_file() { return std::move(*uncached_); }
     std::int64_t offset(std::size_t index) const { return offsets_[index]; }
 
@@ -116,7 +135,7 @@ class PackedFile {
         const std::vector<std::uint64_t> sums = checksums(team);
         return std::memcmp(sums.data(), bytes.data() + sizeof found, 8 * sums.size()) != 0 ? path + ": damaged" : "";
     }
-    /// Of the pieces, and in the end one of header and those.
+    /// Checksums of the pieces, and at the end one of the header and those.
     template <class Team>
     std::vector<std::uint64_t> checksums(Team& team) const {
         std::vector<std::uint64_t> sums(static_cast<std::size_t>(pieces_) + 1);
@@ -130,9 +149,11 @@ class PackedFile {
                 uncached_->read(begin, bytes, buffer);
                 data = buffer;
             }
-            sums[static_cast<std::size_t>(i)] = checksum(data, static_cast<std::size_t>(bytes), static_cast<std::uint64_t>(i));
+            sums[static_cast<std::size_t>(i)] =
+                checksum(data, static_cast<std::size_t>(bytes), static_cast<std::uint64_t>(i));
         });
-        sums.back() = checksum(reinterpret_cast<const std::byte*>(sums.data()), 8 * static_cast<std::size_t>(pieces_), checksum(data_, sizeof(Header)));
+        sums.back() = checksum(reinterpret_cast<const std::byte*>(sums.data()), 8 * static_cast<std::size_t>(pieces_),
+                               checksum(data_, sizeof(Header)));
         return sums;
     }
 

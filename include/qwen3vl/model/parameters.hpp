@@ -1,70 +1,134 @@
 #pragma once
-#include <functional>
-#include <numeric>
-#include <optional>
+#include <qwen3vl/policies/layer_slots.hpp>
 #include <qwen3vl/text/parameters.hpp>
 #include <qwen3vl/vision/parameters.hpp>
+#include <qwen3vl/weights/matrix.hpp>
 #include <string>
-#include <type_traits>
+#include <tuple>
 #include <vector>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// A model's parameters: the decoder's and, where the Dims has a tower, the tower's.
-template <class M, class V>
-struct ModelParameters {
-    text::Parameters<M, V> text;
-    vision::Parameters<M, V> vision;
+/// A policy's parameters as a model holds them.
+template <class Policy>
+using LoadedParameters = parameters_of<Policy, weights::WeightMatrix, std::vector<float>>;
+
+/// Parameters that the mask and cache policies of layers I, I + period, … bring.
+template <class P, std::size_t I>
+struct LayerPolicyParameters {
+    [[no_unique_address]] LoadedParameters<typename detail::LayerSlots<P, I>::Attention::mask> mask;
+    [[no_unique_address]] LoadedParameters<typename detail::LayerSlots<P, I>::KvCache> kv_cache;
 };
 
-/// f(name, shape, vector) or f(name, shape, matrix, part) for every parameter of a model of Dims D, in the order of the forward pass. P is
-/// ModelParameters<…>; where it is not const, the lists of layers are sized first.
-template <Dims D, bool TextNormBias, bool VisionNormBias, class P, class F>
-void visit_parameters(P& p, F&& f) {
-    if constexpr (!std::is_const_v<P>) {
-        p.text.layers.resize(static_cast<std::size_t>(D::text.layers));
-        if constexpr (VisionLanguageDims<D>) {
-            p.vision.blocks.resize(static_cast<std::size_t>(D::vision.depth));
-            p.vision.deepstack.resize(static_cast<std::size_t>(D::vision.deepstack_count));
-        }
+/// A model's parameters: the decoder's, the tower's where the Dims has one, and those that its policies P bring.
+template <class P>
+class ModelParameters {
+    template <std::size_t... I>
+    static auto by_layer(std::index_sequence<I...>) -> std::tuple<std::vector<LayerPolicyParameters<P, I>>...>;
+
+  public:
+    text::Parameters<weights::WeightMatrix, std::vector<float>, LoadedParameters<typename P::Text::Ffn>> text;
+    vision::Parameters<weights::WeightMatrix, std::vector<float>> vision;
+    decltype(by_layer(
+        std::make_index_sequence<detail::layer_period<P>>{})) layers;  ///< by member of the period, then layer / period
+    LoadedParameters<typename P::Text::Position> position;
+    LoadedParameters<typename P::Text::Depth> depth;
+    LoadedParameters<typename P::Text::TokenReduction> token_reduction;
+    LoadedParameters<typename P::Vision::Resolution> resolution;
+    LoadedParameters<typename P::Fusion> fusion;
+    LoadedParameters<typename P::Alignment> alignment;
+
+    /// Parameters of the mask and cache of layer `i`, which has the policies of member I of the period.
+    template <std::size_t I>
+    const LayerPolicyParameters<P, I>& layer(std::size_t i) const {
+        return std::get<I>(layers)[i / detail::layer_period<P>];
     }
-    if constexpr (VisionLanguageDims<D>) vision::visit<VisionNormBias>(D::vision, "model.visual.", p.vision, f);
-    text::visit<TextNormBias>(D::text, VisionLanguageDims<D> ? "model.language_model." : "model.", p.text, f);
-}
-
-/// What a checkpoint holds of a parameter.
-struct ParameterSpec {
-    std::string name;
-    Shape shape;
-    std::optional<Part> part;  ///< where it has a weight format
-
-    std::int64_t rows() const { return shape[0]; }
-    std::int64_t cols() const { return std::accumulate(shape.begin() + 1, shape.end(), std::int64_t{1}, std::multiplies<>()); }
 };
 
-/// Every tensor that a checkpoint of Dims D holds under the default policies, in the order of the forward pass.
-template <Dims D>
-[[gnu::noinline]] std::vector<ParameterSpec> parameter_specs() {
-    struct Nothing {};
-    ModelParameters<Nothing, Nothing> none;
-    std::vector<ParameterSpec> specs;
-    visit_parameters<D, false, true>(none, [&](const std::string& name, const Shape& shape, Nothing&, std::optional<Part> part = {}) {
-        specs.push_back({name, shape, part});
+/// Calls f(name, shape, vector) or f(name, shape, matrix, placement) for every parameter of a model of Dims D, in the
+/// order of the forward pass. The parameters of its policies P follow: f(name, shape, vector or matrix, OfPolicy).
+/// Sizes all lists.
+template <Dims D, class P, class F>
+void visit_parameters(ModelParameters<P>& p, F&& f) {
+    constexpr ModelDims dims = model_dims<D>();
+    const auto layers = static_cast<std::size_t>(D::text.layers);
+    p.text.layers.resize(layers);
+    std::apply(
+        [&](auto&... by_layer) {
+            (by_layer.resize((layers + detail::layer_period<P> - 1) / detail::layer_period<P>), ...);
+        },
+        p.layers);
+    if constexpr (VisionLanguageDims<D>) {
+        p.vision.blocks.resize(static_cast<std::size_t>(D::vision.depth));
+        p.vision.deepstack.resize(static_cast<std::size_t>(D::vision.deepstack_count));
+        vision::visit<P::Vision::Norm::has_bias>(D::vision, "model.visual.", p.vision, f);
+    }
+    text::visit<P::Text::Norm::has_bias, typename P::Text::Ffn>(
+        D::text, VisionLanguageDims<D> ? "model.language_model." : "model.", p.text, f);
+    const auto of_policy = [&](const std::string& name, const Shape& shape, auto& parameter,
+                               int layer = OfPolicy::no_layer) { f(name, shape, parameter, OfPolicy{layer}); };
+    visit_parameters_of<typename P::Text::Position>(dims, p.position, of_policy);
+    for (std::size_t i = 0; i < layers; ++i)
+        detail::with_layer_slots<P>(i, [&](auto index) {
+            using S = detail::LayerSlots<P, index()>;
+            auto& layer = std::get<index()>(p.layers)[i / detail::layer_period<P>];
+            const auto visit = [&](const std::string& name, const Shape& shape, auto& parameter) {
+                of_policy("layers." + std::to_string(i) + "." + name, shape, parameter, static_cast<int>(i));
+            };
+            visit_parameters_of<typename S::Attention::mask>(D::text, layer.mask, visit);
+            visit_parameters_of<typename S::KvCache>(D::text, layer.kv_cache, visit);
+        });
+    visit_parameters_of<typename P::Text::Depth>(dims, p.depth, of_policy);
+    visit_parameters_of<typename P::Text::TokenReduction>(dims, p.token_reduction, of_policy);
+    visit_parameters_of<typename P::Vision::Resolution>(dims, p.resolution, of_policy);
+    visit_parameters_of<typename P::Fusion>(dims, p.fusion, of_policy);
+    visit_parameters_of<typename P::Alignment>(dims, p.alignment, of_policy);
+}
+
+namespace detail {
+/// f(policy's type, dims, its parameters) for each policy beside masks, and for each layer that it serves.
+template <Dims D, class P, class F>
+void for_each_policy(ModelParameters<P>& p, F&& f) {
+    constexpr ModelDims dims = model_dims<D>();
+    for (std::size_t i = 0; i < p.text.layers.size(); ++i)
+        with_layer_slots<P>(i, [&](auto index) {
+            auto& layer = std::get<index()>(p.layers)[i / layer_period<P>];
+            f(type_tag<typename P::Text::Ffn>{}, D::text, p.text.layers[i].ffn);
+            f(type_tag<typename LayerSlots<P, index()>::KvCache>{}, D::text, layer.kv_cache);
+        });
+    f(type_tag<typename P::Text::Position>{}, dims, p.position);
+    f(type_tag<typename P::Text::Depth>{}, dims, p.depth);
+    f(type_tag<typename P::Text::TokenReduction>{}, dims, p.token_reduction);
+    f(type_tag<typename P::Vision::Resolution>{}, dims, p.resolution);
+    f(type_tag<typename P::Fusion>{}, dims, p.fusion);
+    f(type_tag<typename P::Alignment>{}, dims, p.alignment);
+}
+}  // namespace detail
+
+/// Lets policies make what they need of their parameters, once a model: Policy::prepare(dims, parameters).
+template <Dims D, class P>
+void prepare_parameters(ModelParameters<P>& p) {
+    detail::for_each_policy<D>(p, []<class Policy>(type_tag<Policy>, const auto& dims, auto& parameters) {
+        if constexpr (requires { Policy::prepare(dims, parameters); }) Policy::prepare(dims, parameters);
     });
-    return specs;
+}
+/// Bytes that prepare_parameters() takes: Policy::prepared_bytes(dims) of each.
+template <Dims D, class P>
+std::int64_t prepared_bytes() {
+    ModelParameters<P> none;
+    visit_parameters<D>(none, [](const std::string&, const Shape&, auto&, auto...) {});
+    std::int64_t bytes = 0;
+    detail::for_each_policy<D>(none, [&]<class Policy>(type_tag<Policy>, const auto& dims, auto&) {
+        if constexpr (requires { Policy::prepared_bytes(dims); }) bytes += Policy::prepared_bytes(dims);
+    });
+    return bytes;
 }
 
-/// f(name, shape) for each of them.
-template <Dims D, class F>
+/// Calls f(name, shape) for every parameter of a model.
+template <Dims D, class P = Policies<>, class F>
 void for_each_parameter(F&& f) {
-    for (const auto& p : parameter_specs<D>()) f(p.name, p.shape);
-}
-
-/// f(name, rows, cols, part) for those of them that have a weight format.
-template <Dims D, class F>
-void for_each_matrix(F&& f) {
-    for (const auto& p : parameter_specs<D>())
-        if (p.part) f(p.name, p.rows(), p.cols(), *p.part);
+    ModelParameters<P> none;
+    visit_parameters<D>(none, [&](const std::string& name, const Shape& shape, auto&, auto...) { f(name, shape); });
 }
 
 }  // namespace qwen3vl

@@ -7,7 +7,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::norm {
 struct RMSNorm {
     static constexpr const char* name = "RMSNorm";
     static constexpr bool has_bias = false;
-    /// One row of n floats; `bias` is not read. out may be x.
+    /// Normalises one row of n floats; `bias` is not read. out may be x.
     template <class Arch>
     static void row(const float* x, const float* weight, const float* /*bias*/, float eps, std::int64_t n, float* out) {
         kernels::rms_norm_row<Arch>(x, weight, eps, n, out);

@@ -18,8 +18,8 @@ struct Grid2D {
 };
 
 /// Every text position policy: feeds the conformance tests and the bench.
-using text_all =
-    list<MRopeInterleaved, Rope, NTK<MRopeInterleaved, Factor{4}>, YaRN<MRopeInterleaved, YarnOptions{.factor = 4}>, Approximate<MRopeInterleaved>>;
+using text_all = list<MRopeInterleaved, Rope, NTK<MRopeInterleaved, Factor{4}>,
+                      YaRN<MRopeInterleaved, YarnOptions{.factor = 4}>, Approximate<MRopeInterleaved>>;
 using vision_all = list<Grid2D<>>;
 
 }  // namespace qwen3vl::position

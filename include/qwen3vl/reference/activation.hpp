@@ -14,8 +14,10 @@ inline double swiglu(double gate, double up) { return silu(gate) * up; }
 /// x * P(X <= x) for a standard normal X (Hendrycks & Gimpel, 2016, eq. 1).
 inline double gelu_exact(double x) { return 0.5 * x * std::erfc(-x / std::numbers::sqrt2); }
 
-/// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks & Gimpel, 2016, section 2), by the identity
-/// (1 + tanh z) / 2 = 1 / (1 + exp(-2 z)), which does not cancel for negative x.
-inline double gelu_tanh(double x) { return x / (1.0 + std::exp(-2.0 * std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x))); }
+/// 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks & Gimpel, 2016, section 2). Computed by the identity (1
+/// + tanh z) / 2 = 1 / (1 + exp(-2 z)), which does not cancel for negative x.
+inline double gelu_tanh(double x) {
+    return x / (1.0 + std::exp(-2.0 * std::sqrt(2.0 / std::numbers::pi) * (x + 0.044715 * x * x * x)));
+}
 
 }  // namespace qwen3vl::reference

@@ -5,11 +5,13 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::reference {
 
-/// Scaled dot-product attention of several heads (Vaswani et al., 2017, eq. 1), query head h reading key/value head h / group (Ainslie et al.,
-/// 2023, "GQA"). queries [tokens, heads * head_dim], keys and values [keys, heads / group * head_dim]; query token t is at sequence index
-/// first + t and sees key k where visible(first + t, k). Returns [tokens, heads * head_dim].
+/// Scaled dot-product attention of several heads (Vaswani et al., 2017, eq. 1), query head h reading key/value head h /
+/// group (Ainslie et al., 2023, "GQA"). `queries` is [tokens, heads * head_dim], `keys` and `values` [keys, heads /
+/// group * head_dim]. Query token t is at sequence index first + t and sees key k where visible(first + t, k). Returns
+/// [tokens, heads * head_dim].
 template <class Visible>
-Rows attention(const Rows& queries, const Rows& keys, const Rows& values, std::size_t head_dim, std::size_t group, std::size_t first, Visible&& visible) {
+Rows attention(const Rows& queries, const Rows& keys, const Rows& values, std::size_t head_dim, std::size_t group,
+               std::size_t first, Visible&& visible) {
     Rows out(queries.rows, queries.cols);
     for (std::size_t h = 0; h < queries.cols / head_dim; ++h) {
         const std::size_t q = h * head_dim, kv = h / group * head_dim;
@@ -18,7 +20,8 @@ Rows attention(const Rows& queries, const Rows& keys, const Rows& values, std::s
             for (std::size_t k = 0; k < keys.rows; ++k) {
                 if (!visible(first + t, k)) continue;
                 scores[k] = 0;
-                for (std::size_t c = 0; c < head_dim; ++c) scores[k] += queries.at(t, q + c) * keys.at(k, kv + c) / std::sqrt(static_cast<double>(head_dim));
+                for (std::size_t c = 0; c < head_dim; ++c)
+                    scores[k] += queries.at(t, q + c) * keys.at(k, kv + c) / std::sqrt(static_cast<double>(head_dim));
             }
             const auto p = softmax(scores);
             for (std::size_t k = 0; k < keys.rows; ++k)

@@ -3,7 +3,8 @@
 #include <qwen3vl/core/config.hpp>
 #include <vector>
 
-/// Plain scalar double oracles for the tests: written from the papers and the reference's source, for reading and not for speed.
+/// Plain scalar double oracles for the tests: written from the papers and the reference's source, for reading and not
+/// for speed.
 namespace qwen3vl::inline QWEN3VL_ABI::reference {
 
 /// Row-major doubles.

@@ -16,8 +16,10 @@ inline std::vector<double> rms_norm(const std::vector<double>& x, const std::vec
     return y;
 }
 
-/// (x_i - mean) / sqrt(variance + eps) * weight_i + bias_i, the variance over all n elements (Ba et al., 2016, eq. 4; torch.nn.LayerNorm).
-inline std::vector<double> layer_norm(const std::vector<double>& x, const std::vector<double>& weight, const std::vector<double>& bias, double eps) {
+/// (x_i - mean) / sqrt(variance + eps) * weight_i + bias_i, the variance over all n elements (Ba et al., 2016, eq. 4;
+/// torch.nn.LayerNorm).
+inline std::vector<double> layer_norm(const std::vector<double>& x, const std::vector<double>& weight,
+                                      const std::vector<double>& bias, double eps) {
     const auto n = static_cast<double>(x.size());
     double mean = 0, variance = 0;
     for (const double v : x) mean += v / n;

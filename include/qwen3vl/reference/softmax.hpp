@@ -6,7 +6,8 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::reference {
 
-/// exp(x_i) / sum over j of exp(x_j), shifted by the largest element so that nothing overflows. -infinity becomes 0; at least one element is finite.
+/// exp(x_i) / sum over j of exp(x_j), shifted by the largest element so that nothing overflows. -infinity becomes 0; at
+/// least one element is finite.
 inline std::vector<double> softmax(std::vector<double> x) {
     const double largest = *std::max_element(x.begin(), x.end());
     double sum = 0;

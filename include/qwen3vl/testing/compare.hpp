@@ -12,7 +12,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::testing {
 
 /// The unit roundoff of float32: half the distance from 1 to the next number.
 inline constexpr double float_roundoff = 0x1p-24;
-/// That of bfloat16, with 8 bits of significand.
+/// The unit roundoff of bfloat16, with 8 bits of significand.
 inline constexpr double bf16_roundoff = 0x1p-9;
 
 /// Largest |found - expected|; infinite where the lengths differ or a value is not finite.
@@ -35,7 +35,7 @@ double largest_magnitude(const A& values) {
     return largest;
 }
 
-/// Whether two ranges of floats are the same bit by bit.
+/// True if two ranges of floats are bit-identical.
 inline bool same_bits(std::span<const float> a, std::span<const float> b) {
     return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }

@@ -3,19 +3,20 @@
 #include <cmath>
 #include <cstring>
 #include <map>
-#include <qwen3vl/io/safetensors.hpp>
+#include <qwen3vl/checkpoint/safetensors.hpp>
 #include <qwen3vl/testing/standalone_session.hpp>
 #include <string>
 #include <vector>
 
-/// Compares a model with a case recorded from the reference: the layout is that of tests/data/tiny_cases (made by make_golden.py).
+/// Compares a model with a case recorded from the reference: the layout is that of tests/data/tiny_cases (made by
+/// make_golden.py).
 namespace qwen3vl::inline QWEN3VL_ABI::testing {
 
 /// One tensor of a case against ours.
 struct GoldenRow {
     std::string tensor;
     double absolute = 0;  ///< largest difference
-    double relative = 0;  ///< the same over the largest magnitude of the reference's tensor
+    double relative = 0;  ///< largest difference over the largest magnitude of the reference's tensor
     bool pass = false;
     std::string note;  ///< why it could not be compared, where it could not
 };
@@ -25,12 +26,13 @@ inline constexpr double golden_tolerance = 2e-5;
 
 class GoldenCase {
   public:
-    explicit GoldenCase(const io::SafetensorsFile& file) : file_(file) {}
+    explicit GoldenCase(const checkpoint::SafetensorsFile& file) : file_(file) {}
 
     template <class T>
     std::vector<T> values(const std::string& name, DType dtype) const {
         const TensorView& t = file_.at(name);
-        if (t.dtype != dtype) throw LoadError(file_.path(), name, std::string(dtype_name(dtype)), std::string(dtype_name(t.dtype)));
+        if (t.dtype != dtype)
+            throw LoadError(file_.path(), name, std::string(dtype_name(dtype)), std::string(dtype_name(t.dtype)));
         std::vector<T> v(static_cast<std::size_t>(t.elements()));
         if (!v.empty()) std::memcpy(v.data(), t.data, v.size() * sizeof(T));
         return v;
@@ -38,7 +40,7 @@ class GoldenCase {
     std::vector<int> ints(const std::string& name) const { return values<int>(name, DType::i32); }
     std::vector<float> floats(const std::string& name) const { return values<float>(name, DType::f32); }
     bool has(const std::string& name) const { return file_.find(name) != nullptr; }
-    const io::SafetensorsFile& file() const { return file_; }
+    const checkpoint::SafetensorsFile& file() const { return file_; }
 
     /// Pictures (kind "") or clips (kind "videos") with their grids.
     std::vector<Patches> visuals(const std::string& pixels, const std::string& grids, std::int64_t patch_values) const {
@@ -52,7 +54,8 @@ class GoldenCase {
             p.grid = {g[i], g[i + 1], g[i + 2]};
             const std::int64_t n = p.grid.patches() * patch_values;
             if (g[i] < 1 || g[i + 1] < 1 || g[i + 2] < 1 || n > static_cast<std::int64_t>(all.size()) - at)
-                throw LoadError(file_.path(), pixels, "patches for every grid of " + grids, std::to_string(all.size()) + " values");
+                throw LoadError(file_.path(), pixels, "patches for every grid of " + grids,
+                                std::to_string(all.size()) + " values");
             p.values.assign(all.begin() + at, all.begin() + at + n);
             at += n;
             out.push_back(std::move(p));
@@ -61,12 +64,14 @@ class GoldenCase {
     }
 
   private:
-    const io::SafetensorsFile& file_;
+    const checkpoint::SafetensorsFile& file_;
 };
 
-/// Runs the case in prefill chunks of `chunk` tokens (0: whole) and compares every tensor recorded in it. Throws where the case does not fit the model.
+/// Runs the case in prefill chunks of `chunk` tokens (0: whole) and compares every tensor recorded in it. Throws where
+/// the case does not fit the model.
 template <class M>
-std::vector<GoldenRow> check_golden_case(const M& model, const io::SafetensorsFile& file, int chunk, int threads = 0) {
+std::vector<GoldenRow> check_golden_case(const M& model, const checkpoint::SafetensorsFile& file, int chunk,
+                                         int threads = 0) {
     using D = typename M::dims;
     const GoldenCase golden(file);
     std::map<std::string, std::vector<float>> ours;
@@ -82,13 +87,17 @@ std::vector<GoldenRow> check_golden_case(const M& model, const io::SafetensorsFi
     Prompt prompt{golden.ints("input_ids"), {}};
     const auto forced = golden.ints("forced_ids");
     const int total = static_cast<int>(prompt.tokens.size() + forced.size());
-    StandaloneSession<M> session(
-        model, {.context = total, .chunk = chunk > 0 ? chunk : total, .threads = threads, .offload_folder = std::filesystem::temp_directory_path().string()});
+    StandaloneSession<M> session(model, {.context = total,
+                                         .chunk = chunk > 0 ? chunk : total,
+                                         .threads = threads,
+                                         .offload_folder = std::filesystem::temp_directory_path().string()});
     std::vector<GoldenRow> rows;
     if constexpr (VisionLanguageDims<D>) {
         std::vector<std::shared_ptr<const VisualFeatures>> pictures, clips;
-        for (const auto& p : golden.visuals("pixel_values", "image_grid_thw", D::vision.patch_values())) pictures.push_back(session.encode(p, {}, hook));
-        for (const auto& p : golden.visuals("pixel_values_videos", "video_grid_thw", D::vision.patch_values())) clips.push_back(session.encode(p, {}, hook));
+        for (const auto& p : golden.visuals("pixel_values", "image_grid_thw", D::vision.patch_values()))
+            pictures.push_back(encode(session.workspace(), p, {}, hook));
+        for (const auto& p : golden.visuals("pixel_values_videos", "video_grid_thw", D::vision.patch_values()))
+            clips.push_back(encode(session.workspace(), p, {}, hook));
         std::size_t picture = 0, clip = 0;
         for (std::size_t i = 0; i < prompt.tokens.size();) {  // in the order of their pads
             const bool still = prompt.tokens[i] == D::tokens.image;
@@ -138,7 +147,8 @@ std::vector<GoldenRow> check_golden_case(const M& model, const io::SafetensorsFi
         if (found == ours.end())
             row.note = "the model computes no such tensor";
         else if (found->second.size() != expected.size())
-            row.note = "expected " + std::to_string(expected.size()) + " values, computed " + std::to_string(found->second.size());
+            row.note = "expected " + std::to_string(expected.size()) + " values, computed " +
+                       std::to_string(found->second.size());
         else {
             double largest = 0;
             bool finite = true;

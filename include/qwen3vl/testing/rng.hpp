@@ -8,7 +8,8 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::testing {
 
-/// SplitMix64 (Steele et al., 2014, "Fast splittable pseudorandom number generators"): the same numbers on every platform.
+/// SplitMix64 (Steele et al., 2014, "Fast splittable pseudorandom number generators"): the same numbers on every
+/// platform.
 class Rng {
   public:
     explicit Rng(std::uint64_t seed) : state_(seed) {}

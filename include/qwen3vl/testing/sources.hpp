@@ -13,8 +13,8 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::testing {
 
-/// Random weights for a model of any Dims, in place of a checkpoint: the same numbers for the same seed and name. Matrices are scaled so that
-/// activations keep their size, norms lie around one.
+/// Random weights for a model of any Dims, in place of a checkpoint: the same numbers for the same seed and name.
+/// Matrices are scaled so that activations keep their size, norms lie around one.
 class SyntheticSource {
   public:
     explicit SyntheticSource(std::uint64_t seed = 1, DType dtype = DType::f32) : seed_(seed), dtype_(dtype) {}
@@ -24,12 +24,15 @@ class SyntheticSource {
         Rng rng(seed_of(name, seed_));
         const bool matrix = shape.size() > 1, weight = name.ends_with("weight");
         // evenly in [-1, 1) has a variance of 1/3
-        const double scale = matrix ? std::sqrt(3.0 * static_cast<double>(shape[0]) / static_cast<double>(view.elements())) : 0.1;
+        const double scale =
+            matrix ? std::sqrt(3.0 * static_cast<double>(shape[0]) / static_cast<double>(view.elements())) : 0.1;
         const float middle = !matrix && weight ? 1.0f : 0.0f;
         auto& bytes = memory_.emplace_back(view.bytes());
         for (std::size_t i = 0; i < static_cast<std::size_t>(view.elements()); ++i) {
             const float v = middle + static_cast<float>(scale) * rng.signed_unit();
-            const auto put = [&](auto element) { std::memcpy(bytes.data() + i * sizeof element, static_cast<const void*>(&element), sizeof element); };
+            const auto put = [&](auto element) {
+                std::memcpy(bytes.data() + i * sizeof element, static_cast<const void*>(&element), sizeof element);
+            };
             if (dtype_ == DType::f32)
                 put(v);
             else if (dtype_ == DType::f16)
@@ -41,7 +44,7 @@ class SyntheticSource {
         names_.push_back(name);
         return view;
     }
-    /// What was asked for, in order.
+    /// Names of the tensors asked for so far, in order.
     const std::vector<std::string>& names() const { return names_; }
 
   private:

@@ -1,23 +1,40 @@
 #pragma once
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <qwen3vl/core/dims.hpp>
-#include <qwen3vl/core/tables.hpp>
+#include <qwen3vl/core/parameter.hpp>
 #include <qwen3vl/kv_cache/layer_access.hpp>
 #include <qwen3vl/kv_cache/page_table.hpp>
 #include <qwen3vl/kv_cache/tile.hpp>
 #include <qwen3vl/kv_cache/tile_store.hpp>
 #include <qwen3vl/memory/arena.hpp>
+#include <span>
 #include <vector>
 
-/// For tests and benches.
+/// Cache layers outside of a session, for tests and benches.
 namespace qwen3vl::inline QWEN3VL_ABI::testing {
 
-/// One layer of a cache outside of a session, in memory that somebody else owns: bytes(extent), zeroed.
+/// Vectors of a policy's parameters.
+using Tables = std::span<const std::vector<float>>;
+
+/// One layer of a cache outside of a session, in memory that the caller owns: bytes(extent), zeroed.
 template <class Cache>
 struct StandaloneLayer : Cache::Layer {
-    StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t /*stage_keys*/ = 0, Tables /*tables*/ = {}) : Cache::Layer(memory, e) {}
+    StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t /*stage_keys*/ = 0,
+                    Tables /*tables*/ = {})
+        : Cache::Layer(memory, e) {}
 };
+
+/// Parameters of a policy with vectors alone, which are given in the order of its visit.
+template <class P>
+auto parameters_from(Tables tables) {
+    parameters_of<P, qwen3vl::detail::AnyParameter, std::vector<float>> parameters;
+    std::size_t n = 0;
+    visit_parameters_of<P>(TextDims{}, parameters,
+                           [&](const std::string&, const Shape&, std::vector<float>& v) { v = tables[n++]; });
+    return parameters;
+}
 
 namespace detail {
 /// Unit matrices [heads, n, n] twice.
@@ -28,22 +45,38 @@ inline std::vector<std::vector<float>> unit_tables(std::int64_t heads, std::int6
 }
 }  // namespace detail
 
-/// With tables; without any, its directions are the channels themselves.
+namespace detail {
+/// A layer's parameters, prepared.
 template <class Cache>
-requires NeedsTables<Cache, TextDims>
-struct StandaloneLayer<Cache> : Cache::Layer {
+struct StandaloneParameters {
+    decltype(parameters_from<Cache>(Tables{})) parameters;
+    StandaloneParameters(const kv_cache::Extent& e, Tables tables)
+        : parameters(parameters_from<Cache>(tables.empty() ? Tables(unit_tables(e.kv_heads, e.channels)) : tables)) {
+        const std::int64_t n = tables.empty() ? e.channels * e.channels : std::ssize(tables[0]) / e.kv_heads;
+        TextDims d;
+        d.kv_heads = static_cast<int>(e.kv_heads);
+        d.head_dim = static_cast<int>(std::lround(std::sqrt(static_cast<double>(n))));
+        Cache::prepare(d, parameters);
+    }
+};
+}  // namespace detail
+
+/// A layer with parameters. Without `tables` its directions are the channels themselves.
+template <BringsParameters Cache>
+struct StandaloneLayer<Cache> : detail::StandaloneParameters<Cache>, Cache::Layer {
     StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t /*stage_keys*/ = 0, Tables tables = {})
-        : Cache::Layer(memory, e, tables.empty() ? detail::unit_tables(e.kv_heads, e.channels) : std::vector(tables.begin(), tables.end())) {}
+        : detail::StandaloneParameters<Cache>(e, tables), Cache::Layer(memory, e, this->parameters) {}
 };
 
 namespace detail {
 /// A file in the folder for temporary ones, and frames.
 class StandaloneFile {
   public:
-    StandaloneFile(std::int64_t file_bytes, std::int64_t frame_bytes) : frames_(kv_cache::TileStore::memory_bytes(frame_bytes)) {
+    StandaloneFile(std::int64_t file_bytes, std::int64_t frame_bytes)
+        : frames_(kv_cache::TileStore::memory_bytes(frame_bytes)) {
         if (file_bytes > 0)
-            store_ =
-                std::make_unique<kv_cache::TileStore>(std::filesystem::temp_directory_path().string(), file_bytes, frames_.take(frames_.size()), frame_bytes);
+            store_ = std::make_unique<kv_cache::TileStore>(std::filesystem::temp_directory_path().string(), file_bytes,
+                                                           frames_.take(frames_.size()), frame_bytes);
     }
     kv_cache::TileStore* store() const { return store_.get(); }
 
@@ -53,21 +86,23 @@ class StandaloneFile {
 };
 }  // namespace detail
 
-/// With a file of its own, whose stages have at most so many keys. After itself the layer attends again.
+/// A layer with a file of its own, whose stages have at most `stage_keys` keys. The next layer to attend is itself.
 template <kv_cache::Offloads Cache>
 struct StandaloneLayer<Cache> : private detail::StandaloneFile, Cache::Layer {
-    StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t stage_keys = 16 * kv_cache::tile_keys, Tables /*tables*/ = {})
-        : detail::StandaloneFile(Cache::file_bytes(e), Cache::frame_bytes(e, stage_keys)), Cache::Layer(memory, e, {store(), 0, 0}) {}
+    StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t stage_keys = 16 * kv_cache::tile_keys,
+                    Tables /*tables*/ = {})
+        : detail::StandaloneFile(Cache::file_bytes(e), Cache::frame_bytes(e, stage_keys)),
+          Cache::Layer(memory, e, {store(), 0, 0}) {}
     using detail::StandaloneFile::store;
 };
 
-/// Pages in memory that somebody else owns, handed out in no order, and a sequence's table.
+/// Pages in memory that the caller owns, handed out in no particular order, and a sequence's table.
 class StandalonePages {
   public:
     StandalonePages(std::byte* memory, std::int64_t page_bytes, std::int64_t context)
         : store_(memory, page_bytes, ceil_div(context, kv_cache::tile_keys)),
           table_memory_(kv_cache::PageTable::bytes(context)),
-          table_(store_, table_memory_.take(table_memory_.size()), context) {
+          table_(store_, table_memory_.take(table_memory_.size()), tokens_) {
         std::vector<std::byte*> pages(static_cast<std::size_t>(store_.pages()));
         store_.take(pages);
         for (const std::size_t first : {0u, 1u})
@@ -78,13 +113,15 @@ class StandalonePages {
   private:
     kv_cache::PageStore store_;
     memory::Arena table_memory_;
+    TokenLog tokens_;  ///< none: nobody shares the pages
     kv_cache::PageTable table_;
 };
 
-/// In pages of its own.
+/// A layer in pages of its own.
 template <kv_cache::Pages Cache>
 struct StandaloneLayer<Cache> : private StandalonePages, Cache::Layer {
-    StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t /*stage_keys*/ = 0, Tables /*tables*/ = {})
+    StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, std::int64_t /*stage_keys*/ = 0,
+                    Tables /*tables*/ = {})
         : StandalonePages(memory, Cache::page_bytes(e), e.tokens), Cache::Layer(table(), 0, e) {}
 };
 

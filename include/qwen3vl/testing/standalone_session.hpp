@@ -1,7 +1,7 @@
 #pragma once
-#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/session/session.hpp>
 
-/// For tests and benches.
+/// Sessions of any model, for tests and benches.
 namespace qwen3vl::inline QWEN3VL_ABI::testing {
 
 /// A session of any model: as Session(model, options).
@@ -17,7 +17,7 @@ struct OwnPool {
 };
 }  // namespace detail
 
-/// On a pool of its own that holds its context.
+/// A session on a pool of its own that holds its context.
 template <class M>
 requires Session<M>::can_share struct StandaloneSession<M> : detail::OwnPool<M>, Session<M> {
     explicit StandaloneSession(const M& model, const SessionOptions& options = {})

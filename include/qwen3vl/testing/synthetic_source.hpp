@@ -13,10 +13,11 @@
 #include <string_view>
 #include <vector>
 
-/// Weights where there is no checkpoint: what benches and tests of full-size models run on.
+/// Synthetic weights, on which benches and tests of full-size models run without a checkpoint.
 namespace qwen3vl::inline QWEN3VL_ABI::testing {
 
-/// The element type in which a checkpoint's tensors are the weight format's own, used where they lie; bf16, as released, where there is none.
+/// The element type in which a checkpoint's tensors are the weight format's own, used where they lie; bf16, as
+/// released, where there is none.
 template <class Format>
 constexpr DType stored_dtype() {
     for (const DType d : {DType::f32, DType::f16, DType::bf16})
@@ -24,28 +25,30 @@ constexpr DType stored_dtype() {
     return DType::bf16;
 }
 
-/// A source for Model's constructor that makes a random tensor for every name and shape it is asked for, in memory, as fast as memory takes it.
+/// A source for Model's constructor that makes a random tensor for every name and shape, at the speed of memory.
 ///
 ///     auto source = SyntheticSource::of<M>(seed);
 ///     const M model(*source, source, nullptr, {});
 ///     source->release_unmapped();
 ///
-/// A value depends on the seed, the tensor's name and its index alone. Matrices have the deviation 1 / sqrt(fan_in), so that activations keep their
-/// magnitude; norms lie around 1, biases around 0. A matrix that the model's format maps stays here for as long as the source lives; the views of all
-/// other tensors are valid until the next take().
+/// A value depends on the seed, the tensor's name and its index alone. Matrices have the deviation 1 / sqrt(fan_in), so
+/// that activations keep their magnitude; norms lie around 1, biases around 0. A matrix that the model's format maps
+/// stays here as long as the source lives. The views of all other tensors are valid until the next take().
 class SyntheticSource {
   public:
     struct Part {
         DType dtype = DType::bf16;  ///< f32, f16 or bf16
-        bool keep = true;           ///< whether the format maps this dtype
+        bool keep = true;           ///< true where the format maps this dtype
     };
 
-    SyntheticSource(Part text, Part vision, std::uint64_t seed = 0, int threads = 0) : text_(text), vision_(vision), seed_(seed), team_(threads) {}
+    SyntheticSource(Part text, Part vision, std::uint64_t seed = 0, int threads = 0)
+        : text_(text), vision_(vision), seed_(seed), team_(threads) {}
 
-    /// In the dtypes that the weight formats of model M store.
+    /// Makes a source of the dtypes that the weight formats of model M store.
     template <class M>
     static std::shared_ptr<SyntheticSource> of(std::uint64_t seed = 0, int threads = 0) {
-        return std::make_shared<SyntheticSource>(part<policy_at<typename M::Text::Weights, 0>>(), part<typename M::Vision::Weights>(), seed, threads);
+        return std::make_shared<SyntheticSource>(part<policy_at<typename M::Text::Weights, 0>>(),
+                                                 part<typename M::Vision::Weights>(), seed, threads);
     }
     template <class Format>
     static constexpr Part part() {
@@ -67,7 +70,8 @@ class SyntheticSource {
             }
             memory = scratch_data_;
         }
-        weights::with_element(part.dtype, [&]<class T>(T) { fill(reinterpret_cast<T*>(memory), name, shape, view.elements()); });
+        weights::with_element(part.dtype,
+                              [&]<class T>(T) { fill(reinterpret_cast<T*>(memory), name, shape, view.elements()); });
         view.data = memory;
         return view;
     }
@@ -83,7 +87,7 @@ class SyntheticSource {
     }
 
   private:
-    /// Where a tensor's values lie.
+    /// Mean and standard deviation of a tensor's values.
     struct Distribution {
         float mean = 0.0f, deviation = 0.0f;
     };
@@ -100,7 +104,8 @@ class SyntheticSource {
         for (const char c : text) h = (h ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
         return h;
     }
-    /// The finaliser of MurmurHash3 (Appleby): a counter becomes 32 random bits, without a state that would tie a value to the one before.
+    /// The finaliser of MurmurHash3 (Appleby): a counter becomes 32 random bits, without a state that would tie a value
+    /// to the one before.
     static std::uint32_t mix(std::uint32_t h) {
         h = (h ^ (h >> 16)) * 0x85ebca6bu;
         h = (h ^ (h >> 13)) * 0xc2b2ae35u;
@@ -121,14 +126,18 @@ class SyntheticSource {
     template <class T>
     void fill(T* out, const std::string& name, const Shape& shape, std::int64_t elements) {
         const Distribution d = distribution(name, shape, elements);
-        const float scale = d.deviation * std::sqrt(3.0f) / 2147483648.0f;  // a uniform number of [-1, 1) has the deviation 1 / sqrt(3)
+        const float scale =
+            d.deviation * std::sqrt(3.0f) / 2147483648.0f;  // a uniform number of [-1, 1) has the deviation 1 / sqrt(3)
         const std::uint64_t key = hash(name) ^ (seed_ * 0x9e3779b97f4a7c15u);
         constexpr std::int64_t step = std::int64_t{1} << 18;
         team_.run((elements + step - 1) / step, [&](std::int64_t task, int) {
-            const std::uint32_t block = mix(static_cast<std::uint32_t>(key) ^ mix(static_cast<std::uint32_t>(key >> 32) + static_cast<std::uint32_t>(task)));
+            const std::uint32_t block =
+                mix(static_cast<std::uint32_t>(key) ^
+                    mix(static_cast<std::uint32_t>(key >> 32) + static_cast<std::uint32_t>(task)));
             T* to = out + task * step;
             const auto count = static_cast<std::uint32_t>(std::min(step, elements - task * step));
-            for (std::uint32_t i = 0; i < count; ++i) to[i] = narrow<T>(d.mean + scale * static_cast<float>(static_cast<std::int32_t>(mix(block + i))));
+            for (std::uint32_t i = 0; i < count; ++i)
+                to[i] = narrow<T>(d.mean + scale * static_cast<float>(static_cast<std::int32_t>(mix(block + i))));
         });
     }
 

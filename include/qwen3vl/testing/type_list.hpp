@@ -11,8 +11,8 @@ template <class... T>
 struct as_tuple<list<T...>> {
     using type = std::tuple<type_tag<T>...>;
 };
-/// A type list as the tuple that Catch2's TEMPLATE_LIST_TEST_CASE takes. The elements are type_tag<T>, because Catch2 may not name T itself
-/// where T is incomplete or has no default constructor.
+/// A type list as the tuple that Catch2's TEMPLATE_LIST_TEST_CASE takes. The elements are type_tag<T>, because Catch2
+/// may not name T itself where T is incomplete or has no default constructor.
 template <class L>
 using tuple_t = typename as_tuple<L>::type;
 

@@ -1,101 +1,160 @@
 #pragma once
 #include <array>
-#include <cmath>
-#include <qwen3vl/attention/layer.hpp>
+#include <qwen3vl/attention/mask_state.hpp>
 #include <qwen3vl/core/dims.hpp>
-#include <qwen3vl/execution/execution.hpp>
+#include <qwen3vl/core/pass.hpp>
 #include <qwen3vl/kv_cache/layer_access.hpp>
-#include <qwen3vl/norm/rows.hpp>
+#include <qwen3vl/ops/heads.hpp>
 #include <qwen3vl/text/parameters.hpp>
-#include <qwen3vl/weights/linear.hpp>
+#include <qwen3vl/weights/matrix.hpp>
+#include <span>
 
-/// One decoder layer over a chunk of tokens, composed of the slots' policies (`Qwen3VLTextDecoderLayer`, modeling_qwen3_vl.py).
+/// One decoder layer over rows of one or more sequences, composed of the slots' policies (`Qwen3VLTextDecoderLayer`,
+/// modeling_qwen3_vl.py), in the operations of an execution (ops/cpu.hpp).
 namespace qwen3vl::inline QWEN3VL_ABI::text {
 
-/// A chunk's activations. All pointers into memory that the session planned; rows for at most the session's chunk.
+/// Activations of the rows that pass the layers together, in memory of a space that the workspace planned.
+template <class Space = HostSpace>
 struct Buffers {
-    Matrix x;               ///< [tokens, hidden] the residual stream
-    std::byte* input;       ///< tokens rows of hidden or q_dim columns, as the layer's weights read them
-    std::byte* inner;       ///< tokens rows of ffn columns, likewise
-    Matrix qkv;             ///< [tokens, q_dim + 2 kv_dim]
-    float* queries;         ///< [kv_heads, tokens, group, channels] rotated, scaled, padded
-    Matrix attended;        ///< [tokens, q_dim]
-    Matrix cosines, sines;  ///< [tokens, head_dim / 2]
-    float* scratch;         ///< for attention, each thread's part
-    float* rows;            ///< [threads, row_floats(d)] a normed row; a key and a value on their way to the cache
+    using Matrix = BasicMatrix<float, Space>;
+    using Bytes = typename Space::template pointer<std::byte>;
+    using Floats = typename Space::template pointer<float>;
+    Matrix x;               ///< [rows, hidden] the residual stream
+    Bytes input{};          ///< rows of hidden or q_dim columns, as the layer's weights read them
+    Bytes inner{};          ///< rows of ffn columns, likewise
+    Matrix qkv;             ///< [rows, q_dim + 2 kv_dim]
+    Floats queries{};       ///< by chunk [kv_heads, count, group, channels] rotated, scaled, padded
+    Matrix attended;        ///< [rows, q_dim]
+    Matrix cosines, sines;  ///< [rows, head_dim / 2]
+    Floats scratch{};       ///< for attention, each thread's part
+    Floats rows{};          ///< the operations' scratch, row_floats(d) for each thread
 };
 
-/// Floats that each thread needs for rows on their way.
-constexpr std::int64_t row_floats(const TextDims& d) { return std::max(round_up(d.hidden, 16), 2 * kv_cache::padded_channels(d.head_dim)); }
-
-/// Queries to b.queries, keys and values to the cache, if the layer `Stores` any: q/k norm, rotation, scale 1 / sqrt(head_dim).
-template <class Arch, class Norm, bool Stores, class Layer, class Cache, class Team>
-void rotate_and_store(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache, std::int64_t tokens, std::int64_t first) {
-    const std::int64_t channels = kv_cache::padded_channels(d.head_dim), half = d.head_dim / 2;
-    const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d.head_dim))), epsilon = static_cast<float>(d.norm_eps);
-    const auto turn = [&](const float* in, const std::vector<float>& norm, std::int64_t token, float* out) {
-        if (!norm.empty()) {
-            Norm::template row<Arch>(in, norm.data(), nullptr, epsilon, d.head_dim, out);
-            in = out;
-        }
-        kernels::rotate_row<Arch>(in, b.cosines.row(token), b.sines.row(token), half, out);
-    };
-    execution::for_row_blocks(team, tokens, 4, [&](std::int64_t begin, std::int64_t end, int thread) {
-        float* key = b.rows + thread * row_floats(d);
-        float* value = key + channels;
-        for (std::int64_t t = begin; t < end; ++t) {
-            const float* row = b.qkv.row(t);
-            for (std::int64_t h = 0; h < d.heads; ++h) {
-                float* q = b.queries + ((h / d.group() * tokens + t) * d.group() + h % d.group()) * channels;
-                turn(row + h * d.head_dim, w.q_norm, t, q);
-                kernels::scale_row<Arch>(scale, d.head_dim, q);
-                std::fill(q + d.head_dim, q + channels, 0.0f);
-            }
-            if constexpr (!Stores) continue;
-            for (std::int64_t h = 0; h < d.kv_heads; ++h) {
-                turn(row + d.q_dim() + h * d.head_dim, w.k_norm, t, key);
-                std::copy_n(row + d.q_dim() + d.kv_dim() + h * d.head_dim, d.head_dim, value);
-                cache.template write<Arch>(h, first + t, key, value);
-            }
-        }
-    });
+/// Floats of scratch that operations need for each thread: a normed row, or a key and a value.
+constexpr std::int64_t row_floats(const TextDims& d) {
+    return ops::scratch_floats(d.hidden, kv_cache::padded_channels(d.head_dim));
 }
 
-/// b.x [tokens, hidden] through one layer. The tokens follow `first` tokens that the cache holds already. A layer that `Stores` no keys finds those of the
-/// tokens too. Throws what the cache throws; it then holds the tokens before `first` still.
-template <class Arch, class Norm, class Activation, class Format, class Ffn, class Attention, bool Stores = true, class Layer, class Cache, class Team>
-void decoder_layer(Team& team, const TextDims& d, const Layer& w, const Buffers& b, Cache& cache,
-                   typename attention::MaskState<typename Attention::mask>::type& mask, std::int64_t tokens, std::int64_t first) {
-    const Matrix x = b.x.first(tokens), qkv = b.qkv.first(tokens), attended = b.attended.first(tokens);
-    const weights::Input normed{b.input, tokens, d.hidden}, mixed{b.input, tokens, d.q_dim()}, inner{b.inner, tokens, d.ffn};
-    const auto normalise = [&](const NormParameters<std::vector<float>>& norm) {
-        norm::normalise<Arch, Norm>(team, x, norm, d.norm_eps, b.rows, [&](std::int64_t row, const float* values) {
-            weights::traits<Format>::template encode<Arch>(normed, row, 0, d.hidden, values);
-        });
-    };
+/// Tag of a layer that writes keys and values of its own; SharedKeys: of one that reads those of an earlier layer.
+struct OwnKeys {
+    static constexpr bool stores = true;
+};
+struct SharedKeys {
+    static constexpr bool stores = false;
+};
+
+/// The policies of a layer, so that bundles with the same ones share its code. Weights is a plain weight format.
+template <class TheNorm, class TheActivation, class TheWeights, class TheFfn, class TheAttention, class TheCache,
+          class TheKeys = OwnKeys>
+struct Slots {
+    using Norm = TheNorm;
+    using Activation = TheActivation;
+    using Weights = TheWeights;
+    using Ffn = TheFfn;
+    using Attention = TheAttention;
+    using KvCache = TheCache;
+    using Keys = TheKeys;
+    using Cache = typename KvCache::Layer;
+    using Mask = typename attention::MaskState<typename Attention::mask>::type;
+};
+
+/// Consecutive rows of one sequence, and what the layer keeps of it. The rows follow `first` tokens that the cache
+/// holds.
+template <class Cache, class Mask, class Space = HostSpace>
+struct LayerChunk : ops::HeadChunk<Cache, Space> {
+    Mask* mask = nullptr;
+    LayerChunk(Cache& of_layer, Mask& of_mask, const TextDims& d, const Buffers<Space>& b, std::int64_t first_row,
+               std::int64_t rows, std::int64_t before)
+        : ops::HeadChunk<Cache, Space>{.cache = &of_layer,
+                                       .row = first_row,
+                                       .count = rows,
+                                       .first = before,
+                                       .queries =
+                                           b.queries + first_row * d.heads * kv_cache::padded_channels(d.head_dim),
+                                       .tokens = rows},
+          mask(&of_mask) {}
+};
+template <class S, class Space = HostSpace>
+using ChunksOf = std::span<const LayerChunk<typename S::Cache, typename S::Mask, Space>>;
+
+/// Arguments of a feed-forward policy that keeps a state, beside the rows.
+template <class S>
+struct FfnRows {
+    std::span<const SequenceRows<state_of<typename S::Ffn>>> sequences = {};
+    int layer = 0;
+};
+
+namespace detail {
+/// Heads of the first rows of b.qkv, whose first column is that of the first query, if there are any.
+template <class Space, class Layer>
+ops::HeadRows<Space> heads_of(const TextDims& d, const Layer& w, const Buffers<Space>& b,
+                              const BasicMatrix<float, Space>& qkv, int heads, int layer) {
+    return {.qkv = qkv,
+            .heads = heads,
+            .kv_heads = d.kv_heads,
+            .head_dim = d.head_dim,
+            .channels = kv_cache::padded_channels(d.head_dim),
+            .cosines = b.cosines,
+            .sines = b.sines,
+            .q_norm = &w.q_norm,
+            .k_norm = &w.k_norm,
+            .epsilon = d.norm_eps,
+            .layer = layer};
+}
+}  // namespace detail
+
+/// Keys and values of rows [0, rows) of b.x to the caches, and nothing else of a layer. decoder_layer() with SharedKeys
+/// over some of the rows may follow. Throws as decoder_layer().
+template <class S, class Ops, class Layer>
+void store_keys(const Ops& ops, const TextDims& d, const Layer& w, const Buffers<typename Ops::Space>& b,
+                ChunksOf<S, typename Ops::Space> chunks, std::int64_t rows, int layer = 0) {
+    using Format = typename S::Weights;
+    using Norm = typename S::Norm;
+    const weights::BasicPackedActivations<typename Ops::Space> normed{b.input, rows, d.hidden};
+    const BasicMatrix<float, typename Ops::Space> keys(b.qkv.data + d.q_dim(), rows, 2 * d.kv_dim(), b.qkv.stride);
+    ops.template prefetch<Format>(std::array{&w.k, &w.v});
+    ops.template normalise<Norm, Format>(b.x.first(rows), w.input_norm, d.norm_eps, normed);
+    ops.template project<Format>(normed, std::array{&w.k, &w.v}, keys);
+    for (const auto& c : chunks) kv_cache::reserve_tokens(*c.cache, c.first, c.count);
+    ops.template rotate_and_store<Norm, true>(detail::heads_of(d, w, b, keys, 0, layer), chunks);
+}
+
+/// Runs rows [0, rows) of b.x through one layer; the chunks are those rows, in order. A layer that stores no keys finds
+/// those of the rows too. Throws what the caches throw; they then still hold the tokens before the chunks.
+template <class S, class Ops, class Layer>
+void decoder_layer(const Ops& ops, const TextDims& d, const Layer& w, const Buffers<typename Ops::Space>& b,
+                   ChunksOf<S, typename Ops::Space> chunks, std::int64_t rows, const FfnRows<S>& of_ffn = {}) {
+    using Format = typename S::Weights;
+    using Norm = typename S::Norm;
+    const auto x = b.x.first(rows), qkv = b.qkv.first(rows), attended = b.attended.first(rows);
+    using Packed = weights::BasicPackedActivations<typename Ops::Space>;
+    const Packed normed{b.input, rows, d.hidden}, mixed{b.input, rows, d.q_dim()}, inner{b.inner, rows, d.ffn};
     const auto projections = [&] {
-        if constexpr (Stores)
+        if constexpr (S::Keys::stores)
             return std::array{&w.q, &w.k, &w.v};
         else
             return std::array{&w.q};
     }();
-    weights::announce<Arch, Format>(team, projections);
-    normalise(w.input_norm);
-    weights::announce<Arch, Format>(team, std::array{&w.o}, weights::free_height<Arch>(tokens, w.o));
-    const std::array<std::int64_t, 3> at = {0, d.q_dim(), d.q_dim() + d.kv_dim()};
-    weights::linear<Arch, Format>(team, normed, projections, [&](int which, std::int64_t row, std::int64_t column, std::int64_t count, const float* values) {
-        std::copy_n(values, count, qkv.row(row) + at[static_cast<std::size_t>(which)] + column);
-    });
-    if constexpr (Stores) kv_cache::make_room(cache, first, tokens);
-    rotate_and_store<Arch, Norm, Stores>(team, d, w, b, cache, tokens, first);
-    const attention::Heads heads{b.queries,  tokens, d.kv_heads,     d.group(),     kv_cache::padded_channels(d.head_dim),
-                                 d.head_dim, first,  first + tokens, attended.data, attended.stride};
-    attention::attend_layer<Arch, Attention>(team, heads, cache, mask, b.scratch);
-    weights::encode_rows<Arch, Format>(team, attended, mixed);
-    weights::announce<Arch, Format>(team, std::array{&w.gate});
-    weights::linear_add<Arch, Format>(team, mixed, w.o, nullptr, x);
-    normalise(w.post_norm);
-    Ffn::template add<Arch, Format, Activation>(team, w, normed, inner, x);
+    ops.template prefetch<Format>(projections);
+    ops.template normalise<Norm, Format>(x, w.input_norm, d.norm_eps, normed);
+    ops.template prefetch<Format>(w.o, rows);
+    ops.template project<Format>(normed, projections, qkv);
+    if constexpr (S::Keys::stores)
+        for (const auto& c : chunks) kv_cache::reserve_tokens(*c.cache, c.first, c.count);
+    const auto heads = detail::heads_of(d, w, b, qkv, d.heads, of_ffn.layer);
+    ops.template rotate_and_store<Norm, S::Keys::stores>(heads, chunks);
+    ops.template attend<typename S::Attention>(heads, chunks, attended, b.scratch);
+    ops.template pack<Format>(attended, mixed);
+    if constexpr (requires { S::Ffn::first(w.ffn); }) ops.template prefetch<Format>(S::Ffn::first(w.ffn));
+    ops.template add<Format>(mixed, w.o, nullptr, x);
+    ops.template normalise<Norm, Format>(x, w.post_norm, d.norm_eps, normed);
+    if constexpr (KeepsState<typename S::Ffn>) {
+        const Pass<Ops, std::remove_cvref_t<decltype(w.ffn)>, state_of<typename S::Ffn>> pass{
+            ops, {d, {}}, w.ffn, of_ffn.sequences, x};
+        S::Ffn::template add<Format, typename S::Activation>(pass, of_ffn.layer, normed, inner);
+    } else {
+        S::Ffn::template add<Format, typename S::Activation>(ops, w.ffn, normed, inner, x);
+    }
 }
 
 }  // namespace qwen3vl::text

@@ -1,13 +1,15 @@
 #pragma once
+#include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/features.hpp>
-#include <utility>
 
 namespace qwen3vl::inline QWEN3VL_ABI::token_reduction {
 
 /// Every visual token reaches the decoder.
 struct None {
     static constexpr const char* name = "None";
-    static VisualFeatures reduce(VisualFeatures features) { return features; }
+    template <class Weights, class Ops, class Parameters>
+    static void reduce(const Ops& /*ops*/, const ModelDims& /*dims*/, const Parameters& /*parameters*/,
+                       VisualFeatures& /*features*/) {}
 };
 
 }  // namespace qwen3vl::token_reduction

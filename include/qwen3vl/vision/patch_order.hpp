@@ -4,8 +4,8 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::vision {
 
-/// f(index, row, column) for every patch of one frame in the order in which pixels, angles and position embeddings lie: block by block of
-/// merge x merge patches, row-major inside and outside.
+/// Calls f(index, row, column) for every patch of one frame, in the order of pixels, angles and position embeddings:
+/// block by block of merge x merge patches, row-major inside and outside.
 template <class F>
 void for_each_patch(int h, int w, int merge, F&& f) {
     std::int64_t i = 0;

@@ -5,22 +5,24 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
-/// bfloat16 weights: as floats where the Arch has no dot products of bfloat16; otherwise pairs of columns at a time, activations rounded to bfloat16.
+/// bfloat16 weights: as floats where the Arch has no dot products of bfloat16; otherwise pairs of columns at a time,
+/// activations rounded to bfloat16.
 struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
     using Floats = FloatPanels<bf16, DType::bf16>;
 
     template <class Arch>
-    static constexpr std::int64_t input_bytes(std::int64_t rows, std::int64_t cols) {
+    static constexpr std::int64_t activation_bytes(std::int64_t rows, std::int64_t cols) {
         if constexpr (Arch::dot_bf16)
             return rows * row_bytes<Arch>(cols);
         else
-            return Floats::input_bytes<Arch>(rows, cols);
+            return Floats::activation_bytes<Arch>(rows, cols);
     }
 
     template <class Arch>
-    static void encode(const Input& x, std::int64_t r, std::int64_t first, std::int64_t count, const float* values) {
+    static void pack_activations(const PackedActivations& x, std::int64_t r, std::int64_t first, std::int64_t count,
+                                 const float* values) {
         if constexpr (!Arch::dot_bf16) {
-            Floats::encode<Arch>(x, r, first, count, values);
+            Floats::pack_activations<Arch>(x, r, first, count, values);
         } else {
             const RowTile tile = Tiles<Arch>::at(r, x.rows);
             std::byte* out = x.data + tile.begin * row_bytes<Arch>(x.cols) + (r - tile.begin) * step_bytes<Arch>;
@@ -28,24 +30,28 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
             for (std::int64_t c = 0; c < count; c += task_rows) {
                 alignas(64) bf16 rounded[task_rows];
                 const std::int64_t n = std::min(task_rows, count - c);
-                kernels::for_each_vector<Arch>(
-                    n, [&](std::int64_t i, std::int64_t lanes) { kernels::store<Arch>(kernels::load<Arch>(values + c + i, lanes), rounded + i, lanes); });
+                kernels::for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t lanes) {
+                    kernels::store<Arch>(kernels::load<Arch>(values + c + i, lanes), rounded + i, lanes);
+                });
                 std::fill(rounded + n, rounded + round_up(n, step), bf16{});
                 for (std::int64_t i = 0; i < n; i += step)
-                    std::memcpy(out + (first + c + i) / step * tile.height * step_bytes<Arch>, static_cast<const void*>(rounded + i), step_bytes<Arch>);
+                    std::memcpy(out + (first + c + i) / step * tile.height * step_bytes<Arch>,
+                                static_cast<const void*>(rounded + i), step_bytes<Arch>);
             }
         }
     }
 
-    /// As FloatPanels::panel.
+    /// Multiplies as FloatPanels::gemm_panel() does.
     template <class Arch>
-    static void panel(const WeightMatrix& w, std::int64_t first, std::int64_t count, const Input& x, std::int64_t begin, std::int64_t rows, float* out,
-                      std::int64_t out_stride) {
+    static void gemm_panel(const WeightMatrix& w, std::int64_t first, std::int64_t count, const PackedActivations& x,
+                           std::int64_t begin, std::int64_t rows, float* out, std::int64_t out_stride) {
         if constexpr (!Arch::dot_bf16) {
-            Floats::panel<Arch>(w, first, count, x, begin, rows, out, out_stride);
+            Floats::gemm_panel<Arch>(w, first, count, x, begin, rows, out, out_stride);
         } else {
             const std::int64_t stride = panel_bytes<Arch>(w.cols()), cols = input_cols<Arch>(w.cols());
-            const auto at = [&](std::int64_t p, std::int64_t k) { return w.data() + (first + p) / panel_rows<Arch> * stride + k * 2 * panel_rows<Arch>; };
+            const auto at = [&](std::int64_t p, std::int64_t k) {
+                return w.data() + (first + p) / panel_rows<Arch> * stride + k * 2 * panel_rows<Arch>;
+            };
             const bool tiles = Tiles<Arch>::at(begin, x.rows).height > 1;
             if constexpr (Arch::tiles)
                 if (!tiles) {
@@ -57,18 +63,22 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
             if (!tiles) {  // one row reads a panel from end to end
                 kernels::GradualAsk nothing;
                 for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
-                    for (std::int64_t k = 0; k < cols; k += block_columns) multiply(p, k, std::min(block_columns, cols - k), at(p, k), nothing);
+                    for (std::int64_t k = 0; k < cols; k += block_columns)
+                        multiply(p, k, std::min(block_columns, cols - k), at(p, k), nothing);
                 return;
             }
             for_each_block<Arch>(count, cols, block_columns, ceil_div(rows, kernels::outer_rows<Arch>), at,
-                                 [&](std::int64_t p, std::int64_t k, std::int64_t depth, kernels::GradualAsk& ask) { multiply(p, k, depth, at(p, k), ask); });
+                                 [&](std::int64_t p, std::int64_t k, std::int64_t depth, kernels::GradualAsk& ask) {
+                                     multiply(p, k, depth, at(p, k), ask);
+                                 });
         }
     }
 
   private:
     static constexpr std::int64_t block_columns = 2 * float_block;
     template <class Arch>
-    using Tiles = std::conditional_t<Arch::tiles, AmxRowTiles, RowTiles<kernels::outer_rows<Arch>, kernels::outer_rows<Arch> / 3>>;
+    using Tiles = std::conditional_t<Arch::tiles, AmxRowTiles,
+                                     RowTiles<kernels::outer_rows<Arch>, kernels::outer_rows<Arch> / 3>>;
     /// Bytes of a row of x that lie together in its tile.
     template <class Arch>
     static constexpr std::int64_t step_bytes = Arch::tiles ? 64 : 4;
@@ -81,28 +91,31 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
         return 2 * input_cols<Arch>(cols);
     }
 
-    /// What adds rows [begin, begin + rows) of x times columns [k, k + depth) of the panel of rows [p, p + panel_rows) to out, given its weights there. Asks
-    /// between tiles of vectors; AMX gains nothing by it.
+    /// Callable f(p, k, depth, weights, ask) that adds rows [begin, begin + rows) of x times columns [k, k + depth) of
+    /// the panel of rows [p, p + panel_rows) to out. Calls ask() between tiles of vectors; AMX gains nothing by it.
     template <class Arch>
-    static auto product(const Input& x, std::int64_t begin, std::int64_t rows, float* out, std::int64_t out_stride) {
+    static auto product(const PackedActivations& x, std::int64_t begin, std::int64_t rows, float* out,
+                        std::int64_t out_stride) {
         if constexpr (Arch::tiles)
-            return [=, registers = kernels::AmxTiles(16, 64)](std::int64_t p, std::int64_t k, std::int64_t depth, const std::byte* w,
-                                                              kernels::GradualAsk&) mutable {
+            return [=, registers = kernels::AmxTiles(16, 64)](std::int64_t p, std::int64_t k, std::int64_t depth,
+                                                              const std::byte* w, kernels::GradualAsk&) mutable {
                 Tiles<Arch>::for_each(begin, begin + rows, [&](std::int64_t r, std::int64_t height, auto tiles) {
                     registers.set_rows(static_cast<int>(height));
                     const std::byte* in = x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height;
-                    kernels::amx_bf16_tile<Arch, tiles()>(depth, height, in, in + 16 * row_bytes<Arch>(x.cols), w, k == 0, out + (r - begin) * out_stride + p,
-                                                          out_stride);
+                    kernels::amx_bf16_tile<Arch, tiles()>(depth, height, in, in + 16 * row_bytes<Arch>(x.cols), w,
+                                                          k == 0, out + (r - begin) * out_stride + p, out_stride);
                 });
             };
         else
-            return [=](std::int64_t p, std::int64_t k, std::int64_t depth, const std::byte* w, kernels::GradualAsk& ask) {
-                Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
-                    ask();
-                    kernels::pair_tile<Arch, height(), panel_vectors<Arch>>(depth / 2, x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height(), w, k == 0,
-                                                                            out + (r - begin) * out_stride + p, out_stride);
-                });
-            };
+            return
+                [=](std::int64_t p, std::int64_t k, std::int64_t depth, const std::byte* w, kernels::GradualAsk& ask) {
+                    Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, auto height) {
+                        ask();
+                        kernels::pair_tile<Arch, height(), panel_vectors<Arch>>(
+                            depth / 2, x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height(), w, k == 0,
+                            out + (r - begin) * out_stride + p, out_stride);
+                    });
+                };
     }
 };
 

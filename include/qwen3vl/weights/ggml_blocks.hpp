@@ -3,12 +3,13 @@
 #include <qwen3vl/core/half.hpp>
 #include <qwen3vl/core/tensor.hpp>
 
-/// The block types of GGUF files (layouts: llama.cpp, ggml/src/ggml-common.h; arithmetic: ggml/src/ggml-quants.c, `dequantize_row_*`). In each, a block is
-/// cut into groups of `group` numbers, and a number is scale * code - minimum with the scale and the minimum of its group. The product is exact in float32
-/// in all of them, so that a number is rounded once at most and every implementation agrees to the bit.
+/// The block types of GGUF files (layouts: llama.cpp, ggml/src/ggml-common.h; arithmetic: ggml/src/ggml-quants.c,
+/// `dequantize_row_*`). In each, a block is cut into groups of `group` numbers, and a number is scale * code - minimum
+/// with the scale and the minimum of its group. The product is exact in float32 in all of them, so that a number is
+/// rounded once at most and every implementation agrees to the bit.
 ///
-/// A type offers `elements`, `group`, and unpack(block, codes, scales, minima), which writes a block's `elements` codes and `elements / group` scales and
-/// minima. Blocks need no alignment; any bytes are a valid block.
+/// A type offers `elements`, `group`, and unpack(block, codes, scales, minima), which writes a block's `elements` codes
+/// and `elements / group` scales and minima. Blocks need no alignment; any bytes are a valid block.
 namespace qwen3vl::inline QWEN3VL_ABI::weights::ggml {
 
 inline float read_half(const std::byte* p) {
@@ -18,10 +19,12 @@ inline float read_half(const std::byte* p) {
 }
 inline int byte_at(const std::byte* p, std::int64_t i) { return std::to_integer<int>(p[i]); }
 
-/// 16 bytes whose low nibbles are the first 16 codes of a block, the high ones the other 16. Bits of `high` are the codes' fifth bits.
+/// 16 bytes whose low nibbles are the first 16 codes of a block, the high ones the other 16. Bits of `high` are the
+/// codes' fifth bits.
 inline void unpack_nibbles(const std::byte* packed, std::uint32_t high, int zero, std::int8_t* codes) {
     for (int i = 0; i < 16; ++i) {
-        const int b = byte_at(packed, i), low_bit = static_cast<int>(high >> i & 1u), high_bit = static_cast<int>(high >> (i + 16) & 1u);
+        const int b = byte_at(packed, i), low_bit = static_cast<int>(high >> i & 1u),
+                  high_bit = static_cast<int>(high >> (i + 16) & 1u);
         codes[i] = static_cast<std::int8_t>(((b & 15) | low_bit << 4) - zero);
         codes[i + 16] = static_cast<std::int8_t>((b >> 4 | high_bit << 4) - zero);
     }
@@ -86,19 +89,22 @@ struct Q8_0 {
     }
 };
 
-/// The 6-bit scales and minima of the eight groups of Q4_K and Q5_K, in 12 bytes (ggml-quants.c `get_scale_min_k4`), times the block's two halves.
+/// The 6-bit scales and minima of the eight groups of Q4_K and Q5_K, in 12 bytes (ggml-quants.c `get_scale_min_k4`),
+/// times the block's two halves.
 inline void unpack_group_scales(const std::byte* block, float* scales, float* minima) {
     const float scale = read_half(block), minimum = read_half(block + 2);
     const std::byte* packed = block + 4;
     for (int j = 0; j < 8; ++j) {
-        const int s = j < 4 ? byte_at(packed, j) & 63 : (byte_at(packed, j + 4) & 15) | byte_at(packed, j - 4) >> 6 << 4;
+        const int s =
+            j < 4 ? byte_at(packed, j) & 63 : (byte_at(packed, j + 4) & 15) | byte_at(packed, j - 4) >> 6 << 4;
         const int m = j < 4 ? byte_at(packed, j + 4) & 63 : byte_at(packed, j + 4) >> 4 | byte_at(packed, j) >> 6 << 4;
         scales[j] = scale * static_cast<float>(s);
         minima[j] = minimum * static_cast<float>(m);
     }
 }
 
-/// Two halves, 12 bytes of group scales, then for each pair of groups 32 bytes: low nibbles the first, high nibbles the second; codes 0 to 15.
+/// Two halves, 12 bytes of group scales, then for each pair of groups 32 bytes: low nibbles the first, high nibbles the
+/// second; codes 0 to 15.
 struct Q4_K {
     static constexpr DType dtype = DType::q4_k;
     static constexpr std::int64_t elements = 256, group = 32;
@@ -114,7 +120,7 @@ struct Q4_K {
     }
 };
 
-/// As Q4_K, with 32 bytes of fifth bits before the nibbles: bit g of byte i belongs to code i of group g; codes 0 to 31.
+/// Q4_K with 32 bytes of fifth bits before the nibbles: bit g of byte i belongs to code i of group g; codes 0 to 31.
 struct Q5_K {
     static constexpr DType dtype = DType::q5_k;
     static constexpr std::int64_t elements = 256, group = 32;
@@ -130,8 +136,9 @@ struct Q5_K {
     }
 };
 
-/// 128 bytes of low nibbles, 64 of high pairs of bits, 16 signed group scales, a half; in each half of the block, byte i of the low nibbles holds codes i
-/// and i + 64, and byte i of the pairs codes i, i + 32, i + 64 and i + 96; codes -32 to 31.
+/// 128 bytes of low nibbles, 64 of high pairs of bits, 16 signed group scales, a half; codes -32 to 31. In each half of
+/// the block, byte i of the low nibbles holds codes i and i + 64. Byte i of the pairs holds codes i, i + 32, i + 64 and
+/// i + 96.
 struct Q6_K {
     static constexpr DType dtype = DType::q6_k;
     static constexpr std::int64_t elements = 256, group = 16;
@@ -173,10 +180,12 @@ void dequantise_block(const std::byte* block, float* out) {
     float scales[Block::elements / Block::group], minima[Block::elements / Block::group];
     Block::unpack(block, codes, scales, minima);
     for (std::int64_t g = 0; g < Block::elements / Block::group; ++g)
-        for (std::int64_t i = g * Block::group; i < (g + 1) * Block::group; ++i) out[i] = scales[g] * static_cast<float>(codes[i]) - minima[g];
+        for (std::int64_t i = g * Block::group; i < (g + 1) * Block::group; ++i)
+            out[i] = scales[g] * static_cast<float>(codes[i]) - minima[g];
 }
 
-/// Numbers [begin, begin + count) of a row of blocks, of which `row` is the first byte. Neither has to be a multiple of a block.
+/// Numbers [begin, begin + count) of a row of blocks, of which `row` is the first byte. Neither has to be a multiple of
+/// a block.
 template <class Block>
 void dequantise(const std::byte* row, std::int64_t begin, std::int64_t count, float* out) {
     const std::int64_t end = begin + count;

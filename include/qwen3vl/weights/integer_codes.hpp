@@ -7,7 +7,8 @@
 #include <qwen3vl/kernels/integer_tile.hpp>
 #include <qwen3vl/weights/formats.hpp>
 
-/// The integer formats one by one: how codes lie, how a group of weights becomes codes and scales, and how a kernel gets both back.
+/// The integer formats one by one: how codes lie, how a group of weights becomes codes and scales, and how a kernel
+/// gets both back.
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
 /// One byte a code.
@@ -29,10 +30,13 @@ struct NibbleCodes {
         out[0] = kernels::isa::and_bits(Arch{}, v, mask);
         out[1] = kernels::isa::and_bits(Arch{}, kernels::isa::template shift_right16<4>(Arch{}, v), mask);
     }
-    static int get(const std::byte* lane, int quad, int column) { return std::to_integer<int>(lane[column] >> (4 * quad)) & 15; }
+    static int get(const std::byte* lane, int quad, int column) {
+        return std::to_integer<int>(lane[column] >> (4 * quad)) & 15;
+    }
 };
 
-/// The quantiles of the normal distribution that NF4 maps its codes to (Dettmers et al., 2023, appendix E; bitsandbytes' table).
+/// The quantiles of the normal distribution that NF4 maps its codes to (Dettmers et al., 2023, appendix E;
+/// bitsandbytes' table).
 inline constexpr std::array<float, 16> nf4_quantiles = {-1.0f,
                                                         -0.6961928009986877f,
                                                         -0.5250730514526367f,
@@ -53,7 +57,8 @@ inline constexpr std::array<float, 16> nf4_quantiles = {-1.0f,
 inline constexpr std::array<std::uint8_t, 16> nf4_codebook = [] {
     std::array<std::uint8_t, 16> out{};
     for (std::size_t i = 0; i < 16; ++i)
-        out[i] = static_cast<std::uint8_t>(128 + static_cast<int>(nf4_quantiles[i] * 127 + (nf4_quantiles[i] < 0 ? -0.5f : 0.5f)));
+        out[i] = static_cast<std::uint8_t>(
+            128 + static_cast<int>(nf4_quantiles[i] * 127 + (nf4_quantiles[i] < 0 ? -0.5f : 0.5f)));
     return out;
 }();
 
@@ -61,25 +66,26 @@ inline constexpr std::array<std::uint8_t, 16> nf4_codebook = [] {
 struct Nf4Codes : NibbleCodes {
     template <class Arch>
     static void expand(kernels::ivec<Arch> v, kernels::ivec<Arch>* out) {
-        const auto table = kernels::isa::spread(Arch{}, _mm_loadu_si128(reinterpret_cast<const __m128i*>(nf4_codebook.data())));
+        const auto table =
+            kernels::isa::spread(Arch{}, _mm_loadu_si128(reinterpret_cast<const __m128i*>(nf4_codebook.data())));
         NibbleCodes::expand<Arch>(v, out);
         for (int i = 0; i < quads; ++i) out[i] = kernels::isa::lookup(Arch{}, table, out[i]);
     }
 };
 
-/// What a group of weights is kept as: numbers that get_scale() and get_minimum() give back.
+/// Scale and minimum of a group of weights, as get_scale() and get_minimum() give them back.
 struct GroupScale {
     float scale = 0.0f, minimum = 0.0f;
 };
 
-/// What IntegerPanels asks of a format. Members:
-///   Codes, Kind                    how codes lie; the kernels' arithmetic
+/// Traits of an integer format, for IntegerPanels. Members:
+///   Codes, Kind                    the layout of codes; the kernels' arithmetic
 ///   group                          columns to a weight scale, 0: the row
 ///   zero                           the code of 0 where there is no minimum
 ///   lowest, highest                the codes' range
-///   x_unit                         what activations' scales are multiplied by, for codes that are no whole numbers
+///   x_unit                         factor of the activations' scales, for codes that are no whole numbers
 ///   fit(w, n)                      scale (and minimum) for a group of n weights
-///   encode(v, g), decode(code, g)  a weight's code, and what the code stands for
+///   encode(v, g), decode(code, g)  a weight's code, and the weight that a code stands for
 template <class Format>
 struct integer_format;
 
@@ -100,28 +106,32 @@ constexpr float nf4_midpoint(std::size_t i) { return 0.5f * (nf4_quantiles[i] + 
 
 template <Group G>
 struct integer_format<Int8<G>> {
-    static_assert(G.columns == 0 || G.columns == 32 || G.columns == 64 || G.columns == 128, "qwen3vl: weights::Int8: groups have 32, 64 or 128 columns");
+    static_assert(G.columns == 0 || G.columns == 32 || G.columns == 64 || G.columns == 128,
+                  "qwen3vl: weights::Int8: groups have 32, 64 or 128 columns");
     using Codes = ByteCodes;
     using Kind = kernels::IntegerKind<false, (G.columns > 0), false>;
     static constexpr int group = G.columns, zero = 128, lowest = 1, highest = 255;
     static constexpr float x_unit = 1.0f;
     static constexpr Scales scales = Scales::f16;
     static GroupScale fit(const float* w, std::int64_t n) { return {detail::largest(w, n) / 127.0f}; }
-    static int encode(float v, const GroupScale& g) { return zero + detail::clamp_round(v * detail::inverse(g.scale), lowest - zero, highest - zero); }
+    static int encode(float v, const GroupScale& g) {
+        return zero + detail::clamp_round(v * detail::inverse(g.scale), lowest - zero, highest - zero);
+    }
     static float decode(int code, const GroupScale& g) { return static_cast<float>(code - zero) * g.scale; }
 };
 
-template <Group G, Centre C>
+template <Group G, ZeroPoint C>
 struct integer_format<Int4<G, C>> {
-    static_assert(G.columns == 32 || G.columns == 64 || G.columns == 128, "qwen3vl: weights::Int4: groups have 32, 64 or 128 columns");
+    static_assert(G.columns == 32 || G.columns == 64 || G.columns == 128,
+                  "qwen3vl: weights::Int4: groups have 32, 64 or 128 columns");
     using Codes = NibbleCodes;
-    using Kind = kernels::IntegerKind<true, true, C == Centre::minimum>;
-    static constexpr int group = G.columns, zero = C == Centre::zero ? 8 : 0, lowest = 0, highest = 15;
+    using Kind = kernels::IntegerKind<true, true, C == ZeroPoint::asymmetric>;
+    static constexpr int group = G.columns, zero = C == ZeroPoint::symmetric ? 8 : 0, lowest = 0, highest = 15;
     static constexpr float x_unit = 1.0f;
     static constexpr Scales scales = Scales::f16;
     static GroupScale fit(const float* w, std::int64_t n) {
         const auto [low, high] = std::minmax_element(w, w + n);
-        if constexpr (C == Centre::minimum)
+        if constexpr (C == ZeroPoint::asymmetric)
             return {(*high - *low) / 15.0f, *low};
         else
             return {(-*low > *high ? *low : *high) / -8.0f};  // the largest magnitude becomes code 0
@@ -146,7 +156,9 @@ struct integer_format<NF4<S>> {
         for (std::size_t i = 0; i + 1 < 16; ++i) code += x > detail::nf4_midpoint(i);
         return code;
     }
-    static float decode(int code, const GroupScale& g) { return static_cast<float>(nf4_codebook[static_cast<std::size_t>(code)] - zero) * x_unit * g.scale; }
+    static float decode(int code, const GroupScale& g) {
+        return static_cast<float>(nf4_codebook[static_cast<std::size_t>(code)] - zero) * x_unit * g.scale;
+    }
 };
 
 }  // namespace qwen3vl::weights

@@ -1,8 +1,9 @@
 #pragma once
-#include <qwen3vl/weights/column_moments.hpp>
+#include <qwen3vl/weights/input_gram.hpp>
 #include <qwen3vl/weights/integer_codes.hpp>
 
-/// The integer formats again, for the weights of as many rows at once as an Arch has lanes: w [columns][Arch::floats], one row to a lane.
+/// The integer formats again, for the weights of as many rows at once as an Arch has lanes: w [columns][Arch::floats],
+/// one row to a lane.
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
 /// GroupScale of every lane.
@@ -19,7 +20,7 @@ struct IntegerLanes {
     static constexpr std::int64_t width = Arch::floats;
     static constexpr bool quantiles = std::is_same_v<typename F::Codes, Nf4Codes>, minimum = F::Kind::minimum;
 
-    /// What F::fit gives for each lane.
+    /// Computes F::fit for each lane.
     static Scale fit(const float* w, std::int64_t n) {
         V low = kernels::load<Arch>(w), high = low;
         for (std::int64_t c = 1; c < n; ++c) {
@@ -28,7 +29,8 @@ struct IntegerLanes {
             high = xsimd::max(high, v);
         }
         if constexpr (minimum) return {(high - low) / V(15.0f), low};
-        if constexpr (std::is_same_v<typename F::Codes, NibbleCodes>) return {xsimd::select(-low > high, low, high) / V(-8.0f)};
+        if constexpr (std::is_same_v<typename F::Codes, NibbleCodes>)
+            return {xsimd::select(-low > high, low, high) / V(-8.0f)};
         const V largest = xsimd::max(-low, high);
         return {quantiles ? largest : largest / V(127.0f)};
     }
@@ -37,15 +39,17 @@ struct IntegerLanes {
     class Encoder {
       public:
         explicit Encoder(const Scale& g)
-            : minimum_(g.minimum), inverse_(xsimd::select(xsimd::abs(g.scale) >= V(detail::least_scale), V(1.0f) / g.scale, V(0.0f))) {}
+            : minimum_(g.minimum),
+              inverse_(xsimd::select(xsimd::abs(g.scale) >= V(detail::least_scale), V(1.0f) / g.scale, V(0.0f))) {}
         /// F::encode's codes.
         kernels::ivec<Arch> codes(V w) const {
             if constexpr (quantiles)
                 return code(w);
             else
-                return kernels::isa::add_int32(Arch{}, kernels::isa::float_to_int(Arch{}, bounded(w)), kernels::isa::set_int(Arch{}, F::zero));
+                return kernels::isa::add_int32(Arch{}, kernels::isa::float_to_int(Arch{}, bounded(w)),
+                                               kernels::isa::set_int(Arch{}, F::zero));
         }
-        /// What the codes stand for in units of the scale, from the minimum.
+        /// Numbers that the codes of `w` stand for, in units of the scale, from the minimum.
         V numbers(V w) const {
             if constexpr (quantiles)
                 return number(w);
@@ -56,13 +60,15 @@ struct IntegerLanes {
       private:
         V bounded(V w) const {
             const V scaled = minimum ? (w - minimum_) * inverse_ : w * inverse_;
-            return xsimd::min(xsimd::max(scaled, V(static_cast<float>(F::lowest - F::zero))), V(static_cast<float>(F::highest - F::zero)));
+            return xsimd::min(xsimd::max(scaled, V(static_cast<float>(F::lowest - F::zero))),
+                              V(static_cast<float>(F::highest - F::zero)));
         }
         kernels::ivec<Arch> code(V w) const {
             const V x = w * inverse_;
             auto n = kernels::isa::set_int(Arch{}, 0);
             QWEN3VL_UNROLL
-            for (std::size_t i = 0; i + 1 < 16; ++i) n = kernels::isa::count_greater(Arch{}, n, x, V(detail::nf4_midpoint(i)));
+            for (std::size_t i = 0; i + 1 < 16; ++i)
+                n = kernels::isa::count_greater(Arch{}, n, x, V(detail::nf4_midpoint(i)));
             return n;
         }
         /// The codebook's number: its first, and the steps at all midpoints that the weight lies above.
@@ -71,7 +77,8 @@ struct IntegerLanes {
             V sum(-127.0f);
             QWEN3VL_UNROLL
             for (std::size_t i = 0; i + 1 < 16; ++i)
-                sum = sum + xsimd::select(x > V(detail::nf4_midpoint(i)), V(static_cast<float>(nf4_codebook[i + 1] - nf4_codebook[i])), V(0.0f));
+                sum = sum + xsimd::select(x > V(detail::nf4_midpoint(i)),
+                                          V(static_cast<float>(nf4_codebook[i + 1] - nf4_codebook[i])), V(0.0f));
             return sum * V(F::x_unit);
         }
         V minimum_, inverse_;
@@ -82,15 +89,17 @@ struct IntegerLanes {
         const Encoder encoder(g);
         V sum(0.0f);
         for (std::int64_t c = 0; c < n; ++c) {
-            const V v = kernels::load<Arch>(w + c * width), off = v - kernels::fma<Arch>(encoder.numbers(v), g.scale, g.minimum);
+            const V v = kernels::load<Arch>(w + c * width),
+                    off = v - kernels::fma<Arch>(encoder.numbers(v), g.scale, g.minimum);
             sum = kernels::fma<Arch>(off * off, V(importance[c]), sum);
         }
         return sum;
     }
 
-    /// The scale (and minimum) that minimise error(), where `keep` says how a scale is kept: a search over scales from 0.6 to 1.3 times fit()'s, of either
-    /// sign where codes are not symmetric, each improved to the least squares' solution for its codes. Never worse than fit()'s.
-    /// The search is that of llama.cpp's ggml-quants.c, `make_qx_quants` and `make_qkx2_quants`, with measured importance.
+    /// Scale (and minimum) that minimise error(), where `keep` rounds a scale as the format stores it. Searches scales
+    /// from 0.6 to 1.3 times fit()'s, of either sign where codes are not symmetric, each refined to the least squares'
+    /// solution for its codes. Never worse than fit()'s. The search is that of llama.cpp's ggml-quants.c,
+    /// `make_qx_quants` and `make_qkx2_quants`, with measured importance.
     template <class Keep>
     static Scale search(const float* w, const float* importance, std::int64_t n, Keep&& keep) {
         const Scale start = fit(w, n);
@@ -117,18 +126,21 @@ struct IntegerLanes {
         return best;
     }
 
-    /// Moves the weights w [cols] behind each of the columns [first, first + n), whose scale is g, so that they make up for what rounding it takes away;
-    /// `original` are the weights before any were moved.
-    static void carry_errors(float* w, const float* original, std::int64_t cols, std::int64_t first, std::int64_t n, const Scale& g,
-                             const ErrorFeedback& feedback) {
+    /// Moves the weights w [cols] behind each of the columns [first, first + n), whose scale is g, to compensate its
+    /// rounding error. `original`: the weights before any were moved.
+    static void carry_errors(float* w, const float* original, std::int64_t cols, std::int64_t first, std::int64_t n,
+                             const Scale& g, const ErrorFeedback& feedback) {
         const Encoder encoder(g);
         for (std::int64_t i = first; i < first + n; ++i) {
-            const V becomes = kernels::fma<Arch>(encoder.numbers(kernels::load<Arch>(w + i * width)), g.scale, g.minimum);
+            const V becomes =
+                kernels::fma<Arch>(encoder.numbers(kernels::load<Arch>(w + i * width)), g.scale, g.minimum);
             const V error = kernels::load<Arch>(original + i * width) - becomes;
-            const std::int64_t begin = i / feedback.block * feedback.block, end = std::min(begin + feedback.block, cols);
+            const std::int64_t begin = i / feedback.block * feedback.block,
+                               end = std::min(begin + feedback.block, cols);
             const float* carry = feedback.carry.data() + i * feedback.block - begin;
             for (std::int64_t k = i + 1; k < end; ++k)
-                kernels::store<Arch>(kernels::fma<Arch>(error, V(carry[k]), kernels::load<Arch>(w + k * width)), w + k * width);
+                kernels::store<Arch>(kernels::fma<Arch>(error, V(carry[k]), kernels::load<Arch>(w + k * width)),
+                                     w + k * width);
         }
     }
 

@@ -6,17 +6,21 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
-/// Where the codes and scales of an integer format lie. A panel of rows is cut into blocks of columns; a block holds its codes, four columns to a lane and
-/// vectors of rows side by side, and then its scales, so that decoding is one run through memory.
+/// Layout of the codes and scales of an integer format. A panel of rows is cut into blocks of columns. A block holds
+/// its codes, four columns to a lane and vectors of rows side by side, and then its scales: decoding is one run through
+/// memory.
 template <class Format>
 struct IntegerLayout {
     using F = integer_format<Format>;
     using Codes = typename F::Codes;
     using Kind = typename F::Kind;
     static constexpr std::int64_t block_columns = kernels::integer_block;
-    static constexpr std::int64_t load_columns = 4 * Codes::quads;                            ///< columns of one vector of codes
-    static constexpr std::int64_t activation_group = F::group > 0 ? F::group : 128;           ///< columns that share an activation's scale
-    static constexpr bool row_scale = F::group == 0, row_range = F::scales == Scales::bits8;  ///< float32 numbers of a row before its panel's blocks
+    static constexpr std::int64_t load_columns = 4 * Codes::quads;  ///< columns of one vector of codes
+    static constexpr std::int64_t activation_group =
+        F::group > 0 ? F::group : 128;  ///< columns that share an activation's scale
+    static constexpr bool row_scale = F::group == 0,
+                          row_range =
+                              F::scales == Scales::bits8;  ///< float32 numbers of a row before its panel's blocks
 
     /// Bytes of the numbers of a panel's rows: the scale, or the smallest scale of each row and then the steps.
     template <class Arch>
@@ -51,7 +55,8 @@ struct IntegerLayout {
     template <class Arch>
     static constexpr std::int64_t panel_bytes(std::int64_t cols) {
         const std::int64_t whole = cols / block_columns, rest = cols % block_columns;
-        return round_up(header_bytes<Arch>, 64) + whole * block_bytes<Arch>(block_columns) + (rest ? block_bytes<Arch>(rest) : 0);
+        return round_up(header_bytes<Arch>, 64) + whole * block_bytes<Arch>(block_columns) +
+               (rest ? block_bytes<Arch>(rest) : 0);
     }
     template <class Arch>
     static constexpr std::int64_t bytes(std::int64_t rows, std::int64_t cols) {
@@ -69,14 +74,16 @@ struct IntegerLayout {
         return block_at<Arch>(c) + c % block_columns / load_columns * step_bytes<Arch> + 4 * row;
     }
 
-    /// Where the scale of the group at column c begins for the panel's first row.
+    /// Offset of the scale of the group at column c, for the panel's first row.
     template <class Arch>
     static constexpr std::int64_t group_at(std::int64_t cols, std::int64_t c) {
         const std::int64_t k = c / block_columns * block_columns;
-        return block_at<Arch>(k) + code_bytes<Arch>(std::min(block_columns, cols - k)) + (c - k) / activation_group * group_bytes<Arch>;
+        return block_at<Arch>(k) + code_bytes<Arch>(std::min(block_columns, cols - k)) +
+               (c - k) / activation_group * group_bytes<Arch>;
     }
 
-    /// f(first column, count) for every group of columns that share a weight scale (for a row's scale: that share an activation's).
+    /// f(first column, count) for every group of columns that share a weight scale (for a row's scale: that share an
+    /// activation's).
     template <class Arch, class Fn>
     static void for_each_group(std::int64_t cols, Fn&& f) {
         for (std::int64_t c = 0; c < cols; c += activation_group) f(c, std::min(activation_group, cols - c));
@@ -84,13 +91,17 @@ struct IntegerLayout {
 
     /// Scales of the group whose scales begin at `at`, for the rows from `row` on, one for each lane.
     template <class Arch>
-    static kernels::vec<Arch> group_scale(const std::byte* panel, const std::byte* at, std::int64_t row, kernels::vec<Arch>& minimum) {
+    static kernels::vec<Arch> group_scale(const std::byte* panel, const std::byte* at, std::int64_t row,
+                                          kernels::vec<Arch>& minimum) {
         if constexpr (row_range) {
             const auto* range = reinterpret_cast<const float*>(panel) + row;
-            const auto code = kernels::isa::int_to_float(Arch{}, kernels::isa::bytes_to_int(Arch{}, reinterpret_cast<const std::uint8_t*>(at) + row));
-            return kernels::fma<Arch>(kernels::vec<Arch>(code), kernels::load<Arch>(range + panel_rows<Arch>), kernels::load<Arch>(range));
+            const auto code = kernels::isa::int_to_float(
+                Arch{}, kernels::isa::bytes_to_int(Arch{}, reinterpret_cast<const std::uint8_t*>(at) + row));
+            return kernels::fma<Arch>(kernels::vec<Arch>(code), kernels::load<Arch>(range + panel_rows<Arch>),
+                                      kernels::load<Arch>(range));
         } else {
-            if constexpr (Kind::minimum) minimum = kernels::load<Arch>(reinterpret_cast<const f16*>(at) + panel_rows<Arch> + row);
+            if constexpr (Kind::minimum)
+                minimum = kernels::load<Arch>(reinterpret_cast<const f16*>(at) + panel_rows<Arch> + row);
             return kernels::load<Arch>(reinterpret_cast<const f16*>(at) + row);
         }
     }

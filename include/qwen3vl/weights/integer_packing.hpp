@@ -10,7 +10,7 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
-/// Checkpoints' tensors to an integer format's panels, and rows back.
+/// Packs checkpoints' tensors into an integer format's panels, and gives rows back.
 template <class Format>
 struct IntegerPacking : IntegerLayout<Format> {
     using Layout = IntegerLayout<Format>;
@@ -22,12 +22,13 @@ struct IntegerPacking : IntegerLayout<Format> {
     static constexpr bool row_major = false;
     static constexpr bool is_mapped(DType) { return false; }
 
-    /// Quantises the tensor `view` of rows * cols numbers to `out`, bytes(rows, cols): rounded to nearest; or where the moments of the
-    /// columns are given, so that outputs are as near as they can be: with searched scales (IntegerLanes::search), and each error made up for by the columns
-    /// behind it (ErrorFeedback). Throws LoadError where a number is not finite or too large for a scale, or the moments are none.
+    /// Quantises the tensor `view` of rows * cols numbers to `out`, bytes(rows, cols). Rounds to nearest; given the
+    /// `moments` of the columns, minimises the outputs' error instead: scales are searched (IntegerLanes::search), and
+    /// later columns compensate each error (ErrorFeedback). Throws LoadError where a number is not finite or too large
+    /// for a scale, or the moments are not positive semidefinite.
     template <class Arch, class Team>
-    static void pack(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team, std::byte* out,
-                     const ColumnMoments* moments = nullptr) {
+    static void pack(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team,
+                     std::byte* out, const InputGram* moments = nullptr) {
         constexpr std::int64_t width = Arch::floats;
         const ErrorFeedback feedback = moments ? error_feedback(*moments, team) : ErrorFeedback{};
         ThreadBuffers buffers(team.threads(), (moments ? 2 : 1) * cols * width);
@@ -51,8 +52,9 @@ struct IntegerPacking : IntegerLayout<Format> {
         Layout::template for_each_group<Arch>(cols, [&](std::int64_t first, std::int64_t count) {
             const GroupScale g = get_scale<Arch>(panel, cols, first, lane);
             for (std::int64_t c = first; c < first + count; ++c)
-                out[c] =
-                    F::decode(Codes::get(panel + Layout::template lane_at<Arch>(c, lane), static_cast<int>(c % load_columns / 4), static_cast<int>(c % 4)), g);
+                out[c] = F::decode(Codes::get(panel + Layout::template lane_at<Arch>(c, lane),
+                                              static_cast<int>(c % load_columns / 4), static_cast<int>(c % 4)),
+                                   g);
         });
     }
 
@@ -69,9 +71,11 @@ struct IntegerPacking : IntegerLayout<Format> {
         } else {
             const std::int64_t at = Layout::template group_at<Arch>(cols, c);
             if constexpr (row_range)
-                return {std::fma(number(std::uint8_t{}, at + row), number(0.0f, 4 * (panel_rows<Arch> + row)), number(0.0f, 4 * row))};
+                return {std::fma(number(std::uint8_t{}, at + row), number(0.0f, 4 * (panel_rows<Arch> + row)),
+                                 number(0.0f, 4 * row))};
             else
-                return {number(f16{}, at + 2 * row), Kind::minimum ? number(f16{}, at + 2 * (panel_rows<Arch> + row)) : 0.0f};
+                return {number(f16{}, at + 2 * row),
+                        Kind::minimum ? number(f16{}, at + 2 * (panel_rows<Arch> + row)) : 0.0f};
         }
     }
 
@@ -84,19 +88,23 @@ struct IntegerPacking : IntegerLayout<Format> {
             undefined = undefined + (v - v);
         }
         if (!(kernels::max_lane<Arch>(largest) <= 65504.0f && kernels::sum_lanes<Arch>(undefined) == 0.0f))
-            throw LoadError(std::string(view.file), name, std::string("finite numbers within 65504 for ") + Format::name,
-                            std::to_string(*std::find_if_not(w, w + cols * Arch::floats, [](float v) { return std::abs(v) <= 65504.0f; })));
+            throw LoadError(std::string(view.file), name,
+                            std::string("finite numbers within 65504 for ") + Format::name,
+                            std::to_string(*std::find_if_not(w, w + cols * Arch::floats,
+                                                             [](float v) { return std::abs(v) <= 65504.0f; })));
     }
 
     /// The vector of rows of a panel from `row` on: w [cols][Arch::floats]; with feedback, followed by a copy of it.
     template <class Arch>
-    static void pack_rows(float* w, std::int64_t cols, const ErrorFeedback* feedback, std::int64_t row, std::byte* panel) {
+    static void pack_rows(float* w, std::int64_t cols, const ErrorFeedback* feedback, std::int64_t row,
+                          std::byte* panel) {
         using Lanes = IntegerLanes<Arch, Format>;
         constexpr std::int64_t width = Arch::floats;
         auto* header = reinterpret_cast<float*>(panel) + row;
         const auto fit = [&](std::int64_t c, std::int64_t n) {
             if (!feedback) return Lanes::fit(w + c * width, n);
-            for (std::int64_t i = c * width; i < (c + n) * width; ++i) w[i] = std::clamp(w[i], -65504.0f, 65504.0f);  // what columns before it have carried on
+            for (std::int64_t i = c * width; i < (c + n) * width; ++i)
+                w[i] = std::clamp(w[i], -65504.0f, 65504.0f);  // what columns before it have carried on
             return Lanes::search(w + c * width, feedback->variance.data() + c, n, kept_scale<Arch>);
         };
         const auto put = [&](std::int64_t c, std::int64_t n, const LaneScale<Arch>& g) {
@@ -123,8 +131,8 @@ struct IntegerPacking : IntegerLayout<Format> {
             const float* scale = scales.data();
             Layout::template for_each_group<Arch>(cols, [&](std::int64_t c, std::int64_t n) {
                 for (std::int64_t r = 0; r < width; ++r, ++scale)
-                    scales_at(c)[row + r] =
-                        static_cast<std::byte>(detail::clamp_round((*scale - header[r]) * detail::inverse(header[panel_rows<Arch> + r]), 0, 255));
+                    scales_at(c)[row + r] = static_cast<std::byte>(detail::clamp_round(
+                        (*scale - header[r]) * detail::inverse(header[panel_rows<Arch> + r]), 0, 255));
                 put(c, n, read_scale<Arch>(panel, scales_at(c), row));
             });
         } else {
@@ -159,7 +167,8 @@ struct IntegerPacking : IntegerLayout<Format> {
 
     /// The codes of columns [first, first + n), which share their scales.
     template <class Arch>
-    static void put_codes(const float* w, std::int64_t first, std::int64_t n, const LaneScale<Arch>& g, std::int64_t row, std::byte* panel) {
+    static void put_codes(const float* w, std::int64_t first, std::int64_t n, const LaneScale<Arch>& g,
+                          std::int64_t row, std::byte* panel) {
         const typename IntegerLanes<Arch, Format>::Encoder encoder(g);
         for (std::int64_t c = first; c < first + n; c += load_columns) {
             auto packed = kernels::isa::set_int(Arch{}, 0);
@@ -167,7 +176,9 @@ struct IntegerPacking : IntegerLayout<Format> {
                 auto four = kernels::isa::set_int(Arch{}, 0);
                 for (std::int64_t i = c + 4 * quad + 4; i-- > c + 4 * quad;) {
                     four = kernels::isa::template shift_left32<8>(Arch{}, four);
-                    if (i < first + n) four = kernels::isa::add_int32(Arch{}, four, encoder.codes(kernels::load<Arch>(w + i * Arch::floats)));
+                    if (i < first + n)
+                        four = kernels::isa::add_int32(Arch{}, four,
+                                                       encoder.codes(kernels::load<Arch>(w + i * Arch::floats)));
                 }
                 packed = kernels::isa::add_int32(Arch{}, kernels::isa::template shift_left32<4>(Arch{}, packed), four);
             }

@@ -10,9 +10,10 @@ namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
 /// Puts the rows of x into `input`, which has as many.
 template <class Arch, class Format, class Team>
-void encode_rows(Team& team, ConstMatrix x, const Input& input) {
+void pack_rows(Team& team, ConstMatrix x, const PackedActivations& input) {
     execution::for_row_blocks(team, x.rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
-        for (std::int64_t r = begin; r < end; ++r) traits<Format>::template encode<Arch>(input, r, 0, x.cols, x.row(r));
+        for (std::int64_t r = begin; r < end; ++r)
+            traits<Format>::template pack_activations<Arch>(input, r, 0, x.cols, x.row(r));
     });
 }
 
@@ -24,7 +25,8 @@ class RowTasks {
         std::size_t which;
         std::int64_t first, count;
     };
-    RowTasks(const std::array<const WeightMatrix*, N>& matrices, std::int64_t height) : matrices_(matrices), height_(height) {
+    RowTasks(const std::array<const WeightMatrix*, N>& matrices, std::int64_t height)
+        : matrices_(matrices), height_(height) {
         for (std::size_t i = 0; i < N; ++i) begin_[i + 1] = begin_[i] + ceil_div(matrices[i]->rows(), height);
     }
     std::int64_t count() const { return begin_[N]; }
@@ -41,27 +43,31 @@ class RowTasks {
     std::array<std::int64_t, N + 1> begin_{};
 };
 
-/// Rows of a task where nothing wants more of them together: few where a matrix is soon read, so that threads end at the same time.
+/// Rows of a task where nothing wants more of them together: few where a matrix is soon read, so that threads end at
+/// the same time.
 template <class Arch>
 std::int64_t free_height(std::int64_t x_rows, const WeightMatrix& w) {
     return x_rows == 1 && w.rows() < 64 * task_rows ? panel_rows<Arch> : task_rows;
 }
 
-/// Tells the team that a dense layer over these matrices, in tasks of `height` rows, comes next, so that threads which wait ask for their weights.
+/// Tells the team that a dense layer over these matrices, in tasks of `height` rows, comes next, so that threads which
+/// wait ask for their weights.
 template <class Arch, class Format, class Team, std::size_t N>
-void announce(Team& team, const std::array<const WeightMatrix*, N>& matrices, std::int64_t height = task_rows) {
+void prefetch(Team& team, const std::array<const WeightMatrix*, N>& matrices, std::int64_t height = task_rows) {
     const RowTasks tasks(matrices, height);
-    team.announce(tasks.count(), [&](std::int64_t task) {
+    team.prefetch(tasks.count(), [&](std::int64_t task) {
         const auto t = tasks[task];
         return matrices[t.which]->data() + traits<Format>::template bytes<Arch>(t.first, matrices[t.which]->cols());
     });
 }
 
-/// epilogue(x · W^T) for each of the matrices, which all have x.cols columns, in tasks over their rows.
-/// `epilogue(which, row, first, count, values)` receives `count` outputs of one row of x, from column `first` of matrix `which` on; `first` is a multiple
-/// of `height`, the rows of a task. A step with one row is bound by the reading of W: all matrices are one run of tasks, so that the threads meet once.
+/// Calls epilogue on x · W^T for each of the matrices, which all have x.cols columns, in tasks over their rows.
+/// `epilogue(which, row, first, count, values)` receives `count` outputs of one row of x, from column `first` of matrix
+/// `which` on; `first` is a multiple of `height`, the rows of a task. A step with one row is bound by reading W: all
+/// matrices are one run of tasks, so that the threads meet once.
 template <class Arch, class Format, class Team, std::size_t N, class Epilogue>
-void linear(Team& team, const Input& x, const std::array<const WeightMatrix*, N>& matrices, Epilogue&& epilogue, std::int64_t height = task_rows) {
+void linear(Team& team, const PackedActivations& x, const std::array<const WeightMatrix*, N>& matrices,
+            Epilogue&& epilogue, std::int64_t height = task_rows) {
     const RowTasks tasks(matrices, height);
     team.run(tasks.count(), [&](std::int64_t task, int) {
         const auto [which, first, count] = tasks[task];
@@ -69,32 +75,36 @@ void linear(Team& team, const Input& x, const std::array<const WeightMatrix*, N>
         alignas(64) float out[pass_rows * task_rows];
         for (std::int64_t i = 0; i < x.rows; i += pass_rows) {
             const std::int64_t rows = std::min(pass_rows, x.rows - i);
-            traits<Format>::template panel<Arch>(w, first, count, x, i, rows, out, task_rows);
-            for (std::int64_t r = 0; r < rows; ++r) epilogue(static_cast<int>(which), i + r, first, count, static_cast<const float*>(out + r * task_rows));
+            traits<Format>::template gemm_panel<Arch>(w, first, count, x, i, rows, out, task_rows);
+            for (std::int64_t r = 0; r < rows; ++r)
+                epilogue(static_cast<int>(which), i + r, first, count, static_cast<const float*>(out + r * task_rows));
         }
     });
 }
 
-/// epilogue(row, first, count, x · A^T, x · B^T) for two matrices of one shape: the gate and up projections, joined before they are written.
+/// epilogue(row, first, count, x · A^T, x · B^T) for two matrices of one shape: the gate and up projections, joined
+/// before they are written.
 template <class Arch, class Format, class Team, class Epilogue>
-void linear_pair(Team& team, const Input& x, const WeightMatrix& a, const WeightMatrix& b, Epilogue&& epilogue) {
+void linear_pair(Team& team, const PackedActivations& x, const WeightMatrix& a, const WeightMatrix& b,
+                 Epilogue&& epilogue) {
     team.run(ceil_div(a.rows(), task_rows), [&](std::int64_t task, int) {
         const std::int64_t first = task * task_rows, count = std::min(task_rows, a.rows() - first);
         alignas(64) float left[pass_rows * task_rows];
         alignas(64) float right[pass_rows * task_rows];
         for (std::int64_t i = 0; i < x.rows; i += pass_rows) {
             const std::int64_t rows = std::min(pass_rows, x.rows - i);
-            traits<Format>::template panel<Arch>(a, first, count, x, i, rows, left, task_rows);
-            traits<Format>::template panel<Arch>(b, first, count, x, i, rows, right, task_rows);
+            traits<Format>::template gemm_panel<Arch>(a, first, count, x, i, rows, left, task_rows);
+            traits<Format>::template gemm_panel<Arch>(b, first, count, x, i, rows, right, task_rows);
             for (std::int64_t r = 0; r < rows; ++r)
-                epilogue(i + r, first, count, static_cast<const float*>(left + r * task_rows), static_cast<const float*>(right + r * task_rows));
+                epilogue(i + r, first, count, static_cast<const float*>(left + r * task_rows),
+                         static_cast<const float*>(right + r * task_rows));
         }
     });
 }
 
 /// y = x · W^T + bias; no bias where the pointer is null.
 template <class Arch, class Format, class Team>
-void linear_store(Team& team, const Input& x, const WeightMatrix& w, const float* bias, Matrix y) {
+void linear_store(Team& team, const PackedActivations& x, const WeightMatrix& w, const float* bias, Matrix y) {
     const auto put = [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
         std::copy_n(values, count, y.row(row) + first);
         if (bias) kernels::add_row<Arch>(bias + first, count, y.row(row) + first);
@@ -104,7 +114,7 @@ void linear_store(Team& team, const Input& x, const WeightMatrix& w, const float
 
 /// y += x · W^T + bias: a dense layer that ends in a residual connection.
 template <class Arch, class Format, class Team>
-void linear_add(Team& team, const Input& x, const WeightMatrix& w, const float* bias, Matrix y) {
+void linear_add(Team& team, const PackedActivations& x, const WeightMatrix& w, const float* bias, Matrix y) {
     const auto add = [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
         kernels::add_row<Arch>(values, count, y.row(row) + first);
         if (bias) kernels::add_row<Arch>(bias + first, count, y.row(row) + first);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <qwen3vl/core/aligned.hpp>
 #include <qwen3vl/core/checked.hpp>
+#include <qwen3vl/core/space.hpp>
 #include <type_traits>
 #include <utility>
 
@@ -12,13 +13,35 @@ namespace qwen3vl::inline QWEN3VL_ABI::weights {
 /// Goes up when the bytes of any packed format change: packed files of another version are made anew.
 inline constexpr int layout_version = 2;
 
-/// A weight matrix in the layout of some format and Arch, which weights::traits of that format reads. Its memory is its own, or somebody else keeps it.
-class WeightMatrix {
+/// A weight matrix of a memory space, in the layout of some format there. The caller owns its memory.
+template <class Space>
+class BasicWeightMatrix {
   public:
-    WeightMatrix() = default;
+    using pointer = typename Space::template pointer<const std::byte>;
+    BasicWeightMatrix() = default;
     /// `data` must outlive the matrix.
-    WeightMatrix(const std::byte* data, std::int64_t rows, std::int64_t cols) : data_(data), rows_(rows), cols_(cols) {}
-    WeightMatrix(AlignedBytes memory, std::int64_t rows, std::int64_t cols) : memory_(std::move(memory)), data_(memory_.get()), rows_(rows), cols_(cols) {}
+    BasicWeightMatrix(pointer data, std::int64_t rows, std::int64_t cols) : data_(data), rows_(rows), cols_(cols) {}
+
+    std::int64_t rows() const { return rows_; }
+    std::int64_t cols() const { return cols_; }
+    pointer data() const { return data_; }
+
+  private:
+    pointer data_{};
+    std::int64_t rows_ = 0, cols_ = 0;
+};
+
+/// Host matrix in the layout of some format and Arch, which weights::traits of that format reads. It owns its memory,
+/// or the caller does.
+template <>
+class BasicWeightMatrix<HostSpace> {
+  public:
+    BasicWeightMatrix() = default;
+    /// `data` must outlive the matrix.
+    BasicWeightMatrix(const std::byte* data, std::int64_t rows, std::int64_t cols)
+        : data_(data), rows_(rows), cols_(cols) {}
+    BasicWeightMatrix(AlignedBytes memory, std::int64_t rows, std::int64_t cols)
+        : memory_(std::move(memory)), data_(memory_.get()), rows_(rows), cols_(cols) {}
 
     std::int64_t rows() const { return rows_; }
     std::int64_t cols() const { return cols_; }
@@ -30,26 +53,32 @@ class WeightMatrix {
     std::int64_t rows_ = 0, cols_ = 0;
 };
 
-/// Vectors of rows of weights that lie side by side in a panel, step of columns after step, so that decoding reads a matrix from end to end with
-/// sums enough to hide an instruction's latency: one or two register tiles' width.
+using WeightMatrix = BasicWeightMatrix<HostSpace>;
+
+/// Vectors of weight rows that lie side by side in a panel, step of columns after step: one or two register tiles'
+/// width. Decoding then reads a matrix from end to end, with sums enough to hide an instruction's latency.
 template <class Arch>
 inline constexpr int panel_vectors = Arch::floats == 16 ? 2 : 4;
 template <class Arch>
 inline constexpr std::int64_t panel_rows = std::int64_t{panel_vectors<Arch>} * Arch::floats;
 
-/// Rows of activations in the layout that a format's kernels read: input_bytes(rows, cols) bytes that somebody else owns, filled by encode().
-struct Input {
-    std::byte* data = nullptr;
+/// Rows of activations in the layout that a format's kernels read: activation_bytes(rows, cols) bytes that the caller
+/// owns, filled by pack_activations().
+template <class Space>
+struct BasicPackedActivations {
+    typename Space::template pointer<std::byte> data{};
     std::int64_t rows = 0, cols = 0;
-    Input first(std::int64_t n) const { return {data, n, cols}; }
+    BasicPackedActivations first(std::int64_t n) const { return {data, n, cols}; }
 };
+using PackedActivations = BasicPackedActivations<HostSpace>;
 
 /// A tile of rows of activations.
 struct RowTile {
     std::int64_t begin, height;
 };
 
-/// How rows of activations fall into register tiles: as many tiles of `Full` rows as there are, then of `Half`, then single rows. Rows lie tile by tile.
+/// Partition of rows of activations into register tiles: as many tiles of `Full` rows as there are, then of `Half`,
+/// then single rows. Rows lie tile by tile.
 template <int Full, int Half>
 struct RowTiles {
     static_assert(Full % Half == 0);
@@ -75,25 +104,28 @@ struct RowTiles {
     }
 };
 
-/// The same for AMX: sixteen rows to a tile, what remains in a smaller one.
+/// Partition of rows of activations into AMX tiles: sixteen rows to a tile, the remainder in a smaller one.
 struct AmxRowTiles {
     static RowTile at(std::int64_t row, std::int64_t rows) {
         const std::int64_t begin = row / 16 * 16;
         return {begin, std::min<std::int64_t>(16, rows - begin)};
     }
-    /// f(first row, height, std::integral_constant<int, tiles>) for the tiles of rows [begin, end), two whole ones at once.
+    /// f(first row, height, std::integral_constant<int, tiles>) for the tiles of rows [begin, end), two whole ones at
+    /// once.
     template <class F>
     static void for_each(std::int64_t begin, std::int64_t end, F&& f) {
         while (begin < end) {
             const bool two = begin + 32 <= end;
             const auto height = std::min<std::int64_t>(16, end - begin);
-            two ? f(begin, height, std::integral_constant<int, 2>{}) : f(begin, height, std::integral_constant<int, 1>{});
+            two ? f(begin, height, std::integral_constant<int, 2>{})
+                : f(begin, height, std::integral_constant<int, 1>{});
             begin += two ? 32 : height;
         }
     }
 };
 
-/// Outputs to a task, and rows of x that pass a task's weights at once: whole panels and whole register tiles of every Arch.
+/// Outputs to a task, and rows of x that pass a task's weights at once: whole panels and whole register tiles of every
+/// Arch.
 inline constexpr std::int64_t task_rows = 128;
 inline constexpr std::int64_t pass_rows = 192;
 

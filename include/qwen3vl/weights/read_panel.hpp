@@ -10,7 +10,7 @@
 /// A checkpoint's rows side by side, as the panels of every format want them.
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
-/// As read_values(t, begin, count, out), a vector at a time.
+/// Reads as read_values(t, begin, count, out) does, a vector at a time.
 template <class Arch>
 void read_values(const TensorView& t, std::int64_t begin, std::int64_t count, float* out) {
     if (is_block_type(t.dtype)) return read_values(t, begin, count, out);
@@ -20,8 +20,10 @@ void read_values(const TensorView& t, std::int64_t begin, std::int64_t count, fl
             std::memcpy(out, at, static_cast<std::size_t>(count) * sizeof(T));
         } else {
             std::int64_t whole = count / Arch::floats * Arch::floats;
-            if (std::is_same_v<T, f16> && Arch::floats == 4) whole = 0;  // that target widens f16 one by one, which wants them aligned
-            for (std::int64_t i = 0; i < whole; i += Arch::floats) kernels::store<Arch>(kernels::load<Arch>(reinterpret_cast<const T*>(at) + i), out + i);
+            if (std::is_same_v<T, f16> && Arch::floats == 4)
+                whole = 0;  // that target widens f16 one by one, which wants them aligned
+            for (std::int64_t i = 0; i < whole; i += Arch::floats)
+                kernels::store<Arch>(kernels::load<Arch>(reinterpret_cast<const T*>(at) + i), out + i);
             read_values(t, begin + whole, count - whole, out + whole);
         }
     });
@@ -30,17 +32,18 @@ void read_values(const TensorView& t, std::int64_t begin, std::int64_t count, fl
 /// Columns that read_panel takes at a time: the rows' pieces stay in the first-level cache.
 inline constexpr std::int64_t read_columns = 128;
 
-/// f(first column, count, values [Arch::floats][read_columns]) for the columns of rows [first, first + Arch::floats) of a tensor [rows, cols], piece by
-/// piece; rows beyond the last are zeros.
+/// f(first column, count, values [Arch::floats][read_columns]) for the columns of rows [first, first + Arch::floats) of
+/// a tensor [rows, cols], piece by piece; rows beyond the last are zeros.
 template <class Arch, class F>
 void for_each_piece(const TensorView& view, std::int64_t first, std::int64_t rows, std::int64_t cols, F&& f) {
     constexpr std::int64_t width = Arch::floats;
-    alignas(64) float values[width * read_columns];
+    alignas(64) float values[std::size_t{width * read_columns}];
     const std::int64_t present = std::clamp<std::int64_t>(rows - first, 0, width);
     std::fill(values + present * read_columns, values + width * read_columns, 0.0f);
     for (std::int64_t c = 0; c < cols; c += read_columns) {
         const std::int64_t count = std::min(read_columns, cols - c);
-        for (std::int64_t r = 0; r < present; ++r) read_values<Arch>(view, (first + r) * cols + c, count, values + r * read_columns);
+        for (std::int64_t r = 0; r < present; ++r)
+            read_values<Arch>(view, (first + r) * cols + c, count, values + r * read_columns);
         f(c, count, values);
     }
 }
@@ -49,11 +52,13 @@ void for_each_piece(const TensorView& view, std::int64_t first, std::int64_t row
 template <class Arch>
 void read_panel(const TensorView& view, std::int64_t first, std::int64_t rows, std::int64_t cols, float* out) {
     for_each_piece<Arch>(view, first, rows, cols, [&](std::int64_t c, std::int64_t count, const float* values) {
-        kernels::transpose<Arch::floats>(reinterpret_cast<const std::byte*>(values), read_columns, count, reinterpret_cast<std::byte*>(out + c * Arch::floats));
+        kernels::transpose<Arch::floats>(reinterpret_cast<const std::byte*>(values), read_columns, count,
+                                         reinterpret_cast<std::byte*>(out + c * Arch::floats));
     });
 }
 
-/// Floats for each thread of a team. A piece of work that takes them from the system each time would pay for fresh pages each time.
+/// Floats for each thread of a team. A piece of work that takes them from the system each time would pay for fresh
+/// pages each time.
 class ThreadBuffers {
   public:
     ThreadBuffers(int threads, std::int64_t floats) {

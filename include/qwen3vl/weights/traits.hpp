@@ -7,14 +7,19 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
-/// What an algorithm may ask of a format, all for an Arch. Specialisations provide
-///   bytes<Arch>(rows, cols)             of a matrix in the format
-///   pack<Arch>(view, name, rows, cols, team, out)   a checkpoint's tensor in the format
-///   row_major                     whether the format is row-major, as in a checkpoint: then a packed file does not hold it
-///   is_mapped(dtype)                    whether tensors of this type are used where they lie; then fits(view) says so of one
-///   row<Arch>(matrix, r, out)           one row as float32 (embedding look-up)
-///   input_bytes<Arch>(rows, cols), encode<Arch>(input, r, first, count, values)   activations as the kernels read them
-///   panel<Arch>(matrix, first, count, input, begin, rows, out, out_stride)        the product, see FloatPanels::panel
+/// Operations of a weight format, all for an Arch. Specialisations provide
+///   bytes<Arch>(rows, cols)               bytes of a matrix in the format
+///   pack<Arch>(view, name, rows, cols, team, out)
+///                                         converts a checkpoint's tensor to the format
+///   row_major                             true if row-major, as in a checkpoint: packed files then do not hold it
+///   is_mapped(dtype)                      true if tensors of this type are used where they lie; fits(view) then
+///                                         tells for one tensor
+///   row<Arch>(matrix, r, out)             one row as float32 (embedding look-up)
+///   activation_bytes<Arch>(rows, cols)    bytes of activations as the kernels read them
+///   pack_activations<Arch>(input, r, first, count, values)
+///                                         converts activations to that layout
+///   gemm_panel<Arch>(matrix, first, count, input, begin, rows, out, out_stride)
+///                                         the product, see FloatPanels::gemm_panel
 /// Every output has the same bits whatever the rows beside it.
 template <class Format>
 struct traits;
@@ -33,18 +38,19 @@ template <>
 struct traits<Mapped<F16>> : MappedRows<f16, DType::f16> {};
 template <Group G>
 struct traits<Int8<G>> : IntegerPanels<Int8<G>> {};
-template <Group G, Centre C>
+template <Group G, ZeroPoint C>
 struct traits<Int4<G, C>> : IntegerPanels<Int4<G, C>> {};
 template <Scales S>
 struct traits<NF4<S>> : IntegerPanels<NF4<S>> {};
 template <class Inner, Resident R>
-struct traits<Paged<Inner, R>> : traits<Inner> {};
+struct traits<Streamed<Inner, R>> : traits<Inner> {};
 
-/// A checkpoint's tensor in a format to `out`, bytes(rows, cols), on all threads of the team. Where the moments of its columns are given, formats
-/// that round by them do. Throws LoadError where a number does not fit the format.
+/// Converts a checkpoint's tensor to the format in `out`, bytes(rows, cols), on all threads of the team. Formats that
+/// round by the moments of a tensor's columns use them if given. Throws LoadError where a number does not fit the
+/// format.
 template <class Arch, class Format, class Team>
-void pack(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team, std::byte* out,
-          [[maybe_unused]] const ColumnMoments* moments = nullptr) {
+void pack(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team,
+          std::byte* out, [[maybe_unused]] const InputGram* moments = nullptr) {
     using T = traits<Format>;
     if constexpr (requires { T::template pack<Arch>(view, name, rows, cols, team, out, moments); })
         T::template pack<Arch>(view, name, rows, cols, team, out, moments);
@@ -52,17 +58,18 @@ void pack(const TensorView& view, const std::string& name, std::int64_t rows, st
         T::template pack<Arch>(view, name, rows, cols, team, out);
 }
 
-/// Whether a format gives back the weights of GGUF's blocks unchanged: its groups are those blocks, and fit() finds their scales again.
+/// True if a format gives back the weights of GGUF's blocks unchanged: its groups are those blocks, and fit() finds
+/// their scales again.
 template <class Format>
 constexpr bool holds_blocks(DType) {
     return false;
 }
 template <>
-constexpr bool holds_blocks<Int4<Group{32}, Centre::zero>>(DType d) {
+constexpr bool holds_blocks<Int4<Group{32}, ZeroPoint::symmetric>>(DType d) {
     return d == DType::q4_0;
 }
 template <>
-constexpr bool holds_blocks<Int4<Group{32}, Centre::minimum>>(DType d) {
+constexpr bool holds_blocks<Int4<Group{32}, ZeroPoint::asymmetric>>(DType d) {
     return d == DType::q4_1;
 }
 template <>
@@ -70,10 +77,12 @@ constexpr bool holds_blocks<Int8<Group{32}>>(DType d) {
     return d == DType::q8_0;
 }
 
-/// A checkpoint's tensor as a matrix [rows, cols] in a format: used where it lies, if the format does that, and then `view` must outlive it; otherwise
-/// converted as pack() does. Throws LoadError where a number does not fit the format, OutOfMemory.
+/// Loads a checkpoint's tensor as a matrix [rows, cols] in a format. Used where it lies if the format does that, and
+/// then `view` must outlive it; otherwise converted as pack() does. Throws LoadError where a number does not fit the
+/// format, OutOfMemory.
 template <class Arch, class Format, class Team>
-WeightMatrix load(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team, const ColumnMoments* moments = nullptr) {
+WeightMatrix load(const TensorView& view, const std::string& name, std::int64_t rows, std::int64_t cols, Team& team,
+                  const InputGram* moments = nullptr) {
     using T = traits<Format>;
     if constexpr (requires { T::fits(view); })
         if (T::fits(view)) return WeightMatrix(view.data, rows, cols);

@@ -8,8 +8,10 @@
 /// The numbers of a checkpoint's tensor as float32, whatever type it has in its file.
 namespace qwen3vl::inline QWEN3VL_ABI::weights {
 
-/// Whether the library computes with tensors of this type: F32, F16, BF16 and the block types.
-constexpr bool is_weight_type(DType d) { return d == DType::f32 || d == DType::f16 || d == DType::bf16 || is_block_type(d); }
+/// True if the library computes with tensors of this type: F32, F16, BF16 and the block types.
+constexpr bool is_weight_type(DType d) {
+    return d == DType::f32 || d == DType::f16 || d == DType::bf16 || is_block_type(d);
+}
 
 /// f(Element{}) with the element type of a tensor that holds F32, F16 or BF16.
 template <class F>
@@ -21,7 +23,8 @@ void with_element(DType d, F&& f) {
     }
 }
 
-/// Elements [begin, begin + count) of a tensor of a weight type, in the order of its file, to `out`. Neither has to be a multiple of a block.
+/// Elements [begin, begin + count) of a tensor of a weight type, in the order of its file, to `out`. Neither has to be
+/// a multiple of a block.
 inline void read_values(const TensorView& t, std::int64_t begin, std::int64_t count, float* out) {
     if (is_block_type(t.dtype)) {
         ggml::with_block(t.dtype, [&]<class Block>(Block) { ggml::dequantise<Block>(t.data, begin, count, out); });

@@ -1,4 +1,5 @@
-#include <qwen3vl/model/session.hpp>
+#include <qwen3vl/session/session.hpp>
+#include <qwen3vl/testing/models.hpp>
 
 #include <cstdio>
 
@@ -7,7 +8,9 @@ namespace q = qwen3vl;
 // The core asks for nothing but weights by name and shape.
 struct Zeros {
     std::vector<float> values = std::vector<float>(1 << 20);
-    q::TensorView take(const std::string&, const q::Shape& shape) { return {q::DType::f32, shape, reinterpret_cast<const std::byte*>(values.data()), "zeros"}; }
+    q::TensorView take(const std::string&, const q::Shape& shape) {
+        return {q::DType::f32, shape, reinterpret_cast<const std::byte*>(values.data()), "zeros"};
+    }
 };
 
 int main() {

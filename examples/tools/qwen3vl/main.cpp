@@ -1,0 +1,32 @@
+// The command line: qwen3vl describe | chat | detect | plan | advise | inspect | tokenize | preprocess.
+#include <qwen3vl/core/config.hpp>
+
+#include "commands.hpp"
+
+int main(int argc, char** argv) {
+    CLI::App app{
+        "Runs Qwen3-VL on this machine's CPU.\n\n"
+        "  qwen3vl describe street.jpg \"What does the sign say?\" --model Qwen3-VL-2B-Instruct\n"
+        "  qwen3vl chat --model Qwen3-VL-2B-Instruct\n\n"
+        "A model is a Hugging Face checkpoint folder, as downloaded. `qwen3vl COMMAND --help` tells more.",
+        "qwen3vl"};
+    app.require_subcommand(1);
+    app.set_version_flag("--version", std::to_string(QWEN3VL_VERSION_MAJOR) + "." +
+                                          std::to_string(QWEN3VL_VERSION_MINOR) + "." +
+                                          std::to_string(QWEN3VL_VERSION_PATCH));
+    int exit_code = 0;
+    add_describe(app, exit_code);
+    add_chat(app, exit_code);
+    add_detect(app, exit_code);
+    add_plan(app, exit_code);
+    add_advise(app, exit_code);
+    add_inspect(app, exit_code);
+    add_tokenize(app, exit_code);
+    add_preprocess(app, exit_code);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& e) {
+        return app.exit(e) == 0 ? 0 : 2;
+    }
+    return exit_code;
+}

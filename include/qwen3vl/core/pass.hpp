@@ -1,0 +1,82 @@
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <qwen3vl/core/dims.hpp>
+#include <qwen3vl/core/tensor.hpp>
+#include <qwen3vl/core/token_log.hpp>
+#include <span>
+
+/// A forward pass as policies see it, and the state that they may keep of a sequence.
+namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// State of a policy that keeps nothing of a sequence. A policy that keeps something has a type State with these
+/// members; one State serves all layers.
+struct NoState {
+    /// True if rewind(), or for_each_piece(), works.
+    static constexpr bool can_rewind = true, can_save = true;
+    /// Bytes of planned memory for a sequence of at most `context` tokens; zeroed, aligned to 64.
+    static std::int64_t bytes(const ModelDims& /*dims*/, std::int64_t /*context*/) { return 0; }
+    NoState(const ModelDims& /*dims*/, std::int64_t /*context*/, std::byte* /*memory*/) {}
+    /// Forgets all but what the first `tokens` tokens left. Called too where a pass failed.
+    void rewind(std::int64_t /*tokens*/) {}
+    /// Becomes a copy of another sequence's state.
+    void copy(const NoState& /*other*/) {}
+    /// Bytes of all pieces in a saved sequence of so many tokens.
+    static std::int64_t saved_bytes(const ModelDims& /*dims*/, std::int64_t /*tokens*/) { return 0; }
+    /// Calls f(std::span<std::byte>) for each piece of the state in a saved sequence of so many tokens. Saving reads
+    /// the pieces, restoring fills them.
+    template <class F>
+    void for_each_piece(std::int64_t /*tokens*/, F&& /*f*/) {}
+};
+
+namespace detail {
+template <class P>
+struct policy_state {
+    using type = NoState;
+};
+template <class P>
+requires requires { typename P::State; }
+struct policy_state<P> {
+    using type = typename P::State;
+};
+}  // namespace detail
+
+/// A policy's state of a sequence: P::State, or NoState.
+template <class P>
+using state_of = typename detail::policy_state<P>::type;
+template <class P>
+concept KeepsState = requires {
+    typename P::State;
+};
+
+/// Consecutive rows of one sequence in a pass.
+template <class State>
+struct SequenceRows {
+    const TokenLog* tokens;
+    State* state;
+    std::int64_t row, first, count;  ///< rows [row, row + count) of the pass are its tokens [first, first + count)
+};
+
+/// A forward pass as a policy sees it.
+template <class Ops, class Parameters, class State>
+struct Pass {
+    const Ops& ops;  ///< the execution's operations, as ops::Cpu
+    ModelDims dims;
+    const Parameters& parameters;  ///< the policy's
+    std::span<const SequenceRows<State>> sequences;
+    Matrix x;  ///< [rows, hidden], the residual stream
+
+    /// Calls f(features, first row of them, rows of x) for the part of each picture that lies in these rows.
+    template <class F>
+    void for_each_picture(F&& f) const {
+        for (const auto& s : sequences)
+            for (const SequencePicture& p : s.tokens->pictures()) {
+                const std::int64_t from = std::max(p.first, s.first), to = std::min(p.end(), s.first + s.count);
+                if (from < to)
+                    f(*p.pending, p.feature_row + from - p.first,
+                      Matrix(x.row(s.row + from - s.first), to - from, x.cols));
+            }
+    }
+};
+
+}  // namespace qwen3vl

@@ -1,0 +1,31 @@
+#pragma once
+#include <qwen3vl/attention/mask_state.hpp>
+#include <qwen3vl/core/token_modalities.hpp>
+#include <vector>
+
+/// Token modalities for tests and benches.
+namespace qwen3vl::inline QWEN3VL_ABI::testing {
+
+/// Token types of a sequence in which pictures and text take turns, a picture first.
+class AlternatingTypes {
+  public:
+    AlternatingTypes(std::int64_t tokens, std::int64_t picture, std::int64_t text)
+        : memory_(static_cast<std::size_t>(TokenModalities::bytes(tokens)) / sizeof(std::uint64_t)) {
+        for (std::int64_t t = 0; t < tokens; t += picture + text)
+            types().assign(t, std::min(picture, tokens - t), Modality::vision);
+    }
+    AlternatingTypes(const AlternatingTypes&) = delete;
+    AlternatingTypes& operator=(const AlternatingTypes&) = delete;
+    TokenModalities types() { return TokenModalities(reinterpret_cast<std::byte*>(memory_.data())); }
+
+  private:
+    std::vector<std::uint64_t> memory_;
+};
+
+/// A mask that answers by itself, or by the types of tokens.
+template <class Mask>
+Mask mask_over(const TokenModalities& types) {
+    return attention::MaskState<Mask>::in(nullptr, 0, 0, 0, NoParameters{}, types);
+}
+
+}  // namespace qwen3vl::testing

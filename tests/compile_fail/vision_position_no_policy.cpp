@@ -1,6 +1,0 @@
-// expect: qwen3vl: slot position: the vision policy does not model
-#include <qwen3vl/model/model.hpp>
-
-namespace q = qwen3vl;
-using M = q::Model<q::models::Tiny, q::Policies<>::with_vision<q::VisionPolicies<>::with_position<q::position::MRopeInterleaved>>>;
-auto plan = M::memory_plan();

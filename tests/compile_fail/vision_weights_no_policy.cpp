@@ -1,6 +1,0 @@
-// expect: qwen3vl: slot weights: the vision policy does not model
-#include <qwen3vl/model/model.hpp>
-
-namespace q = qwen3vl;
-using M = q::Model<q::models::Tiny, q::Policies<>::with_vision<q::VisionPolicies<>::with_weights<int>>>;
-auto plan = M::memory_plan();

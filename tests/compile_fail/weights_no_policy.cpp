@@ -1,6 +1,0 @@
-// expect: qwen3vl: slot weights: the policy does not model concepts::WeightFormat
-#include <qwen3vl/model/model.hpp>
-
-namespace q = qwen3vl;
-using M = q::Model<q::models::Tiny, q::Policies<>::with_text<q::TextPolicies<>::with_weights<int>>>;
-auto plan = M::memory_plan();

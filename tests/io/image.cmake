@@ -1,4 +1,0 @@
-qwen3vl_test(test_image test_image.cpp test_image_own_stb.cpp)
-qwen3vl_test(test_image_preprocess test_image_preprocess.cpp test_resample.cpp)
-qwen3vl_test(test_video test_video.cpp)
-qwen3vl_test(test_image_grounding test_image_grounding.cpp)
