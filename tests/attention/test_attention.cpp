@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace attention_test {
 
 template <class L, class... M>
 struct attentions_of {
@@ -24,8 +24,6 @@ using Masks = concat_t<
          mask::ByModality<Sees{.language_to_language = false, .language_to_vision = false, .sinks = 70}>>>;
 using Attentions = concat_t<typename decltype(attentions(static_cast<Masks*>(nullptr)))::type,
                             list<attention::Chunked<mask::Causal, Tokens{64}>>>;
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("attention equals its oracle however it is cut and run", "", testing::tuple_t<Attentions>) {
     using Attention = typename TestType::type;
@@ -79,3 +77,5 @@ TEMPLATE_LIST_TEST_CASE("attention survives scores of hundreds", "", testing::tu
     // as Sequence::tolerance, with the scores a hundred times as large
     CHECK(testing::largest_difference(found, s.expected<typename Attention::mask>()) <= 100 * s.tolerance());
 }
+
+}  // namespace attention_test

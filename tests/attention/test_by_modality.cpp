@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace by_modality_test {
 
 constexpr Sees within{.language_to_vision = false, .vision_to_language = false, .sinks = 2},
     blind{.vision_to_language = false}, only_across{.language_to_language = false, .vision_to_vision = false};
@@ -41,8 +41,6 @@ std::int64_t tiles_met(const Mask& mask, std::int64_t first, std::int64_t tokens
         q, mask, [](std::int64_t index) { return index; }, [&](std::int64_t) { ++met; });
     return met;
 }
-
-}  // namespace
 
 TEMPLATE_TEST_CASE_SIG("queries see the modalities that they may, over pictures and texts of several tiles", "",
                        ((Sees S), S), within, blind, only_across) {
@@ -85,3 +83,5 @@ TEST_CASE("the work follows the modalities that are seen") {
     CHECK(tiles_met(mask::ByModality<only_across>(types.types()), 64 * 32 - 1, 1) == 24 + 1);
     CHECK(tiles_met(mask::ByModality<>(types.types()), 64 * 31 - 1, 1) == 31);
 }
+
+}  // namespace by_modality_test

@@ -3,7 +3,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace dynamic_sparse_test {
 
 /// The score of a block of keys by the definition of its summary, in double.
 double score_of(type_tag<mask::MeanKey>, const Sequence&, std::size_t, const std::vector<std::vector<double>>& keys,
@@ -123,8 +123,6 @@ void check_algorithms(const Sequence& s) {
 template <class Mask>
 using ShortChunks = attention::Chunked<Mask, Tokens{64}>;
 
-}  // namespace
-
 TEST_CASE("queries see the blocks with the highest scores, however the sequence is cut and run") {
     constexpr BlockBudget few{.keep = 1, .local = 1, .global = 0}, some{.keep = 2, .local = 2, .global = 1},
         wide{.block = 128, .keep = 1, .local = 1}, narrow{.block = 16, .keep = 3, .local = 1};
@@ -194,3 +192,5 @@ TEST_CASE("the work follows the blocks that are kept") {
     CHECK(tiles_met(chosen, 8191, 1) == 1);
     CHECK(tiles_met(chosen, 8190, 2) == 4);
 }
+
+}  // namespace dynamic_sparse_test

@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace evicting_test {
 
 template <int Budget, class Rating = kv_cache::HeavyHitters, class Codec = kv_cache::Float32>
 using Evicting = kv_cache::Evicting<Tokens{Budget}, Rating, Protected{.sinks = 3, .recent = 30}, Codec>;
@@ -84,8 +84,6 @@ void check(const Sequence& s) {
         CHECK(testing::same_bits(run<Attention, Cache>(s, threads, chunk), whole));
 }
 
-}  // namespace
-
 TEMPLATE_TEST_CASE("an evicting cache equals its oracle however the sequence is cut and run", "",
                    kv_cache::HeavyHitters, kv_cache::LatestQueries<>, kv_cache::LatestQueries<Tokens{50}>,
                    kv_cache::Age) {
@@ -135,3 +133,5 @@ TEMPLATE_LIST_TEST_CASE("an evicting cache keeps what its codec keeps, however t
     }
     CHECK(difference <= s.tolerance());
 }
+
+}  // namespace evicting_test

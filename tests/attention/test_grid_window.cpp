@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace grid_window_test {
 
 /// All queries at once over their own keys, as the tower runs it.
 template <class Attention, class Team>
@@ -41,8 +41,6 @@ using Masks =
          mask::GridWindow<PatchWindow{.rows = 4, .cols = 6}>, mask::GridWindow<PatchWindow{.rows = 16, .cols = 12}>,
          mask::GridWindow<PatchWindow{.rows = 40, .cols = 40}>>;
 
-}  // namespace
-
 TEMPLATE_LIST_TEST_CASE("attention within windows of a grid equals its oracle on any number of threads", "",
                         testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
@@ -69,3 +67,5 @@ TEMPLATE_LIST_TEST_CASE("attention within windows of a grid equals its oracle on
         }
     }
 }
+
+}  // namespace grid_window_test

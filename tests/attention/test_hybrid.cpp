@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace hybrid_test {
 
 /// Attention in double over keys and values as a Hybrid cache keeps them for each query.
 template <class Cache>
@@ -71,8 +71,6 @@ void check(const Sequence& s) {
 template <class Mask>
 using Chunked = attention::Chunked<Mask>;
 
-}  // namespace
-
 TEST_CASE("Hybrid shows each query the latest tiles exactly and older ones in 4 bits") {
     for (const std::int64_t tokens : {1, 64, 65, 192, 193, 450}) check<attention::Flash>(Sequence(tokens, 2, 2, 24));
     check<attention::Flash>(Sequence(400, 1, 8, 32));                 // blocks of queries shorter than a tile
@@ -87,3 +85,5 @@ TEST_CASE("as long as all is recent Hybrid has the bits of its exact codec") {
     CHECK(testing::same_bits(run<attention::Flash<>, kv_cache::Hybrid<Tokens{256}>>(s, team, 100),
                              run<attention::Flash<>, kv_cache::Contiguous<kv_cache::Bf16>>(s, team, 100)));
 }
+
+}  // namespace hybrid_test

@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace linear_test {
 
 template <int N, class Team>
 std::vector<float> linear(const Sequence& s, Team& team, std::int64_t chunk) {
@@ -57,8 +57,6 @@ double mean_difference(const std::vector<float>& found, const std::vector<double
     return sum / static_cast<double>(found.size());
 }
 
-}  // namespace
-
 TEST_CASE("linear attention equals its oracle however the sequence is cut and run") {
     execution::Serial::Team serial(1);
     execution::Threads<>::Team threads(3);
@@ -103,3 +101,5 @@ TEST_CASE("linear attention comes closer to softmax with more features") {
     CHECK(many < 0.7 * some);
     CHECK(many < 0.02);
 }
+
+}  // namespace linear_test

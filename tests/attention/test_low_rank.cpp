@@ -3,7 +3,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace low_rank_test {
 
 /// With directions of its own.
 Sequence directed(std::int64_t tokens, std::int64_t kv_heads, std::int64_t group, std::int64_t head_dim) {
@@ -55,8 +55,6 @@ void check(const Sequence& s) {
     for (const std::int64_t chunk : {1, 7, 64})
         CHECK(testing::same_bits(low_rank<R, Attention>(s, threads, chunk), whole));
 }
-
-}  // namespace
 
 TEST_CASE("a low-rank cache equals attention over what its directions keep") {
     for (const std::int64_t tokens : {1, 2, 63, 65, 200}) check<8>(directed(tokens, 2, 2, 24));
@@ -180,3 +178,5 @@ TEST_CASE("a low-rank cache stands over other caches and under other masks") {
     for (const std::int64_t chunk : {1, 7, 64})
         CHECK(testing::same_bits(run<attention::Flash<>, Hybrid>(s, threads, chunk), hybrid));
 }
+
+}  // namespace low_rank_test

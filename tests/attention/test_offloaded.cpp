@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace offloaded_test {
 
 template <class Codec, Tokens Recent>
 using Offloaded = kv_cache::Offloaded<kv_cache::Contiguous<Codec>, Recent>;
@@ -38,8 +38,6 @@ using Masks = list<mask::Causal, mask::DynamicSparse<BlockBudget{.block = 192, .
                    mask::DynamicSparse<BlockBudget{.block = 16, .keep = 3, .local = 1}>
 #endif
                    >;
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("keys that come back from disk give the bits of keys in memory", "", testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
@@ -106,3 +104,5 @@ TEST_CASE("a mask's choice is all that is read, and everything once for all quer
     CHECK(chosen > 0);
     CHECK(chosen <= 2 * 3 * tile);
 }
+
+}  // namespace offloaded_test

@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace paged_test {
 
 /// Over pages that lie in no order, attention must have the bits that it has over one piece of memory.
 template <class Attention, class Codec>
@@ -20,8 +20,6 @@ using Masks = list<mask::Causal, mask::SlidingWindow<Window{.tokens = 100, .sink
                    mask::BlockSparse<BlockPattern{.block = 16, .local = 2, .global = 1, .stride = 3}>,
                    mask::DynamicSparse<BlockBudget{.keep = 2, .local = 1}>>;
 
-}  // namespace
-
 TEMPLATE_LIST_TEST_CASE("keys in pages give the bits of keys in one piece", "", testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
     for (const std::int64_t tokens : {1, 64, 65, 300})
@@ -32,3 +30,5 @@ TEMPLATE_LIST_TEST_CASE("keys in pages give the bits of keys in one piece", "", 
     check<attention::Chunked<Mask, Tokens{64}>, kv_cache::Bf16>(Sequence(500, 2, 2, 8));
     check<attention::Dense<Mask>, kv_cache::Bf16>(Sequence(300, 2, 2, 8));
 }
+
+}  // namespace paged_test

@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace ring_test {
 
 /// A window over a ring must see what the same window sees over the whole sequence.
 template <class Mask, Tokens T, class Codec, template <class> class Algorithm>
@@ -29,8 +29,6 @@ void check_rings() {
     check_ring<mask::SlidingWindow<Window{.tokens = 33, .sinks = 128}>, Tokens{500}, Codec, Algorithm>();
 }
 
-}  // namespace
-
 TEST_CASE("Flash over a ring equals Flash over a contiguous cache") {
     check_rings<kv_cache::Float32, attention::Flash>();
     check_rings<kv_cache::Bf16, attention::Flash>();
@@ -44,8 +42,6 @@ TEST_CASE("Dense over a ring equals Dense over a contiguous cache") {
     check_rings<kv_cache::Int8, attention::Dense>();
 }
 
-namespace {
-
 /// Largest and mean distance from the oracle of attention over a codec, at head_dim 32.
 template <class Attention, class Codec>
 std::pair<double, double> cost(const Sequence& s) {
@@ -56,8 +52,6 @@ std::pair<double, double> cost(const Sequence& s) {
     for (std::size_t i = 0; i < found.size(); ++i) sum += std::abs(static_cast<double>(found[i]) - expected[i]);
     return {testing::largest_difference(found, expected), sum / static_cast<double>(found.size())};
 }
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a 16-, 8- or 4-bit cache costs the rounding of its keys and values", "",
                         testing::tuple_t<attention::all<mask::Causal>>) {
@@ -79,3 +73,5 @@ TEMPLATE_LIST_TEST_CASE("a 16-, 8- or 4-bit cache costs the rounding of its keys
     // most, as half a step twice
     CHECK(cost<Attention, kv_cache::Int4>(s).second <= 2 / 8.0 / std::sqrt(12.0) * (std::sqrt(3.0) + 1));
 }
+
+}  // namespace ring_test

@@ -7,7 +7,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace tile_kernels_test {
 
 float exp2_of(float x) {
     alignas(64) float lanes[16];
@@ -76,8 +76,6 @@ void check_products(std::int64_t rows, std::int64_t channels, std::int64_t begin
     CHECK(out_error <= testing::float_roundoff * keys * 100 * (2 * keys + 4));
 }
 
-}  // namespace
-
 TEST_CASE("exp2 is within two ulp, 1 at 0 and 0 for what is hidden") {
     double worst = 0;
     for (int i = 0; i <= 1 << 20; ++i) {
@@ -138,3 +136,5 @@ TEST_CASE("a row's products have the same bits in every group and element width"
                                      {sums.data() + first * channels, n * static_cast<std::size_t>(channels)}));
         }
 }
+
+}  // namespace tile_kernels_test

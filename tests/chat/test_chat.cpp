@@ -6,7 +6,7 @@
 namespace q = qwen3vl;
 using M = q::Model<q::models::Shapes, q::bundles::float32>;
 
-namespace {
+namespace chat_test {
 
 const std::string images = test_data("/shapes_eval/images/");
 
@@ -16,8 +16,6 @@ const M& model() {
 }
 q::Image scene() { return q::Image::open(images + "011.png"); }
 constexpr const char* description = "From left to right: a blue star, an orange triangle and a black circle.";
-
-}  // namespace
 
 TEST_CASE("pictures, further turns and what they keep") {
     q::Chat chat(model(), {.max_new_tokens = 64});
@@ -230,3 +228,5 @@ TEST_CASE("hidden states and pooled embeddings") {
     CHECK(picture.size() == 192);
     CHECK(cosine(picture, picture) == Approx(1.0).margin(1e-5));
 }
+
+}  // namespace chat_test

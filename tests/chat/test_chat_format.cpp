@@ -15,7 +15,7 @@
 using namespace qwen3vl;
 using namespace qwen3vl::chat;
 
-namespace {
+namespace chat_format_test {
 
 const std::string data = test_data();
 
@@ -40,8 +40,6 @@ std::vector<Case> cases() {
 }
 
 Conversation ask(std::vector<Part> content) { return {.messages = {Message{Role::user, std::move(content)}}}; }
-
-}  // namespace
 
 TEST_CASE("the released template's text") {
     const auto list = cases();
@@ -267,3 +265,5 @@ TEST_CASE("a tokenizer without the template's tokens is refused") {
     CHECK_NOTHROW(encode_chat(without("<|image_pad|>"), ask({"hi"})));
     CHECK_THROWS_WITH(encode_chat(without("<|image_pad|>"), ask({ImagePart{}})), Catch::Contains("<|image_pad|>"));
 }
+
+}  // namespace chat_format_test

@@ -6,7 +6,7 @@
 
 namespace q = qwen3vl;
 
-namespace {
+namespace chat_pool_test {
 
 using Text = q::TextPolicies<>::with_weights<q::weights::Float32>;
 template <class Cache>
@@ -28,8 +28,6 @@ std::string rules() {
     for (int i = 0; i < 40; ++i) text += "Say what the picture shows and nothing else. ";
     return text;
 }
-
-}  // namespace
 
 TEST_CASE("chats on one pool compute what they begin with once, picture and all, and answer the same") {
     using Alone = With<q::kv_cache::Contiguous<q::kv_cache::Float32>>;
@@ -125,3 +123,5 @@ TEST_CASE("chats that take turns leave memory, and answer the same") {
     }
     CHECK(tiers.statistics(q::memory::Pool::attention).to_disk > 0);
 }
+
+}  // namespace chat_pool_test

@@ -8,7 +8,7 @@
 
 namespace q = qwen3vl;
 
-namespace {
+namespace sampler_test {
 
 /// Draws `n` first tokens of as many answers, each with a seed of its own.
 std::map<int, int> draws(q::SamplingOptions options, const std::vector<float>& logits, int n = 4000) {
@@ -28,8 +28,6 @@ std::set<int> tokens(const std::map<int, int>& counts) {
     for (const auto& [token, n] : counts) out.insert(token);
     return out;
 }
-
-}  // namespace
 
 TEST_CASE("greedy takes the first of the likeliest") {
     q::Sampler sampler({}, 4);
@@ -147,3 +145,5 @@ TEST_CASE("stop strings are cut off wherever the pieces fall") {
     CHECK(none.finish() == "E");
     CHECK_FALSE(none.found());
 }
+
+}  // namespace sampler_test

@@ -12,7 +12,7 @@
 
 namespace q = qwen3vl;
 
-namespace {
+namespace saved_chat_test {
 
 const std::string images = test_data("/shapes_eval/images/");
 const std::string tiny_folder = test_data("/tiny");
@@ -110,8 +110,6 @@ void require_same_continuation(const M& model, const q::ChatOptions& options, co
 
 const Turns about_a_picture = {{scene(), "Describe the picture."}, {"How many objects are there?"}};
 const Turns more = {{"What color is the star?"}, {scene(), "Describe the picture."}};  // the same picture once more
-
-}  // namespace
 
 TEST_CASE("a chat whose pictures have half of their tokens counts those, and goes on when restored") {
     using Half =
@@ -367,3 +365,5 @@ TEST_CASE("a damaged chat is refused, or can be gone on with, wherever the damag
         CHECK(taken == 0);
     }
 }
+
+}  // namespace saved_chat_test

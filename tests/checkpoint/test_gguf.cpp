@@ -9,7 +9,7 @@
 using namespace qwen3vl;
 using checkpoint::GgufType;
 
-namespace {
+namespace gguf_test {
 
 const std::string folder = test_data("/gguf/");
 
@@ -25,8 +25,6 @@ template <class T>
 std::string number(T v) {
     return GgufBytes::number(v);
 }
-
-}  // namespace
 
 TEST_CASE("rows of every block type are, to the bit, those that gguf-py makes of them") {
     for (const char* type : {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k_m", "q5_k_m", "q6_k"}) {
@@ -215,3 +213,5 @@ TEST_CASE("tensors that cannot be are refused by name") {
                contains("expected data behind that of"));
     CHECK(error_of(GgufBytes().tensor("b", {4}, 0, 32).tensor("a", {4}, 0, 0)).empty());  // in any order
 }
+
+}  // namespace gguf_test

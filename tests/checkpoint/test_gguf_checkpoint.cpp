@@ -11,7 +11,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace gguf_checkpoint_test {
 
 using Small = qwen3vl_test::SmallLlama;
 const std::string folder = test_data("/gguf/"), shapes = folder + "shapes/shapes-bf16.gguf",
@@ -65,8 +65,6 @@ template <Dims D>
 std::string difference(const std::string& path) {
     return message_of<ConfigError>([&] { checkpoint::check_config<D>(checkpoint::read_config(path)); });
 }
-
-}  // namespace
 
 TEST_CASE("a GGUF model with its vision part holds the numbers of the folder that it was made from") {
     auto gguf = checkpoint::Checkpoint::open(shapes);
@@ -244,3 +242,5 @@ TEST_CASE("a damaged vision part is refused by name") {
     CHECK_THAT(error(vision().stored("token_embd.weight", {16}, 0, slice)),
                contains("tensor 'token_embd.weight': expected a tensor that no other stands for"));
 }
+
+}  // namespace gguf_checkpoint_test

@@ -5,7 +5,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace gguf_repack_test {
 
 /// Weights of the file's matrices of type `dtype` that come out of a format otherwise than they went in, and the
 /// largest relative change among them.
@@ -37,8 +37,6 @@ std::pair<std::int64_t, double> changed(const std::string& name, DType dtype) {
     return {count, largest};
 }
 
-}  // namespace
-
 TEST_CASE("formats of the same shape keep GGUF's blocks as they are") {
     CHECK(changed<weights::Int4<Group{32}>>("q4_0.gguf", DType::q4_0).first == 0);
     CHECK(changed<weights::Int8<Group{32}>>("q8_0.gguf", DType::q8_0).first == 0);
@@ -49,3 +47,5 @@ TEST_CASE("formats of the same shape keep GGUF's blocks as they are") {
     CAPTURE(count, largest);
     CHECK(count == 0);
 }
+
+}  // namespace gguf_repack_test

@@ -9,7 +9,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace gguf_split_test {
 
 const std::string folder = test_data("/gguf/"), shapes = folder + "shapes/shapes-bf16.gguf",
                   mmproj = folder + "shapes/mmproj-shapes-bf16.gguf";
@@ -36,8 +36,6 @@ std::string error_of(const Change& change, std::size_t opened = 0) {
     change(parts, temporary);
     return message_of<Error>([&] { checkpoint::GgufFile::open(paths[opened]); });
 }
-
-}  // namespace
 
 TEST_CASE("a split GGUF model is the whole one, whichever part is named") {
     const TemporaryFolder temporary;
@@ -212,3 +210,5 @@ TEST_CASE("a part needs the name that says which it is") {
     CHECK_THAT(message_of<ConfigError>([&] { checkpoint::GgufFile::open(negative); }),
                contains("'split.count': expected at most 65535 parts, found -3"));
 }
+
+}  // namespace gguf_split_test

@@ -9,7 +9,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace gguf_tokenizer_test {
 
 const std::string shapes = test_data("/gguf/shapes/shapes-bf16.gguf"),
                   mmproj = test_data("/gguf/shapes/mmproj-shapes-bf16.gguf");
@@ -35,8 +35,6 @@ std::string error_of(const GgufBytes& bytes) {
     const Opened opened(bytes);
     return message_of<Error>([&] { checkpoint::GgufTokenizer::read(opened.metadata()); });
 }
-
-}  // namespace
 
 TEST_CASE("the tokenizer of a GGUF file is the one of the folder that it was made from") {
     const auto gguf = checkpoint::GgufFile::open(shapes);
@@ -170,3 +168,5 @@ TEST_CASE("how pictures are prepared for a vision part") {
     CHECK_THAT(error(GgufBytes().array("clip.vision.image_std", checkpoint::GgufType::f32, 3, std::string(12, '\0'))),
                contains("'clip.vision.image_std': expected three numbers"));
 }
+
+}  // namespace gguf_tokenizer_test

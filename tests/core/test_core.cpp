@@ -9,12 +9,11 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace core_test {
 struct Future {
     static constexpr const char* name = "avx2048";
     static bool supported() { return false; }
 };
-}  // namespace
 
 TEST_CASE("the version is one number and its parts") {
     CHECK(QWEN3VL_VERSION == QWEN3VL_VERSION_MAJOR * 10000 + QWEN3VL_VERSION_MINOR * 100 + QWEN3VL_VERSION_PATCH);
@@ -108,3 +107,5 @@ TEST_CASE("the native target is compiled and this CPU has it") {
     CHECK_THROWS_AS(arch::require_supported<Future>(), UnsupportedCpu);
     CHECK_THROWS_WITH(arch::require_supported<Future>(), Catch::Contains("avx2048"));
 }
+
+}  // namespace core_test

@@ -6,7 +6,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace dims_test {
 
 template <Dims D>
 std::int64_t counted_parameters() {
@@ -33,8 +33,6 @@ struct DeepTiny : models::Tiny {
         return d;
     }();
 };
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("parameter_count is the sum over the parameters", "",
                         testing::tuple_t<models::shipped_and_golden>) {
@@ -87,3 +85,5 @@ TEST_CASE("derived extents of the tower") {
     CHECK(v.patch_values() == 3 * 2 * 16 * 16);
     CHECK(v.merged() == 4096);
 }
+
+}  // namespace dims_test

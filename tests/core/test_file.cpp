@@ -6,7 +6,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace file_test {
 /// A file of its own, gone at the end.
 struct TemporaryFile {
     std::string path =
@@ -14,7 +14,6 @@ struct TemporaryFile {
     explicit TemporaryFile(const std::string& content) { std::ofstream(path, std::ios::binary) << content; }
     ~TemporaryFile() { std::remove(path.c_str()); }
 };
-}  // namespace
 
 TEST_CASE("a mapped file holds the file's bytes") {
     const std::string content("one\0two", 7);
@@ -51,3 +50,5 @@ TEST_CASE("read_file keeps to its limit") {
     CHECK(read_file(file.path, 5) == "12345");
     CHECK_THROWS_WITH(read_file(file.path, 4), Catch::Contains("5 bytes") && Catch::Contains("at most 4"));
 }
+
+}  // namespace file_test

@@ -7,7 +7,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace half_test {
 
 template <class Half>
 Half from_bits(int bits) {
@@ -51,8 +51,6 @@ void check_rounding(int largest_finite) {
     CHECK(wrong == 0);
 }
 
-}  // namespace
-
 TEST_CASE("every bf16 and f16 pattern survives float32") {
     check_round_trip<bf16>();
     check_round_trip<f16>();
@@ -77,3 +75,5 @@ TEST_CASE("known 16-bit values") {
     CHECK(std::isnan(static_cast<float>(bf16(std::numeric_limits<float>::quiet_NaN()))));
     CHECK(std::isnan(static_cast<float>(f16(std::numeric_limits<float>::quiet_NaN()))));
 }
+
+}  // namespace half_test

@@ -5,11 +5,10 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace layers_test {
 struct A;  // incomplete on purpose: naming a policy in a plan must not need it whole
 struct B;
 using Mixed = Layers<Pattern<A, A, B>>;
-}  // namespace
 
 static_assert(plan<A>::period == 1 && plan<Mixed>::period == 3);
 static_assert(std::is_same_v<policy_at<A, 7>, A>);
@@ -35,3 +34,5 @@ TEST_CASE("a plan names the policy of a layer at run time") {
     with_policy<B>(7, [&](auto tag) { names += std::is_same_v<decltype(tag), type_tag<B>> ? 'b' : '?'; });
     CHECK(names == "AABAAb");
 }
+
+}  // namespace layers_test

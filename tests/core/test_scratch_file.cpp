@@ -5,12 +5,11 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace scratch_file_test {
 constexpr std::size_t block = ScratchFile::block;
 
 template <std::size_t Blocks>
 struct alignas(block) Bytes : std::array<std::byte, Blocks * block> {};
-}  // namespace
 
 TEST_CASE("a scratch file gives back what was written, and leaves nothing behind") {
     const TemporaryFolder folder;
@@ -40,3 +39,5 @@ TEST_CASE("a scratch file that there is no room for is refused, with what was as
     CHECK_THAT(message_of<FileError>([&] { ScratchFile(folder.file("none"), block); }),
                contains("cannot create: No such file or directory"));
 }
+
+}  // namespace scratch_file_test

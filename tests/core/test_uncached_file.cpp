@@ -6,7 +6,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace uncached_file_test {
 
 /// Room that begins where reads may.
 struct Room {
@@ -20,8 +20,6 @@ std::string numbered(std::size_t n) {
     for (std::size_t i = 0; i < n; ++i) s[i] = static_cast<char>(i * 7 + i / 251);
     return s;
 }
-
-}  // namespace
 
 TEST_CASE("an uncached file gives its bytes at any offset that is a multiple") {
     const TemporaryFolder folder;
@@ -68,3 +66,5 @@ TEST_CASE("what cannot be read uncached is named") {
     CHECK_THROWS_WITH(UncachedFile(folder.file("none")), contains("none") && contains("cannot open"));
     CHECK_THROWS_WITH(UncachedFile(folder.path()), contains("not a regular file"));
 }
+
+}  // namespace uncached_file_test

@@ -6,7 +6,7 @@ using namespace qwen3vl;
 using Catch::Matchers::Contains;
 using pictures::bytes;
 
-namespace {
+namespace image_test {
 std::array<int, 3> pixel(const Image& image, int x, int y) {
     const auto* p = image.row(y) + std::ptrdiff_t{3} * x;
     return {p[0], p[1], p[2]};
@@ -38,7 +38,6 @@ void check_turned(const Image& turned, const Image& upright, int orientation) {
         }
     CHECK(different == 0);
 }
-}  // namespace
 
 TEST_CASE("all eight EXIF orientations, JPEG and PNG, both byte orders") {
     const std::string jpeg = pictures::data_file("images/photo.jpg");
@@ -300,3 +299,5 @@ TEST_CASE("content_hash tells apart pixels, sizes and places") {
     CHECK(Image::from_gray(1, 1, std::vector<std::uint8_t>{0}).content_hash() !=
           Image::from_gray(1, 2, std::vector<std::uint8_t>{0, 0}).content_hash());
 }
+
+}  // namespace image_test

@@ -7,7 +7,7 @@ using namespace qwen3vl;
 using namespace std::string_literals;
 using pictures::bytes;
 
-namespace {
+namespace image_formats_test {
 
 std::string refusal(const std::string& file, const std::string& name) {
     return message_of<ImageError>([&] { Image::decode(bytes(file), {}, name); });
@@ -19,8 +19,6 @@ std::string box(const std::string& brands) {
 }
 
 const std::string readable = image::reads_webp ? "JPEG, PNG or WebP" : "JPEG or PNG";
-
-}  // namespace
 
 TEST_CASE("pictures of other formats are told by name, with what to do") {
     const auto check = [](const std::string& file, const std::string& format) {
@@ -65,8 +63,6 @@ TEST_CASE("without libwebp a WebP picture is refused by that name") {
 
 #else
 
-namespace {
-
 std::string little_endian(std::uint32_t value) {
     std::string s;
     for (int shift = 0; shift < 32; shift += 8) s += static_cast<char>(value >> shift & 0xff);
@@ -84,8 +80,6 @@ std::string canvas(int flags, std::uint32_t width, std::uint32_t height) {
 }
 /// The chunks of a simple file, which lacks a canvas.
 std::string frame_of(const std::string& name) { return pictures::data_file(name).substr(12); }
-
-}  // namespace
 
 TEST_CASE("WebP pictures have the pixels that PIL gives them, alpha dropped or composited") {
     for (const char* name : {"lossy", "lossy_alpha", "lossless", "lossless_alpha"}) {
@@ -182,3 +176,5 @@ TEST_CASE("a WebP cut off anywhere is refused, a damaged one gives an error or a
 }
 
 #endif
+
+}  // namespace image_formats_test

@@ -4,7 +4,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace resample_test {
 /// One axis in plain doubles, straight from the definition: output i is the mean of the input weighted by the kernel,
 /// widened by the scale where it shrinks; rounded to bytes.
 std::vector<double> resized(const std::vector<double>& in, int output) {
@@ -45,7 +45,6 @@ std::vector<double> resized(const Image& image, int width, int height) {
     }
     return out;
 }
-}  // namespace
 
 TEST_CASE("resize_bicubic agrees with its definition") {
     const std::array<int, 2> sizes[][2] = {{{1, 1}, {32, 32}},   {{1, 7}, {3, 1}},     {{40, 30}, {40, 30}},
@@ -95,3 +94,5 @@ TEST_CASE("cubic weights sum to one and use the int16 range") {
         }
     }
 }
+
+}  // namespace resample_test

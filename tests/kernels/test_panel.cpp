@@ -7,7 +7,7 @@ using namespace qwen3vl;
 using qwen3vl_test::sum_depth;
 using testing::float_roundoff;
 
-namespace {
+namespace panel_test {
 
 struct Extents {
     std::int64_t m, n, k;
@@ -63,8 +63,8 @@ void check_panels() {
     check_panel<Element>({2, 600, 129});  // more rows of w than a strip
 }
 
-}  // namespace
-
 TEST_CASE("panel multiplies float32 rows") { check_panels<float>(); }
 TEST_CASE("panel multiplies bf16 rows") { check_panels<bf16>(); }
 TEST_CASE("panel multiplies f16 rows") { check_panels<f16>(); }
+
+}  // namespace panel_test

@@ -8,14 +8,13 @@ using namespace qwen3vl;
 using qwen3vl_test::sum_depth;
 using testing::float_roundoff;
 
-namespace {
+namespace rows_test {
 /// Every remainder modulo the vector, and some longer rows.
 template <class F>
 void for_lengths(F&& f) {
     for (std::int64_t n = 1; n <= 3 * Arch::floats + 1; ++n) f(n);
     for (std::int64_t n : {191, 1000, 2048}) f(n);
 }
-}  // namespace
 
 TEST_CASE("add_row and scale_row round once an element") {
     for_lengths([](std::int64_t n) {
@@ -87,3 +86,5 @@ TEST_CASE("rotate_row turns pairs, in place too") {
         CHECK(testing::same_bits(in_place, out));
     });
 }
+
+}  // namespace rows_test

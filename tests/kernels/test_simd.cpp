@@ -5,7 +5,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace simd_test {
 
 /// All finite bit patterns of a 16-bit format, in an array whose length is a multiple of every vector.
 template <class Element>
@@ -31,8 +31,6 @@ void check_widening() {
     }
     CHECK(unequal == 0);
 }
-
-}  // namespace
 
 TEST_CASE("vectors widen every finite 16-bit float exactly") {
     check_widening<bf16>();
@@ -93,3 +91,5 @@ TEST_CASE("sum_lanes and max_lane see every lane") {
         CHECK(kernels::max_lane<Arch>(kernels::load<Arch>(lanes)) == 3.0f);
     }
 }
+
+}  // namespace simd_test

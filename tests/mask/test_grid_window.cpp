@@ -9,7 +9,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace grid_window_test {
 
 template <PatchWindow W>
 using Windows = mask::GridWindow<W>;
@@ -33,8 +33,6 @@ std::vector<WindowNumber> windows(const Mask& mask, const Grid& grid, int merge)
     });
     return found;
 }
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a patch sees its window, whatever the grid", "", testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
@@ -80,3 +78,5 @@ TEST_CASE("a window that holds the picture leaves its order and hides nothing") 
         CHECK(mask.whole(0, n - 1, 0, n - 1));
     }
 }
+
+}  // namespace grid_window_test

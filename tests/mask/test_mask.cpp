@@ -6,7 +6,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace mask_test {
 
 /// What each mask means, written from its definition.
 bool sees(type_tag<mask::Full>, std::int64_t, std::int64_t) { return true; }
@@ -48,8 +48,6 @@ using Masks =
                   mask::ByModality<Sees{.vision_to_language = false, .sinks = 30}>,
                   mask::ByModality<Sees{.language_to_language = false, .vision_to_vision = false, .sinks = 5}>,
                   mask::ByModality<Sees{false, false, false, false, 2}>>>;
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a mask's predicate is its definition", "", testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
@@ -107,3 +105,5 @@ TEST_CASE("token types are those that were assigned, in runs") {
     assign(63, 66, Modality::language);
     CHECK(wrong == 0);
 }
+
+}  // namespace mask_test

@@ -10,7 +10,7 @@
 using namespace qwen3vl;
 using memory::BuddyPool;
 
-namespace {
+namespace buddy_pool_test {
 
 /// The definition, slowly: a set of free blocks (first unit, units) for each size.
 class ReferencePool {
@@ -108,8 +108,6 @@ Held pick(std::vector<Held>& held, testing::Rng& rng) {
 std::int64_t largest_power(std::int64_t n) {
     return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(n)));
 }
-
-}  // namespace
 
 TEST_CASE("blocks of random sizes are what the definition allows, keep their contents and join to the whole") {
     for (const std::int64_t units : {1, 2, 3, 64, 100, 1023, 4096, 5000}) {
@@ -373,3 +371,5 @@ TEST_CASE("random pools are defragmented") {
         CHECK(pool.statistics().largest_free == 64 * largest_power(units));
     }
 }
+
+}  // namespace buddy_pool_test

@@ -14,7 +14,7 @@ using memory::Role;
 using memory::Tiered;
 using memory::Tiers;
 
-namespace {
+namespace tiers_test {
 
 constexpr std::int64_t group_bytes = std::int64_t{1} << 20;
 
@@ -73,8 +73,6 @@ std::int64_t resident_pages(const std::byte* p, std::int64_t bytes) {
     REQUIRE(::mincore(const_cast<std::byte*>(p), static_cast<std::size_t>(bytes), pages.data()) == 0);
     return std::count_if(pages.begin(), pages.end(), [](unsigned char c) { return c & 1; });
 }
-
-}  // namespace
 
 TEST_CASE("groups come back from disk as they were, and memory never holds more than the budget") {
     Groups g(7, 3);
@@ -307,3 +305,5 @@ TEST_CASE("threads that use groups of their own and shared ones find them as the
     CHECK(std::all_of(wrong.begin(), wrong.end(), [](int n) { return n == 0; }));
     CHECK(g.statistics().fetched > 0);
 }
+
+}  // namespace tiers_test

@@ -8,7 +8,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace gguf_test {
 
 using Small = qwen3vl_test::SmallLlama;
 const std::string folder = test_data("/gguf/"), shapes = folder + "shapes/shapes-bf16.gguf";
@@ -17,8 +17,6 @@ using Log = std::vector<std::string>;
 LogHook into(Log& log) {
     return [&log](std::string_view text) { log.emplace_back(text); };
 }
-
-}  // namespace
 
 TEST_CASE("a GGUF model of every block type computes what the reference computes of its weights") {
     for (const char* type : {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "q4_k_m", "q5_k_m", "q6_k"}) {
@@ -85,3 +83,5 @@ TEST_CASE("loading a GGUF model checks the dims and names file and key") {
               Model<models::SmolLM2_135M>::load(folder + "q8_0.gguf");
           }).find("q8_0.gguf: field 'llama.block_count': expected 30, found 2") != std::string::npos);
 }
+
+}  // namespace gguf_test

@@ -9,7 +9,7 @@
 using namespace qwen3vl;
 using M = Model<models::SmolLM2_135M, bundles::float32>;
 
-namespace {
+namespace gguf_smollm2_test {
 
 const M& model() {
     static const M loaded = M::load(QWEN3VL_SMOLLM2);
@@ -17,8 +17,6 @@ const M& model() {
 }
 
 nlohmann::json cases() { return nlohmann::json::parse(read_file(test_data("/gguf/smollm2_cases.json"))); }
-
-}  // namespace
 
 TEST_CASE("the tokenizer of the GGUF file gives the reference's ids") {
     const auto& tokenizer = *model().assets()->tokenizer;
@@ -72,3 +70,5 @@ TEST_CASE("a conversation makes sense") {
     CHECK(again.text.find("France") != std::string::npos);
     CHECK(again.reason == StopReason::stop_token);
 }
+
+}  // namespace gguf_smollm2_test

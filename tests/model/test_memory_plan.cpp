@@ -3,7 +3,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace memory_plan_test {
 
 using D = models::Tiny;
 
@@ -36,8 +36,6 @@ std::int64_t session_bytes(const MemoryPlan& plan) {
             if (part.name == name) n += part.bytes;
     return n;
 }
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a session takes what its plan says", "", testing::tuple_t<TestedBundles>) {
     using Bundle = typename TestType::type;
@@ -118,3 +116,5 @@ TEST_CASE("a session that cannot have its memory is refused before anything is t
     CHECK_THROWS_WITH(Session<M>(model, absurd), Catch::Contains("2000000000 tokens") && Catch::Contains("MiB"));
     CHECK(CountingArena::mapped == 0);
 }
+
+}  // namespace memory_plan_test

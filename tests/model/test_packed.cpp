@@ -6,7 +6,7 @@
 using namespace qwen3vl_test;
 namespace fs = std::filesystem;
 
-namespace {
+namespace packed_test {
 
 using M = Model<models::Tiny, bundles::int4>;
 
@@ -54,8 +54,6 @@ void damage(const fs::path& path, std::uintmax_t at) {
     file.seekp(static_cast<std::streamoff>(at));
     file.put(static_cast<char>(c ^ 0x40));
 }
-
-}  // namespace
 
 TEST_CASE("packed weights are kept and found again") {
     const Folders f;
@@ -145,3 +143,5 @@ TEST_CASE("a packed file that cannot be written costs nothing else") {
     CHECK_THAT(found.log, Catch::Contains("not a regular file") && Catch::Contains("not kept"));
     CHECK(f.files().size() == 1);
 }
+
+}  // namespace packed_test

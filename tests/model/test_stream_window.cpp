@@ -9,7 +9,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace stream_window_test {
 
 /// A file of parts of odd lengths, each filled with its number, in a window of `slots`.
 struct Parts {
@@ -38,8 +38,6 @@ struct Parts {
                std::string(bytes, static_cast<char>('a' + i));
     }
 };
-
-}  // namespace
 
 TEST_CASE("a part is in its slot while it is held, in any order of use") {
     for (const int slots : {2, 3, 5, 13, 20}) {
@@ -126,3 +124,5 @@ TEST_CASE("a window may end while parts are read ahead") {
     }
     SUCCEED();
 }
+
+}  // namespace stream_window_test

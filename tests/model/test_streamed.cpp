@@ -7,7 +7,7 @@
 using namespace qwen3vl_test;
 namespace fs = std::filesystem;
 
-namespace {
+namespace streamed_test {
 
 /// Tiny with a head of three blocks of rows, the last of them short and of a number that no panel divides.
 struct Wide : models::Tiny {
@@ -79,8 +79,6 @@ void check_bits() {
     (one(type_tag<Bundles>{}), ...);
     only_file(folder.path());  // which serves them all
 }
-
-}  // namespace
 
 TEST_CASE("the head of these Dims is read in more than one block") {
     CHECK(detail::stream_extents<Wide, Policies<>>().rows_at_once(Wide::text.hidden) == 1152);
@@ -246,3 +244,5 @@ TEST_CASE("the plan of streamed weights counts the window") {
                        text = weights_of(type_tag<Model<D, With<Streamed<B, 3>, B, B>>>{});
     CHECK(whole - text == D::text.layers * layer - window);
 }
+
+}  // namespace streamed_test

@@ -1,5 +1,5 @@
 #include <qwen3vl/testing/type_list.hpp>
-#include "model/prompts.hpp"
+#include "prompts.hpp"
 #include "temporary_folder.hpp"
 
 using namespace qwen3vl_test;

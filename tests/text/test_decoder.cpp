@@ -11,7 +11,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace decoder_test {
 
 using Cache = kv_cache::Contiguous<kv_cache::Float32>;
 
@@ -65,8 +65,6 @@ std::vector<float> run_layer(const RandomLayer& r, const std::vector<float>& x, 
     return out;
 }
 
-}  // namespace
-
 TEST_CASE("a decoder layer equals its oracle and depends on neither chunk nor threads") {
     Team one(1), three(3);
     TextDims odd = models::Tiny::text;  // uneven everywhere
@@ -117,3 +115,5 @@ TEST_CASE("a layer that shares the cache of the one before it equals its oracle"
             CHECK(testing::same_bits(run_layer(first, x, positions, three, chunk, &second), found));
     }
 }
+
+}  // namespace decoder_test

@@ -18,7 +18,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace operations_test {
 
 /// Memory that only Loops reads and writes.
 struct Elsewhere {
@@ -204,8 +204,6 @@ class Memory {
     std::deque<std::vector<float>> blocks_;
 };
 
-}  // namespace
-
 TEST_CASE("a decoder layer in a second set of operations, over memory that host code cannot follow") {
     Team team(1);
     for (const TextDims& d : {models::Tiny::text, models::Tall::text, models::Plain::text}) {
@@ -324,3 +322,5 @@ TEST_CASE("a recorder is told of every head on its way to attention, and the res
     for (const auto& query : told[ops::Recorder::Row::query])
         CHECK(std::search(plain.second.begin(), plain.second.end(), query.begin(), query.end()) != plain.second.end());
 }
+
+}  // namespace operations_test

@@ -13,7 +13,7 @@ using namespace qwen3vl;
 using nlohmann::json;
 using tokenizer::Tokenizer;
 
-namespace {
+namespace tokenizer_json_test {
 
 const std::string& tiny_text() {
     static const std::string text = read_file(test_data("/tiny/tokenizer.json"));
@@ -33,8 +33,6 @@ std::string error(const std::function<void(json&)>& change) {
     }
     return "no error";
 }
-
-}  // namespace
 
 TEST_CASE("merges may be spelled in two ways") {
     json file = tiny();
@@ -235,3 +233,5 @@ TEST_CASE("the pre-tokenizers of GPT-2 and its descendants") {
     file["pre_tokenizer"] = json{{"type", "ByteLevel"}, {"add_prefix_space", false}};
     CHECK(load(file).encode("the red") == t.encode("the red"));
 }
+
+}  // namespace tokenizer_json_test

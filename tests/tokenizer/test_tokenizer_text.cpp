@@ -10,7 +10,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace tokenizer_text_test {
 
 std::vector<std::string> pieces(const tokenizer::SplitPattern& pattern, std::string_view text) {
     std::vector<std::string> out;
@@ -25,8 +25,6 @@ std::vector<std::string> pieces(std::string_view pattern, std::string_view text)
 using Pieces = std::vector<std::string>;
 const char* const qwen =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-
-}  // namespace
 
 TEST_CASE("UTF-8 repair replaces maximal parts") {
     const std::string r(tokenizer::replacement_character);
@@ -125,3 +123,5 @@ TEST_CASE("an exponential pattern is an error within a short time") {
     }
     CHECK_THROWS_AS(pieces("(a+)+$", std::string(5000, 'a') + "!"), TokenizerError);
 }
+
+}  // namespace tokenizer_text_test

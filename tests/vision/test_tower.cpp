@@ -8,7 +8,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace tower_test {
 
 using D = models::Tiny;
 using M = Model<D, bundles::float32>;
@@ -30,8 +30,6 @@ std::vector<float> floats(TensorView view) {
     std::memcpy(v.data(), view.data, view.bytes());
     return v;
 }
-
-}  // namespace
 
 TEST_CASE("patches are embedded with bias, and get the position table read bilinearly") {
     auto source = std::make_shared<IdleBlocks>();
@@ -139,3 +137,5 @@ TEST_CASE("encoding reports its blocks and can be cancelled") {
     CHECK_THROWS_AS(encode(session.workspace(), patches, [](const Progress& p) { return p.done < 2; }), Cancelled);
     CHECK(testing::same_bits(encode(session.workspace(), patches)->embedding, whole->embedding));
 }
+
+}  // namespace tower_test

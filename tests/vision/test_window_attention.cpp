@@ -12,7 +12,7 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace window_attention_test {
 
 using D = models::Tiny;
 constexpr VisionDims d = D::vision;
@@ -118,8 +118,6 @@ void check_same(const VisualFeatures& a, const VisualFeatures& b) {
         CHECK(testing::same_bits(a.deepstack[level], b.deepstack[level]));
 }
 
-}  // namespace
-
 TEST_CASE("blocks with windows and without are what their oracle says") {
     const auto model = testing::synthetic_model<Mixed>();
     Session<Mixed> session(model, {.context = 16, .threads = 2});
@@ -175,3 +173,5 @@ TEST_CASE("windows that hold every picture give the bits of full attention") {
         check_same(*encode(a.workspace(), patches), *encode(b.workspace(), patches));
     }
 }
+
+}  // namespace window_attention_test

@@ -5,7 +5,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace parameters_test {
 
 /// With a head of its own, so that an embedding can be changed without the logits' weights.
 struct Untied : models::Tiny {
@@ -54,8 +54,6 @@ template <class Model>
 Model model_of(std::shared_ptr<Source> source) {
     return Model(*source, source, nullptr, LoadOptions{.progress = {}, .log = {}, .threads = 1});
 }
-
-}  // namespace
 
 TEST_CASE("a learned table of positions is added to what is embedded") {
     auto source = std::make_shared<Source>();
@@ -112,3 +110,5 @@ TEST_CASE("tables of policies come from a safetensors file, and what is wrong wi
                       Catch::Contains("300") && Catch::Contains("299"));
     CHECK_THROWS_AS(Tiny::load(folder, {.parameters = {files.file("missing")}}), FileError);
 }
+
+}  // namespace parameters_test

@@ -3,7 +3,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace golden_catalogue_test {
 
 template <class Attention>
 using Text =
@@ -50,8 +50,8 @@ using Exact = std::tuple<chunked, offloaded, all_blocks, all_chosen, full_rank, 
                          all_modalities>;
 #endif
 
-}  // namespace
-
 TEMPLATE_LIST_TEST_CASE("exact policies of the catalogue compute what the reference computes", "", Exact) {
     check_golden_folder<models::Tiny, TestType>("tiny", 8);
 }
+
+}  // namespace golden_catalogue_test

@@ -6,7 +6,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace forward_test {
 
 using D = models::Tiny;
 
@@ -115,8 +115,6 @@ void check_mixed(const M& model) {
     CHECK(mixed > 5);
     CHECK(wrong == 0);
 }
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a row's bits do not depend on the rows beside it, for every bundle", "",
                         testing::tuple_t<TestedBundles>) {
@@ -286,3 +284,5 @@ TEST_CASE("the last layer computes the rows whose logits are wanted, and the key
     }
     for (const char* matrix : {"self_attn.k_proj", "self_attn.v_proj"}) CHECK(rows_of(matrix, 1, false) == 20);
 }
+
+}  // namespace forward_test

@@ -3,12 +3,10 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace threads_test {
 
 using D = models::Tiny;
 using M = Model<D, bundles::float32>;
-
-}  // namespace
 
 TEST_CASE("sessions in several threads share one model") {
     const auto model = testing::synthetic_model<M>();
@@ -44,3 +42,5 @@ TEST_CASE("a picture encoded by one session serves others at the same time") {
     }
     for (const auto& f : found) CHECK(testing::same_bits(f, expected));
 }
+
+}  // namespace threads_test

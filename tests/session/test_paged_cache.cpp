@@ -4,7 +4,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace paged_cache_test {
 
 using D = models::Tiny;
 template <class Cache, class Attention = attention::Flash<>>
@@ -66,8 +66,6 @@ template <template <class> class Cache>
 using Int4 = Cache<kv_cache::Int4>;
 template <template <class> class Cache>
 using Plain = Cache<kv_cache::Bf16>;
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("pages give the bits of a contiguous cache, computed and taken over", "", (Pair<Plain>),
                    (Pair<Int4, Chosen>), (Pair<Grouped>),
@@ -331,3 +329,5 @@ TEST_CASE("the pool tells its bytes, and a session's plan has its table alone") 
     CHECK_THAT(message_of<OutOfMemory>([&] { PagePool(model(), {.bytes = std::int64_t{1} << 45}); }),
                contains("MiB, available are"));
 }
+
+}  // namespace paged_cache_test

@@ -4,7 +4,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace variants_test {
 
 /// A user's variant of Tiny: multi-query attention, an untied head, no q/k norm, no DeepStack.
 struct Variant : models::Tiny {
@@ -35,8 +35,6 @@ struct TextOnly {
                                    .max_positions = 256,
                                    .qk_norm = false};
 };
-
-}  // namespace
 
 TEST_CASE("a derived Dims runs, pictures included") {
     using M = Model<Variant, bundles::float32>;
@@ -89,3 +87,5 @@ TEMPLATE_LIST_TEST_CASE("the memory policy changes no bit of a session", "", tes
     };
     CHECK(testing::same_bits(outcome(type_tag<M>{}), outcome(type_tag<Model<Variant, Float32>>{})));
 }
+
+}  // namespace variants_test

@@ -4,7 +4,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace bundles_test {
 
 using D = models::Tiny;
 constexpr auto seed = 3;
@@ -53,8 +53,6 @@ std::vector<float> logits_from(TouchedSource& source) {
     const M model(source, nullptr, nullptr, {.threads = 1});
     return run(model, bundle_prompt(model));
 }
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a bundle stays near float32, and equals itself for any chunk", "",
                         testing::tuple_t<TestedBundles>) {
@@ -150,3 +148,5 @@ TEMPLATE_LIST_TEST_CASE("preserves_capacity is the truth: every head takes part"
     touch("visual.blocks.#.attn.proj.weight", D::vision.depth, D::vision.heads, D::vision.head_dim(), true);
     CHECK(all == M::preserves_capacity);
 }
+
+}  // namespace bundles_test

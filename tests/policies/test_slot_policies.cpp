@@ -11,7 +11,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace slot_policies_test {
 
 /// Keeps one number for each token: that of the token before, and one more.
 class TokenCounts {
@@ -229,8 +229,6 @@ const std::map<std::string, float> some = {{"fusion.gate", 0.01f}};
 
 Prompt prompt_of(auto& session) { return picture_prompt<models::Tiny>(session, {{1, 4, 6}, {1, 4, 4}}); }
 
-}  // namespace
-
 TEST_CASE("policies with parameters and states: any chunk, and every decoded token") {
     const auto model = model_of<M>(some);
     Session<M> whole(model, {.context = 200, .threads = 2});
@@ -385,3 +383,5 @@ TEST_CASE("a resolution policy sees its parameters") {
         CHECK(config.image.min_pixels == assets.image.min_pixels);
     }
 }
+
+}  // namespace slot_policies_test

@@ -8,7 +8,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace saved_session_test {
 using D = models::Tiny;
 
 std::string bytes_of(const std::string& path) {
@@ -49,8 +49,6 @@ struct tight_ring
     static constexpr const char* name = "tight_ring";
 };
 using SavedBundles = concat_t<TestedBundles, list<small_ring, tight_ring>>;
-
-}  // namespace
 
 TEMPLATE_LIST_TEST_CASE("a restored session goes on with the same bits", "", testing::tuple_t<SavedBundles>) {
     using Bundle = typename TestType::type;
@@ -234,3 +232,5 @@ TEST_CASE("no damaged state is taken, wherever the damage is") {
     session.restore(folder.file("bad"));
     CHECK(testing::same_bits(logits_of(session), logits));
 }
+
+}  // namespace saved_session_test

@@ -7,7 +7,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace token_reduction_test {
 
 /// Says that it leaves one token, and leaves all.
 struct Wrong : token_reduction::None {
@@ -33,8 +33,6 @@ Prompt prompt_of(Session<M>& session) {
     prompt.tokens.insert(prompt.tokens.end(), {4, 5, 6});
     return prompt;
 }
-
-}  // namespace
 
 TEST_CASE("fewer tokens of pictures and clips reach the decoder, at their own positions") {
     const auto model = testing::synthetic_model<Half>();
@@ -115,3 +113,5 @@ TEST_CASE("extents of the chat count what the policy leaves, and a policy that l
     CHECK_THROWS_WITH(encode(session.workspace(), patches({1, 4, 4})),
                       Catch::Contains("Wrong") && Catch::Contains("left 4"));
 }
+
+}  // namespace token_reduction_test

@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace layer_plans_test {
 
 using D = models::Tiny;
 using Causal = attention::Flash<mask::Causal>;
@@ -31,8 +31,6 @@ std::vector<float> logits(int chunk = 512) {
 
 template <class... P>
 using Plan = Layers<Pattern<P...>>;
-
-}  // namespace
 
 TEST_CASE("a plan of one policy is that policy") {
     CHECK(testing::same_bits(logits<Plan<Causal>, Plan<Whole>>(), logits<Causal, Whole>()));
@@ -94,3 +92,5 @@ TEST_CASE("a context beyond the ring goes on in the ring's memory") {
     CHECK(bytes(4096) == bytes(200));
     CHECK(bytes(200) > 0);
 }
+
+}  // namespace layer_plans_test

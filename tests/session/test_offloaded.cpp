@@ -3,7 +3,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace offloaded_test {
 
 /// More layers than frames, so that nothing is found there from the token before.
 struct D : models::Tiny {
@@ -28,8 +28,6 @@ SessionOptions on(const TemporaryFolder& folder, int chunk = 100, int threads = 
 std::string refusal(const M& model, const std::string& folder) {
     return message_of<FileError>([&] { Session<M>(model, {.context = 600, .offload_folder = folder}); });
 }
-
-}  // namespace
 
 TEST_CASE("what is on disk comes back with the bits it had in memory, in any layer of a plan") {
     const With<Contiguous> inner = testing::synthetic_model<With<Contiguous>>();
@@ -208,3 +206,5 @@ TEST_CASE("a session with a cache that cannot go back is empty when the disk has
                contains("cannot write"));
     CHECK(session.length() == 0);
 }
+
+}  // namespace offloaded_test

@@ -3,10 +3,9 @@
 
 using namespace qwen3vl;
 
-namespace {
+namespace prompt_test {
 constexpr TokenIds ids{.image = 90, .video = 91, .vision_start = 92, .vision_end = 93};
 using At = std::array<int, 3>;
-}  // namespace
 
 TEST_CASE("text counts on from where it starts") {
     const std::vector<int> tokens{1, 2, 3};
@@ -74,3 +73,5 @@ TEST_CASE("without ids every token is text") {
     const std::vector<int> tokens{90, 91};
     CHECK(lay_out(tokens, {}, std::nullopt, 0).next == 2);
 }
+
+}  // namespace prompt_test

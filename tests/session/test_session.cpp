@@ -2,7 +2,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace session_test {
 using D = models::Tiny;
 using M = Model<D, bundles::float32>;
 
@@ -10,7 +10,6 @@ const M& tiny() {
     static const M model = testing::synthetic_model<M>();
     return model;
 }
-}  // namespace
 
 TEST_CASE("a prompt's results do not depend on its chunks, threads or earlier life of the session") {
     Session<M> session(tiny(), {.context = 300, .threads = 2});
@@ -218,3 +217,5 @@ TEST_CASE("loading reports each parameter and can be cancelled") {
     CHECK_THROWS_AS(M(source, nullptr, nullptr, {.progress = [](const Progress& p) { return p.done < 10; }}),
                     Cancelled);
 }
+
+}  // namespace session_test

@@ -5,7 +5,7 @@ using namespace qwen3vl_test;
 using memory::Pool;
 using memory::Tiers;
 
-namespace {
+namespace tiered_test {
 
 using D = models::Tiny;
 template <class Memory>
@@ -53,8 +53,6 @@ std::vector<float> take_turns(std::initializer_list<S*> sessions) {
         }
     return all;
 }
-
-}  // namespace
 
 TEST_CASE("conversations that take turns have the bits of those that stay in memory, within the budget of each pool") {
     const Plain plain = load<Plain>();
@@ -170,3 +168,5 @@ TEST_CASE("pools that are too small, and tiers without a policy for them, are re
     CHECK_THAT(message_of<OutOfMemory>([&] { Session<M>(model, small(&none)); }),
                contains("the pool attention may have 4096 bytes"));
 }
+
+}  // namespace tiered_test

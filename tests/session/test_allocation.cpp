@@ -6,7 +6,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace allocation_test {
 
 using D = models::Tiny;
 
@@ -81,8 +81,6 @@ bool counts() {
     if (!QWEN3VL_COUNTS_ALLOCATIONS) WARN("SKIPPED: allocations are not counted under a sanitizer");
     return QWEN3VL_COUNTS_ALLOCATIONS;
 }
-
-}  // namespace
 
 TEST_CASE("the counter counts") {
     if (!counts()) return;
@@ -165,3 +163,5 @@ TEST_CASE("encoding a picture takes from the memory policy what its plan says") 
         CHECK(peak_bytes.load() - before >= planned * 9 / 10);
     }
 }
+
+}  // namespace allocation_test

@@ -7,7 +7,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace by_modality_test {
 
 using D = models::Tiny;
 template <class Attention, class Cache = kv_cache::Contiguous<kv_cache::Float32>>
@@ -49,8 +49,6 @@ std::string bytes_of(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
 }
-
-}  // namespace
 
 TEST_CASE("a session tells its mask which tokens are pictures") {
     Session<Causal> encoder(model<Causal>(), {.context = 200});
@@ -175,3 +173,5 @@ TEST_CASE("the record of a session's tokens is planned, whatever the mask") {
     CHECK(bytes(Planned::memory_plan({.context = 4096})) == expected);
     CHECK(bytes(Causal::memory_plan({.context = 4096})) == expected);
 }
+
+}  // namespace by_modality_test

@@ -4,7 +4,7 @@
 
 using namespace qwen3vl_test;
 
-namespace {
+namespace catalogue_test {
 using D = models::Tiny;
 
 template <class Attention, class Cache>
@@ -77,8 +77,6 @@ std::vector<float> go_on(testing::StandaloneSession<M>& session) {
     return logits_of(session);
 }
 
-}  // namespace
-
 TEMPLATE_LIST_TEST_CASE("policies of the catalogue give the same bits however a prompt is cut, run, saved and rewound",
                         "", Bundles) {
     using M = Model<D, TestType>;
@@ -112,3 +110,5 @@ TEMPLATE_LIST_TEST_CASE("policies of the catalogue give the same bits however a 
         CHECK(testing::same_bits(go_on(other), expected));
     }
 }
+
+}  // namespace catalogue_test
