@@ -3,6 +3,7 @@
 #include <qwen3vl/chat/chat.hpp>
 #include <qwen3vl/chat/embedding.hpp>
 #include <qwen3vl/core/models.hpp>
+#include <qwen3vl/fusion/fusion.hpp>
 #include <qwen3vl/image/grounding.hpp>
 #include <qwen3vl/model/load.hpp>
 #include <qwen3vl/policies/bundles.hpp>

@@ -32,6 +32,7 @@ struct OnePass {
     NoState state{{}, 0, nullptr};
     Rows rows;
     std::vector<float> x;
+    Activations<> activations;
 
     OnePass(const VisualFeatures& f, std::int64_t first, std::int64_t count, float value)
         : memory(static_cast<std::size_t>(TokenLog::bytes(100))),
@@ -44,7 +45,9 @@ struct OnePass {
                      .tokens = f.tokens(),
                      .pending = std::shared_ptr<const VisualFeatures>(std::shared_ptr<void>(), &f)});
     }
-    Pass<Ops, NoParameters, NoState> pass() { return {ops, {}, none, {&rows, 1}, Matrix(x.data(), rows.count, width)}; }
+    Pass<Ops, NoParameters, NoState> pass() {
+        return {ops, {}, none, {&rows, 1}, Matrix(x.data(), rows.count, width), activations};
+    }
 };
 
 VisualFeatures features() {

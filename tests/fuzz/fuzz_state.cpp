@@ -68,7 +68,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         static_cast<std::int64_t>(of_tokens + of_pictures + of_places + h.logits * sizeof(float)) +
         D::text.layers * kv_cache::Contiguous<kv_cache::Int8>::saved_bytes(extent, tokens));
     std::vector<std::uint8_t> file(h.bytes);
-    std::memcpy(file.data(), static_cast<const void*>(&h), sizeof h);
     std::size_t place = sizeof h;
     const auto put = [&](auto value) {
         std::memcpy(file.data() + place, &value, sizeof value);
@@ -79,11 +78,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         put(id < 128 ? id : id < 250 ? D::tokens.image : id * 1000);
     }
     for (std::uint64_t i = 0; i < h.pictures; ++i) {
-        for (int field = 0; field < 5; ++field) put(std::int64_t{next()} - 8);
+        for (int field = 0; field < 5; ++field) {
+            const auto value = std::int64_t{next()} - 8;
+            put(value);
+            if (field == 3) h.visual_tokens += static_cast<std::uint64_t>(value);
+        }
         for (int half = 0; half < 2; ++half) put(std::uint64_t{next()});
     }
     for (std::uint64_t i = 0; i < 2 * h.places; ++i) put(int{next()} % 20 - 2);
     while (place < file.size()) put(next());
+    std::memcpy(file.data(), static_cast<const void*>(&h), sizeof h);
     const std::uint64_t sum = checksum(reinterpret_cast<const std::byte*>(file.data()), file.size() - sizeof sum);
     std::memcpy(file.data() + file.size() - sizeof sum, &sum, sizeof sum);
     restore(file.data(), file.size());

@@ -24,11 +24,11 @@ class TokenCounts {
         size_ = other.size_;
         std::copy_n(other.counts_, size_, counts_);
     }
-    static std::int64_t saved_bytes(const ModelDims&, std::int64_t tokens) { return tokens * 4; }
+    static std::int64_t saved_bytes(const ModelDims&, const SavedExtent& saved) { return saved.tokens * 4; }
     template <class F>
-    void for_each_piece(std::int64_t tokens, F&& f) {
-        f(std::as_writable_bytes(std::span(counts_, static_cast<std::size_t>(tokens))));
-        size_ = tokens;
+    void for_each_piece(const SavedExtent& saved, F&& f) {
+        f(std::as_writable_bytes(std::span(counts_, static_cast<std::size_t>(saved.tokens))));
+        size_ = saved.tokens;
     }
     /// The number of a token, of which all before have one.
     float of(std::int64_t token) {

@@ -1,4 +1,5 @@
 #include <cstdlib>
+#include <qwen3vl/fusion/cross_attention.hpp>
 #include <qwen3vl/testing/standalone_session.hpp>
 #include "counting_malloc.hpp"
 #include "prompts.hpp"
@@ -105,6 +106,14 @@ TEST_CASE("a decode step makes no heap allocation, on several threads and over a
     check_decode<With<bundles::bf16, execution::Threads<ThreadCount{3}>>>();
     check_decode<With<bundles::bf16, execution::Threads<>>>();
     check_decode<With<bundles::window, execution::Threads<ThreadCount{2}>>>();
+}
+
+TEST_CASE("a decode step makes no heap allocation with cross-attention to pictures") {
+    if (!counts()) return;
+    using Crossing = Policies<>::with_fusion<fusion::CrossAttention<>>;
+    check_decode<Model<D, Crossing>>();
+    using Outside = Policies<>::with_fusion<fusion::CrossAttention<fusion::pictures::Outside<>>>;
+    check_decode<Model<D, Outside>>();
 }
 
 TEST_CASE("a decode step makes no heap allocation where older tokens are given up") {

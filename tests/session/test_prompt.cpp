@@ -40,6 +40,18 @@ TEST_CASE("a clip's frame pairs are spans of one visual with text between them")
     CHECK(l.positions[5] == At{5, 5, 5});
 }
 
+TEST_CASE("tokens that stand in for pictures outside of the sequence count as text") {
+    const std::vector<int> tokens{1, 90, 90, 5, 91, 91, 6, 91, 91};
+    const std::vector<VisualGrid> grids{{.grid = {1, 8, 6}, .merge = 2, .stand_in = 2},
+                                        {.grid = {2, 4, 4}, .merge = 2, .stand_in = 2}};
+    const auto l = lay_out(tokens, grids, ids, 3);
+    for (int i = 0; i < 9; ++i) CHECK(l.positions[static_cast<std::size_t>(i)] == At{3 + i, 3 + i, 3 + i});
+    CHECK(l.next == 12);
+    REQUIRE(l.spans.size() == 3);
+    CHECK((l.spans[0].count == 2 && l.spans[0].features == 12 && l.spans[0].outside));
+    CHECK((l.spans[2].visual == 1 && l.spans[2].row == 4 && l.spans[2].features == 4));
+}
+
 TEST_CASE("adjacent pictures of one pad token are cut by their grids") {
     const std::vector<int> tokens{90, 90, 90, 90, 90, 90};
     const std::vector<VisualGrid> grids{{{1, 2, 4}, 2}, {{1, 4, 4}, 2}};

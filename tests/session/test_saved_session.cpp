@@ -190,8 +190,8 @@ TEST_CASE("no damaged state is taken, wherever the damage is") {
         std::memcpy(bad.data() + bad.size() - 8, &sum, sizeof sum);
         return bad;
     };
-    constexpr std::size_t length_at = 24, pictures_at = 32, places_at = 40, logits_at = 48, extra_at = 56,
-                          ids_at = sizeof(detail::SavedHeader);
+    constexpr std::size_t length_at = 24, pictures_at = 32, places_at = 40, visual_tokens_at = 48, logits_at = 56,
+                          extra_at = 64, ids_at = sizeof(detail::SavedHeader);
     const std::int64_t n = session.length();
     for (const std::int64_t length :
          {std::int64_t{0}, std::int64_t{1}, n - 1, n + 1, std::int64_t{64}, std::int64_t{100}})
@@ -208,6 +208,8 @@ TEST_CASE("no damaged state is taken, wherever the damage is") {
         refused(forged(pictures_at, pictures));
     for (const std::int64_t places : {std::int64_t{1}, n, n + 1, std::int64_t{1} << 60, std::int64_t{-1}})
         refused(forged(places_at, places));
+    for (const std::int64_t visual_tokens : {std::int64_t{0}, n, n + 1, std::int64_t{1} << 60, std::int64_t{-1}})
+        refused(forged(visual_tokens_at, visual_tokens));
     for (const std::int64_t ids :
          {std::int64_t{-1}, std::int64_t{D::text.vocab}, std::int64_t{5} << 32 | D::text.vocab})
         refused(forged(ids_at, ids));

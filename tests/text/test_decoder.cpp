@@ -29,7 +29,7 @@ std::vector<float> run_layer(const RandomLayer& r, const std::vector<float>& x, 
         attention::scratch_floats<attention::Flash<>>(team.threads(), d.kv_heads, d.group(), channels, tokens)));
     float* next = pool.data();
     const auto floats = [&](std::int64_t n) { return std::exchange(next, next + n); };
-    text::Buffers<> b;
+    Activations<> b;
     for (auto [matrix, cols] :
          {std::pair(&b.x, d.hidden), std::pair(&b.qkv, d.q_dim() + 2 * d.kv_dim()), std::pair(&b.attended, d.q_dim()),
           std::pair(&b.cosines, d.head_dim / 2), std::pair(&b.sines, d.head_dim / 2)})

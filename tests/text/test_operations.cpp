@@ -240,7 +240,7 @@ TEST_CASE("a decoder layer in a second set of operations, over memory that host 
             Memory memory;
             Cache::Layer cache{memory.floats(d.kv_dim() * tokens), memory.floats(d.kv_dim() * tokens), tokens,
                                d.head_dim};
-            text::Buffers<Elsewhere> b;
+            Activations<Elsewhere> b;
             b.input = memory.bytes(chunk * std::max(d.hidden, d.q_dim()));
             b.inner = memory.bytes(chunk * d.ffn);
             b.qkv = memory.matrix(chunk, d.q_dim() + 2 * d.kv_dim());

@@ -262,7 +262,7 @@ void Chat<M>::restore(const std::string& path) {
     session_.restore(path, [&](std::span<const std::byte> bytes) {
         try {
             if (bytes.empty()) throw LoadError("saved by a session, not by a chat");
-            detail::ChatStateReader<typename M::dims, Reduction> reader(bytes);
+            detail::ChatStateReader<typename M::dims, typename M::policies> reader(bytes);
             if (template_hash(reader.state()) != reader.spelling())
                 throw LoadError("saved with another tokenizer or chat template");
             restored = std::move(reader.state());

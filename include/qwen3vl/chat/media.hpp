@@ -2,6 +2,7 @@
 #include <functional>
 #include <qwen3vl/chat/expand_media.hpp>
 #include <qwen3vl/chat/message.hpp>
+#include <qwen3vl/fusion/stand_in.hpp>
 #include <qwen3vl/model/assets.hpp>
 #include <qwen3vl/session/feature_cache.hpp>
 #include <qwen3vl/session/session.hpp>
@@ -25,7 +26,7 @@ namespace detail {
 /// Extent of a picture or clip in the prompt.
 struct MediaExtent {
     bool clip = false;
-    std::int64_t tokens = 0;    ///< tokens of a picture, or of one frame pair
+    std::int64_t tokens = 0;    ///< pad tokens of a picture, or of one frame pair
     std::vector<double> times;  ///< times of a clip's frame pairs, in seconds
 };
 
@@ -71,17 +72,20 @@ struct MediaConfig {
 /// The extent of a picture or clip, or of a picture whose size alone is known; the input is no text.
 template <class M>
 MediaExtent extent_of(const Input& input, const MediaConfig<M>& config) {
-    using Reduction = typename M::policies::Text::TokenReduction;
+    using P = typename M::policies;
+    const auto pads = [](const Grid& grid, int merge) {
+        return fusion::pads_of<typename P::Fusion>(
+            token_reduction::tokens_of<typename P::Text::TokenReduction>(grid, merge));
+    };
     if (const auto* video = std::get_if<Video>(&input)) {
         auto plan = plan_of(*video, config.video);
-        return {true, token_reduction::tokens_of<Reduction>(plan.grid, config.video.layout.merge),
-                std::move(plan.times)};
+        return {true, pads(plan.grid, config.video.layout.merge), std::move(plan.times)};
     }
     const auto* image = std::get_if<Image>(&input);
     const int width = image ? image->width() : std::get<ImageInfo>(input).width,
               height = image ? image->height() : std::get<ImageInfo>(input).height;
     const Grid grid = grid_of(width, height, config.image);
-    return {false, token_reduction::tokens_of<Reduction>(grid, config.image.layout.merge), {}};
+    return {false, pads(grid, config.image.layout.merge), {}};
 }
 
 /// A message of these inputs; the extents of its pictures and clips are appended. Throws PromptError for a picture

@@ -94,10 +94,13 @@ class ChatStateWriter {
     std::vector<std::span<const std::byte>> pieces_;
 };
 
-/// Reads a state for a model of these Dims and this token-reduction policy. Nothing is allocated before the bytes are
+/// Reads a state for a model of these Dims and policies. Nothing is allocated before the bytes are
 /// known to hold it.
-template <class D, class Reduction>
+template <class D, class P>
 class ChatStateReader {
+    using Reduction = typename P::Text::TokenReduction;
+    using Fusion = typename P::Fusion;
+
   public:
     /// Throws LoadError, without the file's name, where the bytes are no state that a chat of such a model can have.
     explicit ChatStateReader(std::span<const std::byte> bytes) : rest_(bytes) {
@@ -196,7 +199,7 @@ class ChatStateReader {
             if (tokens < 1 || tokens > most)
                 fail("a picture or frame pair of " + std::to_string(tokens) + " tokens; " + std::to_string(most) +
                      " are there");
-            MediaExtent e{clip, tokens, {}};
+            MediaExtent e{clip, fusion::pads_of<Fusion>(tokens), {}};
             for (int pair = 0; clip && pair < k.grid.t; ++pair) read(&e.times.emplace_back(), sizeof(double));
             state_.extents.push_back(std::move(e));
             state_.media.push_back({k, nullptr});
@@ -230,6 +233,7 @@ class ChatStateReader {
         VisionLanguageDims<D> {
         auto f = std::make_shared<VisualFeatures>();
         f->places = std::move(of_tokens);
+        f->stand_in = fusion::stand_in_of<Fusion>();
         f->grid = grid;
         f->merge = D::vision.merge;
         f->width = D::text.hidden;

@@ -29,7 +29,9 @@ concept Named = requires {
 
 /// Stand-ins in the place of types that a policy's member templates take.
 struct AnyFormat {};
-struct AnyOps {};
+struct AnyOps {
+    using Space = HostSpace;
+};
 struct AnyVisible {};
 struct AnyTiles {};
 template <class P>

@@ -19,11 +19,17 @@ struct VisualFeatures {
     /// row.
     std::vector<std::array<int, 2>> places = {};
 
+    /// Pad tokens that stand in the prompt for a frame pair, where the model's fusion policy keeps visual tokens
+    /// outside of the sequence; 0: one for each row of features.
+    int stand_in = 0;
+
     std::int64_t tokens() const {
         return places.empty() ? grid.merged(merge) : static_cast<std::int64_t>(places.size());
     }
-    /// Tokens of one frame pair, which form one span of the prompt; all of them for a still picture.
-    std::int64_t span_tokens() const { return tokens() / grid.t; }
+    /// Rows of features of one frame pair; all of them for a still picture.
+    std::int64_t span_features() const { return tokens() / grid.t; }
+    /// Pad tokens of one frame pair, which form one span of the prompt.
+    std::int64_t span_tokens() const { return stand_in > 0 ? stand_in : span_features(); }
     const float* embedding_row(std::int64_t token) const { return embedding.data() + token * width; }
     const float* deepstack_row(std::size_t level, std::int64_t token) const {
         return deepstack[level].data() + token * width;

@@ -1,6 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <cstddef>
+#include <qwen3vl/core/activations.hpp>
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/tensor.hpp>
 #include <qwen3vl/core/token_log.hpp>
@@ -9,11 +10,20 @@
 /// A forward pass as policies see it, and the state that they may keep of a sequence.
 namespace qwen3vl::inline QWEN3VL_ABI {
 
+/// What a saved sequence holds, as far as sizes of states depend on it.
+struct SavedExtent {
+    std::int64_t tokens = 0;
+    std::int64_t visual_tokens = 0;  ///< rows of features of all pictures that begin among the tokens
+};
+
 /// State of a policy that keeps nothing of a sequence. A policy that keeps something has a type State with these
 /// members; one State serves all layers.
 struct NoState {
     /// True if rewind(), or for_each_piece(), works.
     static constexpr bool can_rewind = true, can_save = true;
+    // Optional: static constexpr const char* layout, which names how the pieces are to be read; a saved sequence of
+    // another layout is refused.
+
     /// Bytes of planned memory for a sequence of at most `context` tokens; zeroed, aligned to 64.
     static std::int64_t bytes(const ModelDims& /*dims*/, std::int64_t /*context*/) { return 0; }
     NoState(const ModelDims& /*dims*/, std::int64_t /*context*/, std::byte* /*memory*/) {}
@@ -21,12 +31,12 @@ struct NoState {
     void rewind(std::int64_t /*tokens*/) {}
     /// Becomes a copy of another sequence's state.
     void copy(const NoState& /*other*/) {}
-    /// Bytes of all pieces in a saved sequence of so many tokens.
-    static std::int64_t saved_bytes(const ModelDims& /*dims*/, std::int64_t /*tokens*/) { return 0; }
-    /// Calls f(std::span<std::byte>) for each piece of the state in a saved sequence of so many tokens. Saving reads
-    /// the pieces, restoring fills them.
+    /// Bytes of all pieces in a saved sequence.
+    static std::int64_t saved_bytes(const ModelDims& /*dims*/, const SavedExtent& /*saved*/) { return 0; }
+    /// Calls f(std::span<std::byte>) for each piece of the state in a saved sequence. Saving reads the pieces,
+    /// restoring fills them.
     template <class F>
-    void for_each_piece(std::int64_t /*tokens*/, F&& /*f*/) {}
+    void for_each_piece(const SavedExtent& /*saved*/, F&& /*f*/) {}
 };
 
 namespace detail {
@@ -65,6 +75,9 @@ struct Pass {
     const Parameters& parameters;  ///< the policy's
     std::span<const SequenceRows<State>> sequences;
     Matrix x;  ///< [rows, hidden], the residual stream
+    const Activations<typename Ops::Space>& activations;
+    /// Memory of the fusion policy's scratch_floats(dims, threads, rows, context), if it has that member.
+    typename Ops::Space::template pointer<float> scratch = {};
 
     /// Calls f(features, first row of them, rows of x) for the part of each picture that lies in these rows.
     template <class F>

@@ -14,13 +14,14 @@ struct SequencePicture {
     std::int64_t first = 0;                           ///< sequence index of its first token
     int rows = 0, columns = 0;                        ///< of the picture, in merged patches
     std::int64_t tokens = 0;                          ///< in the prompt
+    std::int64_t features = 0;                        ///< rows of its features
     std::int64_t feature_row = 0;                     ///< row of its features at `first`
     std::array<std::uint64_t, 2> content{};           ///< hash of the features (content_hash())
     std::weak_ptr<const VisualFeatures> known{};      ///< the features, while they are in use elsewhere
     std::shared_ptr<const VisualFeatures> pending{};  ///< the features, kept until the tokens are computed
 
     /// True if a token-reduction policy left some of the merged patches.
-    bool reduced() const { return tokens != std::int64_t{rows} * columns; }
+    bool reduced() const { return features != std::int64_t{rows} * columns; }
     std::int64_t end() const { return first + tokens; }
 };
 
@@ -60,6 +61,13 @@ class TokenLog {
     const TokenModalities& types() const { return types_; }
     /// Pictures and frame pairs, in the order of their tokens.
     std::span<const SequencePicture> pictures() const { return pictures_; }
+
+    /// Rows of features of all of them.
+    std::int64_t visual_tokens() const {
+        std::int64_t n = 0;
+        for (const auto& p : pictures_) n += p.features;
+        return n;
+    }
 
     /// Appends a text token. Makes no heap allocation.
     void append(int token) {

@@ -54,6 +54,15 @@ void add_row(const float* x, std::int64_t n, float* y) {
     });
 }
 
+/// y += s * x.
+template <class Arch>
+void add_scaled_row(float s, const float* x, std::int64_t n, float* y) {
+    const vec<Arch> factor(s);
+    for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) {
+        store<Arch>(fma<Arch>(factor, load<Arch>(x + i, count), load<Arch>(y + i, count)), y + i, count);
+    });
+}
+
 /// y *= s.
 template <class Arch>
 void scale_row(float s, std::int64_t n, float* y) {

@@ -57,13 +57,14 @@ struct SequenceMemory {
 
 /// Memory of a workspace, in the space of its operations.
 template <class Space>
-struct WorkspaceMemory : text::Buffers<Space> {
-    using Buffers = text::Buffers<Space>;
-    using Buffers::x, Buffers::input, Buffers::inner, Buffers::qkv, Buffers::queries, Buffers::attended,
-        Buffers::cosines, Buffers::sines, Buffers::scratch, Buffers::rows;
-    using typename Buffers::Bytes, typename Buffers::Floats, typename Buffers::Matrix;
-    Matrix logits;  ///< [logits_rows, vocab]
-    Matrix before;  ///< [rows, hidden] before a layer, where the depth policy compares
+struct WorkspaceMemory : Activations<Space> {
+    using Rows = Activations<Space>;
+    using Rows::x, Rows::input, Rows::inner, Rows::qkv, Rows::queries, Rows::attended, Rows::cosines, Rows::sines,
+        Rows::scratch, Rows::rows;
+    using typename Rows::Bytes, typename Rows::Floats, typename Rows::Matrix;
+    Matrix logits;    ///< [logits_rows, vocab]
+    Matrix before;    ///< [rows, hidden] before a layer, where the depth policy compares
+    Floats fusion{};  ///< the fusion policy's scratch_floats()
 
     /// Calls f(part, place, bytes, role) for each block, for a team of `threads` threads.
     template <Dims D, class P, class F>
@@ -106,6 +107,9 @@ struct WorkspaceMemory : text::Buffers<Space> {
                        threads, d.kv_heads, d.group(), channels, n, o.context);
                }),
                scratch_role);
+        if constexpr (requires { P::Fusion::scratch_floats(model_dims<D>(), threads, n, n); })
+            floats("activations", fusion, P::Fusion::scratch_floats(model_dims<D>(), threads, n, o.context),
+                   activations);
         floats("activations", rows, threads * text::row_floats(d), activations);
         floats("logits", logits.data, std::int64_t{o.logits_rows} * d.vocab, head);
         logits = Matrix(logits.data, o.logits_rows, d.vocab);

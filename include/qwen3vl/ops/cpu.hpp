@@ -113,6 +113,11 @@ class Cpu {
     void add(const weights::PackedActivations& x, const Weights& w, const std::vector<float>* bias, Matrix y) const {
         weights::linear_add<Arch, Format>(*team_, x, w, bias ? bias->data() : nullptr, y);
     }
+    /// Row r of y += factors[r] * (row r of x · W^T): a residual connection with gates.
+    template <class Format>
+    void add_scaled(const weights::PackedActivations& x, const Weights& w, const float* factors, Matrix y) const {
+        weights::linear_add_scaled<Arch, Format>(*team_, x, w, factors, y);
+    }
     /// y = pack(activation(x · W^T + bias)).
     template <class Format, class Activation>
     void activated(const weights::PackedActivations& x, const Weights& w, const std::vector<float>& bias,
@@ -162,6 +167,16 @@ class Cpu {
                         float* scratch) const {
         const auto tile = [&](std::int64_t head, std::int64_t index) { return c.cache->tile(head, index, c.tokens); };
         attention::attend<Arch, Attention>(*team_, queries_of(rows, c, out), tile, scratch, visible);
+    }
+    /// Attention of a chunk over the first `keys` keys of its cache, all of which each of its tokens sees, to its rows of
+    /// `out`. `scratch`: attention::scratch_floats().
+    template <class Attention, class Cache>
+    void attend_all(const HeadRows<Space>& rows, const HeadChunk<Cache, Space>& c, std::int64_t keys, Matrix out,
+                    float* scratch) const {
+        const auto tile = [&](std::int64_t head, std::int64_t index) { return c.cache->tile(head, index, keys); };
+        attention::Heads heads = queries_of(rows, c, out);
+        heads.keys = keys;
+        attention::attend<Arch, Attention>(*team_, heads, tile, scratch);
     }
 
   private:

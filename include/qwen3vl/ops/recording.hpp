@@ -42,6 +42,11 @@ class Recording : public Cpu<TheArch, TheTeam> {
         tell<Format>(x, w);
         Base::template add<Format>(x, w, bias, y);
     }
+    template <class Format>
+    void add_scaled(const weights::PackedActivations& x, const Weights& w, const float* factors, Matrix y) const {
+        tell<Format>(x, w);
+        Base::template add_scaled<Format>(x, w, factors, y);
+    }
     template <class Format, class Activation>
     void activated(const weights::PackedActivations& x, const Weights& w, const std::vector<float>& bias,
                    const weights::PackedActivations& y) const {

@@ -28,12 +28,16 @@ class PolicyStates {
         static std::array<std::int64_t, count> bytes(std::int64_t context) {
             return {state_of<S>::bytes(model_dims<D>(), context)...};
         }
-        static std::int64_t saved_bytes(std::int64_t tokens) {
-            return (state_of<S>::saved_bytes(model_dims<D>(), tokens) + ...);
+        static std::int64_t saved_bytes(const SavedExtent& saved) {
+            return (state_of<S>::saved_bytes(model_dims<D>(), saved) + ...);
         }
         /// Goes on from a checksum with the names of those that keep something.
         static std::uint64_t key(std::uint64_t h) {
-            ((h = KeepsState<S> ? checksum(std::string(S::name), h) : h), ...);
+            const auto add = [&]<class Policy>(type_tag<Policy>) {
+                if constexpr (KeepsState<Policy>) h = checksum(std::string(Policy::name), h);
+                if constexpr (requires { Policy::State::layout; }) h = checksum(std::string(Policy::State::layout), h);
+            };
+            (add(type_tag<S>{}), ...);
             return h;
         }
         template <std::size_t... I>
@@ -78,7 +82,7 @@ class PolicyStates {
         visit([&](auto& state) { state.rewind(tokens); });
     }
     void copy(const PolicyStates& other) { copy(other, std::make_index_sequence<All::count>{}); }
-    static std::int64_t saved_bytes(std::int64_t tokens) { return All::saved_bytes(tokens); }
+    static std::int64_t saved_bytes(const SavedExtent& saved) { return All::saved_bytes(saved); }
     static std::uint64_t key(std::uint64_t h) { return All::key(h); }
 
   private:

@@ -1,5 +1,6 @@
 #pragma once
 #include <qwen3vl/core/progress.hpp>
+#include <qwen3vl/fusion/stand_in.hpp>
 #include <qwen3vl/session/workspace.hpp>
 #include <qwen3vl/token_reduction/tokens.hpp>
 
@@ -57,6 +58,7 @@ requires(VisionLanguageDims<typename M::dims> &&
     P::Alignment::template align<Weights>(ops, dims, model.parameters().alignment, features);
     P::Text::TokenReduction::template reduce<Weights>(ops, dims, model.parameters().token_reduction, features);
     detail::require_reduced<typename P::Text::TokenReduction>(features);
+    features.stand_in = fusion::stand_in_of<typename P::Fusion>();
     return std::make_shared<const VisualFeatures>(std::move(features));
 }
 

@@ -29,8 +29,10 @@ struct VisualSpan {
     std::int64_t count = 0;
     std::size_t visual = 0;                           ///< index among the prompt's pictures and clips
     std::int64_t row = 0;                             ///< first row of its features
+    std::int64_t features = 0;                        ///< rows of them
     int rows = 0, columns = 0;                        ///< of the picture, in merged patches
     std::span<const std::array<int, 2>> places = {};  ///< VisualFeatures::places of the span
+    bool outside = false;                             ///< its tokens stand in for features that are not in the sequence
 };
 
 /// Layout of a prompt: the position (t, h, w) of each token, and the spans that pictures fill.
@@ -46,6 +48,7 @@ struct VisualGrid {
     Grid grid;
     int merge = 2;
     std::span<const std::array<int, 2>> places = {};  ///< VisualFeatures::places
+    int stand_in = 0;                                 ///< VisualFeatures::stand_in
 };
 
 /// The spans that pictures fill in a prompt. Throws PromptError where pads and pictures do not fit each other. `ids`
@@ -56,7 +59,7 @@ std::vector<VisualSpan> visual_spans(std::span<const int> tokens, std::span<cons
 /// Positions of `tokens` tokens, the first of which stands at `start` (`get_rope_index`, modeling_qwen3_vl.py). Text
 /// counts on in all three coordinates. The tokens of a picture share the time of their beginning and count rows and
 /// columns from it, or have those that a token-reduction policy left; text goes on after the largest of the whole grid.
-/// The spans are in order and do not overlap.
+/// Tokens that stand in for a picture outside of the sequence count as text. The spans are in order and do not overlap.
 Layout lay_out(std::int64_t tokens, std::vector<VisualSpan> spans, std::int64_t start);
 /// Positions of a prompt with its pictures. Throws as visual_spans().
 Layout lay_out(std::span<const int> tokens, std::span<const VisualGrid> visuals, const std::optional<TokenIds>& ids,
@@ -97,8 +100,10 @@ QWEN3VL_SUPPORT std::vector<VisualSpan> visual_spans(std::span<const int> tokens
         if (g.t < 1 || rows < 1 || columns < 1)
             throw PromptError("picture " + std::to_string(visual + 1) + " has an empty grid");
         const auto& places = visuals[visual].places;
-        const std::size_t count = places.empty() ? static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns)
-                                                 : places.size() / static_cast<std::size_t>(g.t);
+        const std::size_t features = places.empty() ? static_cast<std::size_t>(rows) * static_cast<std::size_t>(columns)
+                                                    : places.size() / static_cast<std::size_t>(g.t);
+        const int stand_in = visuals[visual].stand_in;
+        const std::size_t count = stand_in > 0 ? static_cast<std::size_t>(stand_in) : features;
         std::size_t run = 0;
         while (run < count && i + run < tokens.size() && tokens[i + run] == tokens[i]) ++run;
         if (run < count)
@@ -110,10 +115,12 @@ QWEN3VL_SUPPORT std::vector<VisualSpan> visual_spans(std::span<const int> tokens
             {.first = static_cast<std::int64_t>(i),
              .count = static_cast<std::int64_t>(count),
              .visual = visual,
-             .row = pair * static_cast<std::int64_t>(count),
+             .row = pair * static_cast<std::int64_t>(features),
+             .features = static_cast<std::int64_t>(features),
              .rows = rows,
              .columns = columns,
-             .places = places.empty() ? places : places.subspan(static_cast<std::size_t>(pair) * count, count)});
+             .places = places.empty() ? places : places.subspan(static_cast<std::size_t>(pair) * features, features),
+             .outside = stand_in > 0});
         i += count;
         if (++pair == g.t) {
             pair = 0;
@@ -140,10 +147,15 @@ QWEN3VL_SUPPORT Layout lay_out(std::int64_t tokens, std::vector<VisualSpan> span
             ++i;
             continue;
         }
-        for (const auto& [r, c] : span->places) out.positions.push_back({p, p + r, p + c});
-        for (int r = 0; span->places.empty() && r < span->rows; ++r)
-            for (int c = 0; c < span->columns; ++c) out.positions.push_back({p, p + r, p + c});
-        at += std::max(span->rows, span->columns);
+        if (span->outside) {
+            for (int k = 0; k < span->count; ++k) out.positions.push_back({p + k, p + k, p + k});
+            at += span->count;
+        } else {
+            for (const auto& [r, c] : span->places) out.positions.push_back({p, p + r, p + c});
+            for (int r = 0; span->places.empty() && r < span->rows; ++r)
+                for (int c = 0; c < span->columns; ++c) out.positions.push_back({p, p + r, p + c});
+            at += std::max(span->rows, span->columns);
+        }
         out.after.insert(out.after.end(), static_cast<std::size_t>(span->count - 1), -1);
         out.after.push_back(at);
         i += span->count;

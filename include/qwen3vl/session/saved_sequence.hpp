@@ -16,12 +16,13 @@ struct SavedPicture {
 
 /// Reads the tokens of a saved sequence, and the spans of its pictures. Throws LoadError where they cannot be those of
 /// a model of Dims D.
-template <Dims D, class Reduction>
+template <Dims D, class P>
 struct SavedTokens {
     std::vector<int> ids;
     std::vector<SavedPicture> pictures;
     std::vector<std::array<int, 2>> places;  ///< of the tokens of reduced pictures
     std::vector<VisualSpan> spans;           ///< views of `places`
+    std::uint64_t visual_tokens = 0;
 
     SavedTokens(StateReader& in, const SavedHeader& header)
         : ids(header.length), pictures(header.pictures), places(header.places) {
@@ -38,18 +39,20 @@ struct SavedTokens {
         for (const SavedPicture& p : pictures) {
             const std::int64_t left = p.first < end ? 0 : length - p.first;
             const bool sides = std::min(p.rows, p.columns) >= 1 && std::max(p.rows, p.columns) <= longest_side;
-            if (left < 1 || !sides || p.tokens < 1 || p.tokens > left || p.tokens != tokens_of(p) ||
-                p.feature_row < 0 || p.feature_row > p.first || p.feature_row % p.tokens != 0)
+            const std::int64_t features = sides ? features_of(p) : 0;
+            if (left < 1 || !sides || p.tokens < 1 || p.tokens > left ||
+                p.tokens != fusion::pads_of<Fusion>(features) || p.feature_row < 0 ||
+                p.feature_row > (outside ? features * p.first : p.first) || p.feature_row % features != 0)
                 in.fail("damaged: a picture of " + std::to_string(p.rows) + " x " + std::to_string(p.columns) +
                         " patches and " + std::to_string(p.tokens) + " tokens at token " + std::to_string(p.first) +
                         " of " + std::to_string(length));
-            reach += std::max(p.rows, p.columns);
+            reach += outside ? 0 : std::max(p.rows, p.columns);
             end = p.first + p.tokens;
             for (std::int64_t t = p.first; t < end; ++t)
                 if (!is_pad(ids[static_cast<std::size_t>(t)]))
                     in.fail("damaged: token " + std::to_string(t) + " of a picture is none");
-            const bool reduced = p.tokens != p.rows * p.columns;
-            const auto count = static_cast<std::size_t>(reduced ? p.tokens : 0);
+            const bool reduced = !outside && features != p.rows * p.columns;
+            const auto count = static_cast<std::size_t>(reduced ? features : 0);
             if (count > left_places.size()) in.fail("damaged: tokens of a reduced picture have no places");
             for (const auto& [row, column] : left_places.first(count))
                 if (row < 0 || row >= p.rows || column < 0 || column >= p.columns)
@@ -60,19 +63,28 @@ struct SavedTokens {
                              .count = p.tokens,
                              .visual = spans.size(),
                              .row = p.feature_row,
+                             .features = features,
                              .rows = static_cast<int>(p.rows),
                              .columns = static_cast<int>(p.columns),
-                             .places = left_places.first(count)});
+                             .places = left_places.first(count),
+                             .outside = outside});
             left_places = left_places.subspan(count);
+            visual_tokens += static_cast<std::uint64_t>(features);
         }
         if (!left_places.empty())
             in.fail("damaged: places of " + std::to_string(left_places.size()) + " tokens too many");
+        if (visual_tokens != header.visual_tokens)
+            in.fail("damaged: " + std::to_string(header.visual_tokens) + " visual tokens, its pictures have " +
+                    std::to_string(visual_tokens));
         if (reach > std::numeric_limits<int>::max()) in.fail("damaged: its pictures have too many rows and columns");
     }
 
   private:
     static constexpr std::int64_t longest_side = 1 << 16;
-    static std::int64_t tokens_of(const SavedPicture& p) {
+    using Fusion = typename P::Fusion;
+    static constexpr bool outside = fusion::KeepsOutside<Fusion>;
+    static std::int64_t features_of(const SavedPicture& p) {
+        using Reduction = typename P::Text::TokenReduction;
         return token_reduction::tokens_of<Reduction>(static_cast<int>(p.rows), static_cast<int>(p.columns));
     }
     static bool is_pad([[maybe_unused]] int id) {
@@ -122,7 +134,7 @@ std::int64_t Sequence<M>::saved_bytes(std::int64_t tokens, const detail::SavedHe
     auto bytes =
         static_cast<std::int64_t>(header.length * sizeof(int) + header.pictures * sizeof(detail::SavedPicture) +
                                   header.places * sizeof(std::array<int, 2>) + header.logits * sizeof(float));
-    bytes += detail::PolicyStates<D, P>::saved_bytes(tokens);
+    bytes += detail::PolicyStates<D, P>::saved_bytes(header.extent());
     layers_.visit_owners([&]<class S>(S, std::size_t, auto&) {
         bytes += S::KvCache::saved_bytes(S::extent(D::text, options_.context), tokens);
     });
@@ -135,17 +147,19 @@ void Sequence<M>::save(const std::string& path, std::span<const std::span<const 
         can_save,
         "qwen3vl: slot kv_cache: a layer's cache cannot be written to a file; choose one whose can_save is true");
     const ResidencyGuard held(*this);
+    detail::SavedHeader header;
     std::vector<detail::SavedPicture> pictures;
     std::vector<std::array<int, 2>> places;
     for (const auto& p : log_.pictures())
         if (p.first < length_) {
             pictures.push_back({p.first, p.rows, p.columns, p.tokens, p.feature_row, p.content});
-            for (std::int64_t t = p.first; p.reduced() && t < p.end(); ++t) {
+            header.visual_tokens += static_cast<std::uint64_t>(p.features);
+            for (std::int64_t t = p.first; p.reduced() && !fusion::KeepsOutside<typename P::Fusion> && t < p.end();
+                 ++t) {
                 const auto& [time, row, column] = log_.position(t);  // which count from the picture's beginning
                 places.push_back({row - time, column - time});
             }
         }
-    detail::SavedHeader header;
     header.key = state_key();
     header.length = static_cast<std::uint64_t>(length_);
     header.pictures = pictures.size();
@@ -163,7 +177,7 @@ void Sequence<M>::save(const std::string& path, std::span<const std::span<const 
         layer.cache.for_each_piece(length_, [&](std::span<const std::byte> piece) { out.write(piece); });
     });
     states_->visit([&](auto& state) {
-        state.for_each_piece(length_, [&](std::span<const std::byte> piece) { out.write(piece); });
+        state.for_each_piece(header.extent(), [&](std::span<const std::byte> piece) { out.write(piece); });
     });
     for (const auto piece : extra) out.write(piece);
     out.finish();
@@ -186,11 +200,17 @@ void Sequence<M>::restore(const std::string& path, Team& team, const AcceptState
         throw ContextOverflow(path + ": the saved session has " + std::to_string(header.length) +
                               " tokens, the context holds " + std::to_string(context()));
     const auto tokens = static_cast<std::int64_t>(header.length);
+    const auto most_visual = [&]() -> std::uint64_t {
+        if constexpr (fusion::KeepsOutside<typename P::Fusion>)
+            return static_cast<std::uint64_t>(P::Fusion::visual_capacity(options_.context));
+        else
+            return header.length;
+    }();
     if ((header.logits != 0 && header.logits != D::text.vocab) || header.pictures > header.length ||
-        header.places > header.length || header.extra > header.bytes ||
+        header.places > header.length || header.visual_tokens > most_visual || header.extra > header.bytes ||
         header.bytes - header.extra != detail::SavedHeader::file_bytes(saved_bytes(tokens, header)))
         in.fail("damaged: its sizes do not fit each other");
-    const detail::SavedTokens<D, typename Text::TokenReduction> saved(in, header);
+    const detail::SavedTokens<D, P> saved(in, header);
     const Layout layout = lay_out(tokens, saved.spans, 0);
     if (accept) accept(in.extra());
     pages_.renew(tokens);
@@ -199,20 +219,24 @@ void Sequence<M>::restore(const std::string& path, Team& team, const AcceptState
     length_ = 0;
     logits_after_ = none;
     log(saved.ids, layout);
-    for (const auto& p : saved.pictures)
+    for (std::size_t i = 0; i < saved.pictures.size(); ++i) {
+        const auto& p = saved.pictures[i];
         log_.note({.first = p.first,
                    .rows = static_cast<int>(p.rows),
                    .columns = static_cast<int>(p.columns),
                    .tokens = p.tokens,
+                   .features = saved.spans[i].features,
                    .feature_row = p.feature_row,
                    .content = p.content});
+    }
     if (header.logits != 0)
         in.read(std::as_writable_bytes(std::span(logits_, static_cast<std::size_t>(D::text.vocab))));
     layers_.visit_owners([&](auto, std::size_t, auto& layer) {
         kv_cache::fill_pieces(layer.cache, tokens, [&](std::span<std::byte> piece) { in.read(piece); });
     });
-    states_->visit(
-        [&](auto& state) { state.for_each_piece(tokens, [&](std::span<std::byte> piece) { in.read(piece); }); });
+    states_->visit([&](auto& state) {
+        state.for_each_piece(header.extent(), [&](std::span<std::byte> piece) { in.read(piece); });
+    });
     length_ = tokens;
     update_masks(team, 0, tokens);
     if (header.logits != 0) logits_after_ = tokens;

@@ -1,6 +1,7 @@
 #pragma once
 #include <concepts>
 #include <qwen3vl/core/token_log.hpp>
+#include <qwen3vl/fusion/stand_in.hpp>
 #include <qwen3vl/model/model.hpp>
 #include <qwen3vl/session/layer_table.hpp>
 #include <qwen3vl/session/page_pool.hpp>
@@ -212,6 +213,16 @@ class Sequence {
                                   " tokens: " + std::to_string(options_.context - log_.size()) +
                                   " fit, the prompt has " + std::to_string(n));
     }
+    /// Throws ContextOverflow where the fusion policy cannot keep so many rows of features outside of the sequence.
+    void require_visual_room([[maybe_unused]] std::int64_t visual_tokens) const {
+        if constexpr (fusion::KeepsOutside<typename P::Fusion>) {
+            const std::int64_t most = P::Fusion::visual_capacity(options_.context);
+            if (visual_tokens > most)
+                throw ContextOverflow("the sequence's pictures have " + std::to_string(visual_tokens) +
+                                      " visual tokens; the fusion policy " + P::Fusion::name + " keeps " +
+                                      std::to_string(most) + ": give it a larger capacity");
+        }
+    }
     static void require_token(int token) {
         if (token < 0 || token >= D::text.vocab)
             throw PromptError("token id: expected 0 to " + std::to_string(D::text.vocab - 1) + ", found " +
@@ -276,7 +287,10 @@ std::vector<VisualSpan> Sequence<M>::spans_of(const Prompt& prompt) {
         for (const auto& v : prompt.visuals) {
             if (!v || v->width != D::text.hidden || static_cast<int>(v->deepstack.size()) != D::vision.deepstack_count)
                 throw PromptError("picture " + std::to_string(grids.size() + 1) + " was not encoded by this model");
-            grids.push_back({v->grid, v->merge, v->places});
+            if (v->stand_in != fusion::stand_in_of<typename P::Fusion>())
+                throw PromptError("picture " + std::to_string(grids.size() + 1) +
+                                  " was encoded by a model with another fusion policy");
+            grids.push_back({v->grid, v->merge, v->places, v->stand_in});
         }
     } else if (!prompt.visuals.empty()) {
         throw PromptError("this model has no vision tower: the prompt must be text");
@@ -311,11 +325,15 @@ void Sequence<M>::append(const Prompt& prompt) {
                             .rows = s.rows,
                             .columns = s.columns,
                             .tokens = s.count,
+                            .features = s.features,
                             .feature_row = s.row,
                             .content = again ? pictures.back().content : content_hash(*features),
                             .known = features,
                             .pending = features});
     }
+    std::int64_t visual_tokens = 0;
+    for (const auto& p : pictures) visual_tokens += p.features;
+    require_visual_room(visual_tokens + log_.visual_tokens());
     log(prompt.tokens, layout);
     for (auto& p : pictures) log_.note(std::move(p));
 }

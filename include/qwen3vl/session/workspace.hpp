@@ -135,8 +135,8 @@ class Workspace {
     template <class Policy>
     auto pass_of(const Ops& ops, const RowsOf<Policy>& sequences, const LoadedParameters<Policy>& parameters,
                  std::int64_t rows) {
-        return Pass<Ops, LoadedParameters<Policy>, state_of<Policy>>{ops, model_dims<D>(), parameters, sequences,
-                                                                     memory_.x.first(rows)};
+        return Pass<Ops, LoadedParameters<Policy>, state_of<Policy>>{
+            ops, model_dims<D>(), parameters, sequences, memory_.x.first(rows), memory_, memory_.fusion};
     }
     auto depth_pass(const Ops& ops, std::int64_t rows) {
         return pass_of<typename Text::Depth>(ops, depth_rows_, model_->parameters().depth, rows);

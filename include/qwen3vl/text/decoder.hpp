@@ -1,6 +1,7 @@
 #pragma once
 #include <array>
 #include <qwen3vl/attention/mask_state.hpp>
+#include <qwen3vl/core/activations.hpp>
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/pass.hpp>
 #include <qwen3vl/kv_cache/layer_access.hpp>
@@ -12,23 +13,6 @@
 /// One decoder layer over rows of one or more sequences, composed of the slots' policies (`Qwen3VLTextDecoderLayer`,
 /// modeling_qwen3_vl.py), in the operations of an execution (ops/cpu.hpp).
 namespace qwen3vl::inline QWEN3VL_ABI::text {
-
-/// Activations of the rows that pass the layers together, in memory of a space that the workspace planned.
-template <class Space = HostSpace>
-struct Buffers {
-    using Matrix = BasicMatrix<float, Space>;
-    using Bytes = typename Space::template pointer<std::byte>;
-    using Floats = typename Space::template pointer<float>;
-    Matrix x;               ///< [rows, hidden] the residual stream
-    Bytes input{};          ///< rows of hidden or q_dim columns, as the layer's weights read them
-    Bytes inner{};          ///< rows of ffn columns, likewise
-    Matrix qkv;             ///< [rows, q_dim + 2 kv_dim]
-    Floats queries{};       ///< by chunk [kv_heads, count, group, channels] rotated, scaled, padded
-    Matrix attended;        ///< [rows, q_dim]
-    Matrix cosines, sines;  ///< [rows, head_dim / 2]
-    Floats scratch{};       ///< for attention, each thread's part
-    Floats rows{};          ///< the operations' scratch, row_floats(d) for each thread
-};
 
 /// Floats of scratch that operations need for each thread: a normed row, or a key and a value.
 constexpr std::int64_t row_floats(const TextDims& d) {
@@ -63,7 +47,7 @@ struct Slots {
 template <class Cache, class Mask, class Space = HostSpace>
 struct LayerChunk : ops::HeadChunk<Cache, Space> {
     Mask* mask = nullptr;
-    LayerChunk(Cache& of_layer, Mask& of_mask, const TextDims& d, const Buffers<Space>& b, std::int64_t first_row,
+    LayerChunk(Cache& of_layer, Mask& of_mask, const TextDims& d, const Activations<Space>& b, std::int64_t first_row,
                std::int64_t rows, std::int64_t before)
         : ops::HeadChunk<Cache, Space>{.cache = &of_layer,
                                        .row = first_row,
@@ -87,7 +71,7 @@ struct FfnRows {
 namespace detail {
 /// Heads of the first rows of b.qkv, whose first column is that of the first query, if there are any.
 template <class Space, class Layer>
-ops::HeadRows<Space> heads_of(const TextDims& d, const Layer& w, const Buffers<Space>& b,
+ops::HeadRows<Space> heads_of(const TextDims& d, const Layer& w, const Activations<Space>& b,
                               const BasicMatrix<float, Space>& qkv, int heads, int layer) {
     return {.qkv = qkv,
             .heads = heads,
@@ -106,7 +90,7 @@ ops::HeadRows<Space> heads_of(const TextDims& d, const Layer& w, const Buffers<S
 /// Keys and values of rows [0, rows) of b.x to the caches, and nothing else of a layer. decoder_layer() with SharedKeys
 /// over some of the rows may follow. Throws as decoder_layer().
 template <class S, class Ops, class Layer>
-void store_keys(const Ops& ops, const TextDims& d, const Layer& w, const Buffers<typename Ops::Space>& b,
+void store_keys(const Ops& ops, const TextDims& d, const Layer& w, const Activations<typename Ops::Space>& b,
                 ChunksOf<S, typename Ops::Space> chunks, std::int64_t rows, int layer = 0) {
     using Format = typename S::Weights;
     using Norm = typename S::Norm;
@@ -122,7 +106,7 @@ void store_keys(const Ops& ops, const TextDims& d, const Layer& w, const Buffers
 /// Runs rows [0, rows) of b.x through one layer; the chunks are those rows, in order. A layer that stores no keys finds
 /// those of the rows too. Throws what the caches throw; they then still hold the tokens before the chunks.
 template <class S, class Ops, class Layer>
-void decoder_layer(const Ops& ops, const TextDims& d, const Layer& w, const Buffers<typename Ops::Space>& b,
+void decoder_layer(const Ops& ops, const TextDims& d, const Layer& w, const Activations<typename Ops::Space>& b,
                    ChunksOf<S, typename Ops::Space> chunks, std::int64_t rows, const FfnRows<S>& of_ffn = {}) {
     using Format = typename S::Weights;
     using Norm = typename S::Norm;
@@ -150,7 +134,7 @@ void decoder_layer(const Ops& ops, const TextDims& d, const Layer& w, const Buff
     ops.template normalise<Norm, Format>(x, w.post_norm, d.norm_eps, normed);
     if constexpr (KeepsState<typename S::Ffn>) {
         const Pass<Ops, std::remove_cvref_t<decltype(w.ffn)>, state_of<typename S::Ffn>> pass{
-            ops, {d, {}}, w.ffn, of_ffn.sequences, x};
+            ops, {d, {}}, w.ffn, of_ffn.sequences, x, b};
         S::Ffn::template add<Format, typename S::Activation>(pass, of_ffn.layer, normed, inner);
     } else {
         S::Ffn::template add<Format, typename S::Activation>(ops, w.ffn, normed, inner, x);

@@ -122,4 +122,13 @@ void linear_add(Team& team, const PackedActivations& x, const WeightMatrix& w, c
     linear<Arch, Format>(team, x, std::array{&w}, add, free_height<Arch>(x.rows, w));
 }
 
+/// Row r of y += factors[r] * (row r of x · W^T).
+template <class Arch, class Format, class Team>
+void linear_add_scaled(Team& team, const PackedActivations& x, const WeightMatrix& w, const float* factors, Matrix y) {
+    const auto add = [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* values) {
+        kernels::add_scaled_row<Arch>(factors[row], values, count, y.row(row) + first);
+    };
+    linear<Arch, Format>(team, x, std::array{&w}, add, free_height<Arch>(x.rows, w));
+}
+
 }  // namespace qwen3vl::weights

@@ -1,0 +1,4 @@
+#pragma once
+/// Every fusion policy.
+#include <qwen3vl/fusion/cross_attention.hpp>
+#include <qwen3vl/fusion/deepstack.hpp>
