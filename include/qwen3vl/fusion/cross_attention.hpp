@@ -39,8 +39,11 @@ struct Outside {
     static constexpr int stand_in = 1;
     static constexpr std::int64_t visual_capacity(std::int64_t /*context*/) { return Kept.n; }
     static constexpr bool ends(const ModelDims& /*dims*/, int /*layer*/) { return true; }
-    template <class Weights, class Pass>
-    static void embed(const Pass& /*pass*/) {}
+    static constexpr bool embeds = false;
+    static constexpr bool adds_before(int /*layer*/) { return false; }
+    static constexpr bool adds_after(const ModelDims& /*dims*/, int /*layer*/) { return false; }
+    template <class Weights, class Pass, class Gate = NoGate>
+    static void embed(const Pass& /*pass*/, const Gate& /*gate*/ = {}) {}
 };
 }  // namespace pictures
 
@@ -67,6 +70,7 @@ struct CrossAttention : Pictures {
         "before it itself");
     using Cache = kv_cache::Contiguous<Codec>;
     using Ends = CrossAttention;
+    static constexpr bool adds_before(int layer) { return Plan.contains(layer); }
 
     /// Parameters of one cross-attention, by name under `fusion.layers.N.`, N being the decoder layer behind it.
     template <class M, class V>
@@ -165,17 +169,19 @@ struct CrossAttention : Pictures {
                                                     Pictures::visual_capacity(context));
     }
 
-    template <class Weights, class Pass>
-    static void before_layer(const Pass& pass, int layer) {
-        if constexpr (requires { Pictures::template before_layer<Weights>(pass, layer); })
-            Pictures::template before_layer<Weights>(pass, layer);
+    template <class Weights, class Pass, class Gate = NoGate>
+    static void before_layer(const Pass& pass, int layer, const Gate& gate = {}) {
+        static_assert(
+            !requires { Pictures::template before_layer<Weights>(pass, layer); },
+            "qwen3vl: slot fusion: CrossAttention stands before layers itself; the policy of "
+            "pictures::Inside may not");
         if (!Plan.contains(layer)) return;
         const int index = Plan.index(layer);
         const auto& w = pass.parameters.layers[static_cast<std::size_t>(index)];
         const Scratch scratch(pass.dims.text, pass.activations.x.rows, pass.scratch);
         scratch.begin(pass.ops, pass.dims.text.head_dim);
         store_keys<Weights>(pass, w, index, scratch);
-        add<Weights>(pass, w, index, scratch);
+        add<Weights>(pass, w, index, scratch, gate);
     }
 
   private:
@@ -203,11 +209,12 @@ struct CrossAttention : Pictures {
             ops.write_rows(cosines.first(1), [&](std::int64_t, float* row) { std::fill_n(row, head_dim / 2, 1.0f); });
             ops.write_rows(sines.first(1), [&](std::int64_t, float* row) { std::fill_n(row, head_dim / 2, 0.0f); });
         }
-        /// The first `n` factors, all of them tanh(gate).
+        /// The first `n` factors: tanh(gate), times those of the rows where there are any.
         template <class Ops>
-        const float* gated(const Ops& ops, float gate, std::int64_t n) const {
-            ops.write_rows(Matrix(factors, 1, n),
-                           [&](std::int64_t, float* row) { std::fill_n(row, n, std::tanh(gate)); });
+        const float* gated(const Ops& ops, float gate, const float* of_rows, std::int64_t n) const {
+            ops.write_rows(Matrix(factors, 1, n), [&](std::int64_t, float* row) {
+                for (std::int64_t r = 0; r < n; ++r) row[r] = std::tanh(gate) * (of_rows ? of_rows[r] : 1.0f);
+            });
             return factors;
         }
     };
@@ -274,8 +281,9 @@ struct CrossAttention : Pictures {
     }
 
     /// Adds cross-attention and its feed-forward layer to the rows that see a picture.
-    template <class Weights, class Pass, class W>
-    static void add(const Pass& pass, const W& w, int index, const Scratch& scratch) {
+    template <class Weights, class Pass, class W, class Gate>
+    static void add(const Pass& pass, const W& w, int index, const Scratch& scratch,
+                    [[maybe_unused]] const Gate& gate) {
         const TextDims& d = pass.dims.text;
         const auto& a = pass.activations;
         const auto& ops = pass.ops;
@@ -294,6 +302,8 @@ struct CrossAttention : Pictures {
         if (!all) for_each_row_block([&](const Matrix& row, const Matrix& apart) { ops.copy_rows(row, apart); });
         const weights::PackedActivations normed{a.input, n, d.hidden}, mixed{a.input, n, d.q_dim()},
             inner{a.inner, n, d.ffn};
+        const float* of_rows = nullptr;
+        if constexpr (!std::is_same_v<Gate, NoGate>) of_rows = gate(ops, x);
         if (w.gate[0] != 0.0f) {
             const Matrix queries(a.qkv.data, n, d.q_dim(), a.qkv.stride), attended = a.attended.first(n);
             ops.template normalise<Norm, Weights>(x, w.norm, d.norm_eps, normed);
@@ -308,12 +318,12 @@ struct CrossAttention : Pictures {
                 at += count;
             });
             ops.template pack<Weights>(attended, mixed);
-            ops.template add_scaled<Weights>(mixed, w.o, scratch.gated(ops, w.gate[0], n), x);
+            ops.template add_scaled<Weights>(mixed, w.o, scratch.gated(ops, w.gate[0], of_rows, n), x);
         }
         if (w.ffn_gate[0] != 0.0f) {
             ops.template normalise<Norm, Weights>(x, w.ffn_norm, d.norm_eps, normed);
             ops.template gated<Weights, Activation>(normed, w.ffn_gate_proj, w.up, inner);
-            ops.template add_scaled<Weights>(inner, w.down, scratch.gated(ops, w.ffn_gate[0], n), x);
+            ops.template add_scaled<Weights>(inner, w.down, scratch.gated(ops, w.ffn_gate[0], of_rows, n), x);
         }
         if (!all) for_each_row_block([&](const Matrix& row, const Matrix& apart) { ops.copy_rows(apart, row); });
     }

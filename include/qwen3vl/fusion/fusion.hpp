@@ -2,3 +2,4 @@
 /// Every fusion policy.
 #include <qwen3vl/fusion/cross_attention.hpp>
 #include <qwen3vl/fusion/deepstack.hpp>
+#include <qwen3vl/fusion/gated.hpp>

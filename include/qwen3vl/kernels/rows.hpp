@@ -46,6 +46,16 @@ void layer_norm_row(const float* x, const float* weight, const float* bias, floa
     });
 }
 
+/// The sum of x * y.
+template <class Arch>
+float dot_row(const float* x, const float* y, std::int64_t n) {
+    vec<Arch> sum(0.0f);
+    for_each_vector<Arch>(n, [&](std::int64_t i, std::int64_t count) {
+        sum = fma<Arch>(load<Arch>(x + i, count), load<Arch>(y + i, count), sum);
+    });
+    return sum_lanes<Arch>(sum);
+}
+
 /// y += x.
 template <class Arch>
 void add_row(const float* x, std::int64_t n, float* y) {

@@ -37,6 +37,20 @@ class Cpu {
     void add_rows(ConstMatrix from, Matrix to) const {
         for_rows(from.rows, [&](std::int64_t r) { kernels::add_row<Arch>(from.row(r), from.cols, to.row(r)); });
     }
+    /// Row r of to += factors[r] * (row r of from).
+    void add_rows(ConstMatrix from, const float* factors, Matrix to) const {
+        for_rows(from.rows,
+                 [&](std::int64_t r) { kernels::add_scaled_row<Arch>(factors[r], from.row(r), from.cols, to.row(r)); });
+    }
+    /// Row r of x *= factors[r].
+    void scale_rows(const float* factors, Matrix x) const {
+        for_rows(x.rows, [&](std::int64_t r) { kernels::scale_row<Arch>(factors[r], x.cols, x.row(r)); });
+    }
+    /// out[r] = f(w · row r of x), f being a function of floats.
+    template <class F>
+    void dot_rows(ConstMatrix x, const std::vector<float>& w, float* out, F&& f) const {
+        for_rows(x.rows, [&](std::int64_t r) { out[r] = f(kernels::dot_row<Arch>(x.row(r), w.data(), x.cols)); });
+    }
     /// Rows that the host computes, on the calling thread: f(row, values).
     template <class F>
     void write_rows(Matrix to, F&& f) const {
@@ -168,8 +182,8 @@ class Cpu {
         const auto tile = [&](std::int64_t head, std::int64_t index) { return c.cache->tile(head, index, c.tokens); };
         attention::attend<Arch, Attention>(*team_, queries_of(rows, c, out), tile, scratch, visible);
     }
-    /// Attention of a chunk over the first `keys` keys of its cache, all of which each of its tokens sees, to its rows of
-    /// `out`. `scratch`: attention::scratch_floats().
+    /// Attention of a chunk over the first `keys` keys of its cache, all of which each of its tokens sees, to its rows
+    /// of `out`. `scratch`: attention::scratch_floats().
     template <class Attention, class Cache>
     void attend_all(const HeadRows<Space>& rows, const HeadChunk<Cache, Space>& c, std::int64_t keys, Matrix out,
                     float* scratch) const {
