@@ -13,7 +13,8 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// What a saved sequence holds, as far as sizes of states depend on it.
 struct SavedExtent {
     std::int64_t tokens = 0;
-    std::int64_t visual_tokens = 0;  ///< rows of features of all pictures that begin among the tokens
+    std::int64_t visual_tokens = 0;  ///< rows of features of all pictures among the tokens
+    std::int64_t pictures = 0;       ///< pictures and frame pairs
 };
 
 /// State of a policy that keeps nothing of a sequence. A policy that keeps something has a type State with these

@@ -7,22 +7,14 @@
 #include <qwen3vl/core/tokens.hpp>
 #include <qwen3vl/ffn/gated.hpp>
 #include <qwen3vl/fusion/deepstack.hpp>
+#include <qwen3vl/fusion/plan.hpp>
+#include <qwen3vl/fusion/seeing_rows.hpp>
 #include <qwen3vl/kv_cache/contiguous.hpp>
 #include <qwen3vl/mask/full.hpp>
 #include <qwen3vl/norm/rms_norm.hpp>
 #include <qwen3vl/ops/heads.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::fusion {
-
-/// Decoder layers `first`, `first` + `every`, …: those that a cross-attention stands before.
-struct CrossLayers {
-    int every = 4;
-    int first = 0;
-    constexpr bool contains(int layer) const { return layer >= first && (layer - first) % every == 0; }
-    /// How many of `layers` decoder layers these are, and which of them `layer` is.
-    constexpr int count(int layers) const { return layers <= first ? 0 : (layers - first - 1) / every + 1; }
-    constexpr int index(int layer) const { return (layer - first) / every; }
-};
 
 /// Places of the visual tokens beside cross-attention.
 namespace pictures {
@@ -261,25 +253,6 @@ struct CrossAttention : Pictures {
         }
     }
 
-    /// f(sequence's rows, first row, rows, keys) for each part of the rows that sees the same pictures, at least one.
-    template <class Pass, class F>
-    static void for_each_part(const Pass& pass, F&& f) {
-        for (const auto& s : pass.sequences) {
-            std::int64_t keys = 0, from = s.first;
-            const std::int64_t end = s.first + s.count;
-            const auto give = [&](std::int64_t to) {
-                if (keys > 0 && from < to) f(s, s.row + from - s.first, to - from, keys);
-                from = std::max(from, to);
-            };
-            for (const SequencePicture& p : s.tokens->pictures()) {
-                if (p.end() >= end) break;
-                give(p.end());
-                keys += p.features;
-            }
-            give(end);
-        }
-    }
-
     /// Adds cross-attention and its feed-forward layer to the rows that see a picture.
     template <class Weights, class Pass, class W, class Gate>
     static void add(const Pass& pass, const W& w, int index, const Scratch& scratch,
@@ -287,19 +260,10 @@ struct CrossAttention : Pictures {
         const TextDims& d = pass.dims.text;
         const auto& a = pass.activations;
         const auto& ops = pass.ops;
-        std::int64_t n = 0;
-        for_each_part(pass, [&](const auto&, std::int64_t, std::int64_t count, std::int64_t) { n += count; });
+        const SeeingStream<Pass> stream(pass, scratch.x);
+        const Matrix& x = stream.x();
+        const std::int64_t n = x.rows;
         if (n == 0) return;
-        const bool all = n == pass.x.rows;
-        const Matrix x = all ? pass.x : scratch.x.first(n);
-        const auto for_each_row_block = [&](auto&& f) {
-            std::int64_t to = 0;
-            for_each_part(pass, [&](const auto&, std::int64_t row, std::int64_t count, std::int64_t) {
-                f(pass.x.from(row).first(count), x.from(to).first(count));
-                to += count;
-            });
-        };
-        if (!all) for_each_row_block([&](const Matrix& row, const Matrix& apart) { ops.copy_rows(row, apart); });
         const weights::PackedActivations normed{a.input, n, d.hidden}, mixed{a.input, n, d.q_dim()},
             inner{a.inner, n, d.ffn};
         const float* of_rows = nullptr;
@@ -309,13 +273,13 @@ struct CrossAttention : Pictures {
             ops.template normalise<Norm, Weights>(x, w.norm, d.norm_eps, normed);
             ops.template project<Weights>(normed, std::array{&w.q}, queries);
             std::int64_t at = 0;
-            for_each_part(pass, [&](const auto& s, std::int64_t, std::int64_t count, std::int64_t keys) {
-                auto cache = s.state->layer(index);
-                const Chunk chunk{.cache = &cache, .count = count, .queries = a.queries, .tokens = count};
-                const auto heads = heads_of(pass, w, scratch, queries.from(at).first(count), d.heads);
+            for_each_seeing(pass, [&](const auto& part) {
+                auto cache = part.sequence->state->layer(index);
+                const Chunk chunk{.cache = &cache, .count = part.count, .queries = a.queries, .tokens = part.count};
+                const auto heads = heads_of(pass, w, scratch, queries.from(at).first(part.count), d.heads);
                 ops.template rotate_and_store<Norm, false>(heads, std::span(&chunk, 1));
-                ops.template attend_all<Attention>(heads, chunk, keys, attended.from(at), scratch.attention);
-                at += count;
+                ops.template attend_all<Attention>(heads, chunk, part.features, attended.from(at), scratch.attention);
+                at += part.count;
             });
             ops.template pack<Weights>(attended, mixed);
             ops.template add_scaled<Weights>(mixed, w.o, scratch.gated(ops, w.gate[0], of_rows, n), x);
@@ -325,7 +289,7 @@ struct CrossAttention : Pictures {
             ops.template gated<Weights, Activation>(normed, w.ffn_gate_proj, w.up, inner);
             ops.template add_scaled<Weights>(inner, w.down, scratch.gated(ops, w.ffn_gate[0], of_rows, n), x);
         }
-        if (!all) for_each_row_block([&](const Matrix& row, const Matrix& apart) { ops.copy_rows(apart, row); });
+        stream.finish();
     }
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 /// Every fusion policy.
+#include <qwen3vl/fusion/bilinear.hpp>
 #include <qwen3vl/fusion/cross_attention.hpp>
 #include <qwen3vl/fusion/deepstack.hpp>
 #include <qwen3vl/fusion/gated.hpp>

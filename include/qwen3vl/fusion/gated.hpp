@@ -1,6 +1,7 @@
 #pragma once
 #include <cmath>
 #include <qwen3vl/core/activations.hpp>
+#include <qwen3vl/core/parameter.hpp>
 #include <qwen3vl/fusion/deepstack.hpp>
 #include <string>
 
@@ -11,7 +12,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::fusion {
 ///     2 * sigmoid(weight · x + bias)
 ///
 /// with a weight and bias for each place where it adds (before a layer, after one); features that become embeddings are
-/// gated by themselves. Zeros give the bits of Inner. Inner is DeepStack or a CrossAttention.
+/// gated by themselves. Zeros give the bits of Inner. Inner is DeepStack, a
+/// CrossAttention or a Bilinear.
 ///     Policies<>::with_fusion<fusion::Gated<fusion::DeepStack>>
 template <class Inner>
 struct Gated : Inner {

@@ -1,14 +1,9 @@
 #pragma once
 #include <concepts>
 #include <cstdint>
-#include <qwen3vl/core/config.hpp>
+#include <qwen3vl/core/rank.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
-
-/// Numbers that are kept of a row, as a template argument.
-struct Rank {
-    int n = 0;
-};
 
 namespace kv_cache {
 

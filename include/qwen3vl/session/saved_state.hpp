@@ -13,16 +13,19 @@ namespace qwen3vl::inline QWEN3VL_ABI::detail {
 struct SavedHeader {
     char magic[8] = {'q', '3', 'v', 'l', 'k', 'v', 's', 't'};
     std::uint64_t version = 6;
-    std::uint64_t key = 0;       ///< identifies the model and the caches' types
-    std::uint64_t length = 0;    ///< tokens
-    std::uint64_t pictures = 0;  ///< pictures and frame pairs
-    std::uint64_t places = 0;    ///< tokens of pictures of which some merged patches are left
+    std::uint64_t key = 0;            ///< identifies the model and the caches' types
+    std::uint64_t length = 0;         ///< tokens
+    std::uint64_t pictures = 0;       ///< pictures and frame pairs
+    std::uint64_t places = 0;         ///< tokens of pictures of which some merged patches are left
     std::uint64_t visual_tokens = 0;  ///< rows of features of the pictures
-    std::uint64_t logits = 0;    ///< numbers: none, or one for each token of the vocabulary
-    std::uint64_t extra = 0;     ///< bytes that the owner added
-    std::uint64_t bytes = 0;     ///< size of the whole file
+    std::uint64_t logits = 0;         ///< numbers: none, or one for each token of the vocabulary
+    std::uint64_t extra = 0;          ///< bytes that the owner added
+    std::uint64_t bytes = 0;          ///< size of the whole file
     /// What the sizes of policies' states depend on.
-    SavedExtent extent() const { return {static_cast<std::int64_t>(length), static_cast<std::int64_t>(visual_tokens)}; }
+    SavedExtent extent() const {
+        return {static_cast<std::int64_t>(length), static_cast<std::int64_t>(visual_tokens),
+                static_cast<std::int64_t>(pictures)};
+    }
     /// Bytes of a file in which all between header and checksum takes `content` bytes.
     static std::uint64_t file_bytes(std::int64_t content) {
         return sizeof(SavedHeader) + static_cast<std::uint64_t>(content) + sizeof(std::uint64_t);

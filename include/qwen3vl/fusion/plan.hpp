@@ -1,0 +1,16 @@
+#pragma once
+#include <qwen3vl/core/config.hpp>
+
+namespace qwen3vl::inline QWEN3VL_ABI::fusion {
+
+/// Decoder layers `first`, `first` + `every`, …: those that a fusion policy stands before.
+struct CrossLayers {
+    int every = 4;
+    int first = 0;
+    constexpr bool contains(int layer) const { return layer >= first && (layer - first) % every == 0; }
+    /// How many of `layers` decoder layers these are, and which of them `layer` is.
+    constexpr int count(int layers) const { return layers <= first ? 0 : (layers - first - 1) / every + 1; }
+    constexpr int index(int layer) const { return (layer - first) / every; }
+};
+
+}  // namespace qwen3vl::fusion
