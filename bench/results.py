@@ -1,4 +1,5 @@
 """The JSON of the benches, that of model_bench and of bench/peers/measure in full; bench/README.md describes it."""
+
 import json
 import math
 import sys
@@ -92,7 +93,9 @@ def read(path):
     for where, row in objects(path, "the file", result, "rows"):
         checked = {name: text(path, where, row, name) for name in ("work", "bundle", "arch", "unit")}
         if checked["unit"] not in UNITS:
-            raise ResultError(f"{path}: {where}: field 'unit': expected {' or '.join(UNITS)}, found {shown(checked['unit'])}")
+            raise ResultError(
+                f"{path}: {where}: field 'unit': expected {' or '.join(UNITS)}, found {shown(checked['unit'])}"
+            )
         checked["threads"] = field(path, where, row, "threads", int, "an integer")
         checked["value"] = positive(path, where, row, "value")
         for name in ("limit", "share", "vector_share"):  # null where no limit is known
@@ -101,7 +104,11 @@ def read(path):
             if name in row:
                 checked[name] = text(path, where, row, name)
         rows.append(checked)
-    return {"machine": text(path, "the file", result, "machine"), "dims": text(path, "the file", result, "dims"), "rows": rows}
+    return {
+        "machine": text(path, "the file", result, "machine"),
+        "dims": text(path, "the file", result, "dims"),
+        "rows": rows,
+    }
 
 
 def key(row):

@@ -1,4 +1,5 @@
 """test_scripts.py BENCH_DIR: bench/compare, bench/plot, bench/table and bench/catalogue as people run them."""
+
 import copy
 import json
 import os
@@ -14,20 +15,41 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def row(work, bundle, value, unit, limit, **more):
     share = None if limit is None else value / limit if unit == "tokens/s" else limit / value
-    return {"work": work, "bundle": bundle, "arch": "avx2", "threads": 2, "value": value, "unit": unit, "limit": limit, "share": share,
-            "peak_memory_bytes": 1 << 30, **more}
+    return {
+        "work": work,
+        "bundle": bundle,
+        "arch": "avx2",
+        "threads": 2,
+        "value": value,
+        "unit": unit,
+        "limit": limit,
+        "share": share,
+        "peak_memory_bytes": 1 << 30,
+        **more,
+    }
 
 
 RESULT = {
-    "machine": "A <CPU> & more", "dims": "Qwen3VL_2B", "limits": {"read_GB/s": 50.0},
-    "rows": [row("decode", "bf16", 10.0, "tokens/s", 12.0), row("decode", "int8", 18.0, "tokens/s", 24.0), row("prefill512", "bf16", 60.0, "tokens/s", 68.0),
-             row("image512", "bf16", 3.0, "s", 2.0), row("ttft.preprocess", "bf16", 0.1, "s", None)],
+    "machine": "A <CPU> & more",
+    "dims": "Qwen3VL_2B",
+    "limits": {"read_GB/s": 50.0},
+    "rows": [
+        row("decode", "bf16", 10.0, "tokens/s", 12.0),
+        row("decode", "int8", 18.0, "tokens/s", 24.0),
+        row("prefill512", "bf16", 60.0, "tokens/s", 68.0),
+        row("image512", "bf16", 3.0, "s", 2.0),
+        row("ttft.preprocess", "bf16", 0.1, "s", None),
+    ],
 }
 PEERS = {
-    "machine": "A <CPU> & more", "dims": "Qwen3VL_2B", "peer_version": "x",
-    "rows": [row("decode", "bf16", 9.0, "tokens/s", None, peer="llama.cpp", format="bf16"),
-             row("decode", "int8", 14.0, "tokens/s", None, peer="llama.cpp", format="q8_0"),
-             row("decode", "nf4", 14.0, "tokens/s", None, peer="llama.cpp", format="none of ours")],
+    "machine": "A <CPU> & more",
+    "dims": "Qwen3VL_2B",
+    "peer_version": "x",
+    "rows": [
+        row("decode", "bf16", 9.0, "tokens/s", None, peer="llama.cpp", format="bf16"),
+        row("decode", "int8", 14.0, "tokens/s", None, peer="llama.cpp", format="q8_0"),
+        row("decode", "nf4", 14.0, "tokens/s", None, peer="llama.cpp", format="none of ours"),
+    ],
 }
 
 
@@ -36,34 +58,80 @@ def policy(slot, attention, mask, cache, codec):
 
 
 def curve(exponent, against_dense, kv_bytes):
-    return {"time_exponent": exponent, "scratch_exponent": None,
-            "points": [{"tokens": n, "ms": 1.0, "against_dense": against_dense, "kv_bytes": kv_bytes and kv_bytes * n} for n in (256, 4096, 16384)]}
+    return {
+        "time_exponent": exponent,
+        "scratch_exponent": None,
+        "points": [
+            {"tokens": n, "ms": 1.0, "against_dense": against_dense, "kv_bytes": kv_bytes and kv_bytes * n}
+            for n in (256, 4096, 16384)
+        ],
+    }
 
 
 CAUSAL = [policy("attention", a, "Causal", "Contiguous", "bf16") for a in ("Dense", "Flash", "Chunked")] + [
-    policy("attention", "Linear", "Causal", "Recurrent", "float32")]
-MASKED = [policy("attention", "Flash", m, "Contiguous", "bf16") for m in ("SlidingWindow", "BlockSparse", "ByModality", "DynamicSparse")]
+    policy("attention", "Linear", "Causal", "Recurrent", "float32")
+]
+MASKED = [
+    policy("attention", "Flash", m, "Contiguous", "bf16")
+    for m in ("SlidingWindow", "BlockSparse", "ByModality", "DynamicSparse")
+]
 CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("float32", "bf16", "int8", "int4")] + [
-    policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"), policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
+    policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"),
+    policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
     policy("kv_cache", "Flash", "Causal", "Hybrid", "int4"),
     *(policy("kv_cache", "Flash", "Causal", "LowRank", codec) for codec in ("bf16", "truncated_rank")),
-    *(policy("kv_cache", "Flash", "Causal", f"Evicting/{rating}", "bf16") for rating in ("HeavyHitters", "LatestQueries", "Age")),
-    *(policy("kv_cache", "Flash", "Causal", cache, "bf16") for cache in ("Offloaded", "Paged"))]
+    *(
+        policy("kv_cache", "Flash", "Causal", f"Evicting/{rating}", "bf16")
+        for rating in ("HeavyHitters", "LatestQueries", "Age")
+    ),
+    *(policy("kv_cache", "Flash", "Causal", cache, "bf16") for cache in ("Offloaded", "Paged")),
+]
 TOWER = [policy("vision", "Flash", m, "", "") for m in ("Full", "GridWindow")]
-SCALING = {"machine": "m", "positions": ["MRopeInterleaved", "Rope", "NTK", "YaRN", "Approximate"],
-           "rows": [{**p, **curve(1.98, 0.4, 114688)} for p in CAUSAL + MASKED + CACHES] + [{**p, **curve(1.0, 0.02, None)} for p in TOWER]}
-NEEDLE = {"rows": [{**p, "tokens": n, "beginning": 1.0, "middle": 0.5, "end": 2e-7} for n in (4096, 16384) for p in CAUSAL + MASKED + CACHES]}
+SCALING = {
+    "machine": "m",
+    "positions": ["MRopeInterleaved", "Rope", "NTK", "YaRN", "Approximate"],
+    "rows": [{**p, **curve(1.98, 0.4, 114688)} for p in CAUSAL + MASKED + CACHES]
+    + [{**p, **curve(1.0, 0.02, None)} for p in TOWER],
+}
+NEEDLE = {
+    "rows": [
+        {**p, "tokens": n, "beginning": 1.0, "middle": 0.5, "end": 2e-7}
+        for n in (4096, 16384)
+        for p in CAUSAL + MASKED + CACHES
+    ]
+}
 
 
 def bundle(name, mask, keys_seen, accuracy, vision_mask="Full"):
-    return {"bundle": name, "attention": "Flash", "mask": mask, "cache": "Contiguous", "codec": "bf16", "position": "MRopeInterleaved",
-            "vision_attention": "Flash", "vision_mask": vision_mask, "accuracy": accuracy, "keys_seen": keys_seen}
+    return {
+        "bundle": name,
+        "attention": "Flash",
+        "mask": mask,
+        "cache": "Contiguous",
+        "codec": "bf16",
+        "position": "MRopeInterleaved",
+        "vision_attention": "Flash",
+        "vision_mask": vision_mask,
+        "accuracy": accuracy,
+        "keys_seen": keys_seen,
+    }
 
 
-QUALITY = {"rows": [bundle("patch_windows", "Causal", 1.0, 90.0, "GridWindow, Full"), bundle("bf16", "Causal", 1.0, 100.0),
-                    bundle("long_window", "SlidingWindow", 0.9, 99.0), bundle("window", "SlidingWindow", 0.5, 87.125)]}
-TEXTS = {"reference_perplexity": 19.125, "rows": [
-    {**bundle("window_1000", "SlidingWindow", None, 0.0), "perplexity": 19.8}, {**bundle("kv_bf16", "Causal", None, 0.0), "perplexity": 19.5}]}
+QUALITY = {
+    "rows": [
+        bundle("patch_windows", "Causal", 1.0, 90.0, "GridWindow, Full"),
+        bundle("bf16", "Causal", 1.0, 100.0),
+        bundle("long_window", "SlidingWindow", 0.9, 99.0),
+        bundle("window", "SlidingWindow", 0.5, 87.125),
+    ]
+}
+TEXTS = {
+    "reference_perplexity": 19.125,
+    "rows": [
+        {**bundle("window_1000", "SlidingWindow", None, 0.0), "perplexity": 19.8},
+        {**bundle("kv_bf16", "Causal", None, 0.0), "perplexity": 19.5},
+    ],
+}
 
 
 class Scripts(unittest.TestCase):
@@ -79,7 +147,13 @@ class Scripts(unittest.TestCase):
         return path
 
     def run_script(self, name, *arguments):
-        return subprocess.run([sys.executable, os.path.join(BENCH, name), *arguments], capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(
+            [sys.executable, os.path.join(BENCH, name), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
 
     def compare(self, old, new):
         return self.run_script("compare", self.file("old.json", old), self.file("new.json", new))
@@ -104,22 +178,49 @@ class Scripts(unittest.TestCase):
             self.assertTrue(done.stderr.startswith("table: "), done.stderr)
 
     def catalogue(self, scaling=None, needle=None, quality=None, texts=None):
-        files = (("scaling.json", scaling or SCALING), ("needle.json", needle or NEEDLE), ("quality.json", quality or QUALITY), ("texts.json", texts or TEXTS))
+        files = (
+            ("scaling.json", scaling or SCALING),
+            ("needle.json", needle or NEEDLE),
+            ("quality.json", quality or QUALITY),
+            ("texts.json", texts or TEXTS),
+        )
         done = self.run_script("catalogue", *(self.file(name, content) for name, content in files))
-        return done, {cells[0]: cells[1:] for cells in ([c.strip() for c in line.strip("|").split("|")] for line in done.stdout.splitlines())}
+        return done, {
+            cells[0]: cells[1:]
+            for cells in ([c.strip() for c in line.strip("|").split("|")] for line in done.stdout.splitlines())
+        }
 
     def test_a_catalogue(self):
         done, table = self.catalogue()
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(len(table), 2 + len(SCALING["rows"]) + len(SCALING["positions"]))
         self.assertEqual(table["policy"][1], "time at 4096, Dense = 1")
-        self.assertEqual(table["`Flash<Causal>`"], ["softmax over every earlier key", "0.40", "1.98", "114688", "1, 0.5, 2e-07", "100 % `bf16`", "19.50 `kv_bf16`"])
+        self.assertEqual(
+            table["`Flash<Causal>`"],
+            [
+                "softmax over every earlier key",
+                "0.40",
+                "1.98",
+                "114688",
+                "1, 0.5, 2e-07",
+                "100 % `bf16`",
+                "19.50 `kv_bf16`",
+            ],
+        )
         self.assertEqual(table["policy"][-1], "perplexity of a text, 19.12 in float32")
         self.assertEqual(table["`Flash<SlidingWindow>`"][-1], "19.80 `window_1000`")
-        self.assertEqual(table["`Contiguous<bf16>`"][-1], "19.50 `kv_bf16`")  # not that of the window, which stands before it
+        self.assertEqual(
+            table["`Contiguous<bf16>`"][-1], "19.50 `kv_bf16`"
+        )  # not that of the window, which stands before it
         self.assertEqual(table["`Ring<bf16>`"][0], "the latest tokens and the sinks, 8 bits of the mantissa")
-        self.assertEqual(table["`Flash<Full>`"], ["softmax over every patch of the picture", "0.02", "1.00", "", "", "100 % `bf16`", ""])
-        self.assertEqual(table["`Flash<GridWindow>`"], ["softmax over the patches of its window", "0.02", "1.00", "", "", "90 % `patch_windows`", ""])
+        self.assertEqual(
+            table["`Flash<Full>`"],
+            ["softmax over every patch of the picture", "0.02", "1.00", "", "", "100 % `bf16`", ""],
+        )
+        self.assertEqual(
+            table["`Flash<GridWindow>`"],
+            ["softmax over the patches of its window", "0.02", "1.00", "", "", "90 % `patch_windows`", ""],
+        )
         self.assertEqual(table["`MRopeInterleaved`"], ["the trained angles", "", "", "", "", "100 % `bf16`", ""])
 
     def test_the_page_of_the_catalogue_is_that_of_the_docstrings(self):
@@ -140,12 +241,17 @@ class Scripts(unittest.TestCase):
             point["against_dense"] = None
         needle = {"rows": NEEDLE["rows"][-1:]}
         done, table = self.catalogue(scaling, needle, {"rows": []}, {"reference_perplexity": 1, "rows": []})
-        self.assertEqual((done.returncode, table["`Flash<Causal>`"][1:]), (0, ["", "", "114688", "", "", ""]), done.stderr)
+        self.assertEqual(
+            (done.returncode, table["`Flash<Causal>`"][1:]), (0, ["", "", "114688", "", "", ""]), done.stderr
+        )
 
     def test_every_policy_has_a_phrase_and_every_phrase_a_policy(self):
         new = {**SCALING, "positions": SCALING["positions"] + ["Learned"]}
         fewer = {**SCALING, "rows": [row for row in SCALING["rows"] if row["mask"] != "BlockSparse"]}
-        for scaling, message in ((new, "position Learned has no phrase"), (fewer, "mask BlockSparse has a phrase in KEEPS and is not measured")):
+        for scaling, message in (
+            (new, "position Learned has no phrase"),
+            (fewer, "mask BlockSparse has a phrase in KEEPS and is not measured"),
+        ):
             done, _ = self.catalogue(scaling)
             self.assertEqual(done.returncode, 2, done.stdout)
             self.assertIn(message, done.stderr)
@@ -153,15 +259,24 @@ class Scripts(unittest.TestCase):
     def test_a_catalogue_of_files_that_are_no_results(self):
         def changed(result, **fields):
             return {**result, "rows": [{**result["rows"][0], **fields}, *result["rows"][1:]]}
-        bad = [({"scaling": changed(SCALING, slot="norm")}, "scaling.json: rows[0]: field 'slot'"),
-               ({"scaling": changed(SCALING, points=[1])}, "scaling.json: rows[0].points[0]: expected an object"),
-               ({"scaling": changed(SCALING, points=[{"tokens": 0}])}, "scaling.json: rows[0].points[0]: field 'kv_bytes'"),
-               ({"scaling": {**SCALING, "positions": [1]}}, "scaling.json: positions: field '0': expected a string"),
-               ({"scaling": b"{"}, "scaling.json: not valid JSON"),
-               ({"needle": changed(NEEDLE, tokens=1e9, middle=None)}, "needle.json: rows[0]: field 'middle'"),
-               ({"quality": changed(QUALITY, accuracy=-1)}, "quality.json: rows[0]: field 'accuracy': expected a number from 0 on"),
-               ({"texts": {"rows": []}}, "texts.json: the file: field 'reference_perplexity'"),
-               ({"texts": changed(TEXTS, perplexity="low")}, "texts.json: rows[0]: field 'perplexity'")]
+
+        bad = [
+            ({"scaling": changed(SCALING, slot="norm")}, "scaling.json: rows[0]: field 'slot'"),
+            ({"scaling": changed(SCALING, points=[1])}, "scaling.json: rows[0].points[0]: expected an object"),
+            (
+                {"scaling": changed(SCALING, points=[{"tokens": 0}])},
+                "scaling.json: rows[0].points[0]: field 'kv_bytes'",
+            ),
+            ({"scaling": {**SCALING, "positions": [1]}}, "scaling.json: positions: field '0': expected a string"),
+            ({"scaling": b"{"}, "scaling.json: not valid JSON"),
+            ({"needle": changed(NEEDLE, tokens=1e9, middle=None)}, "needle.json: rows[0]: field 'middle'"),
+            (
+                {"quality": changed(QUALITY, accuracy=-1)},
+                "quality.json: rows[0]: field 'accuracy': expected a number from 0 on",
+            ),
+            ({"texts": {"rows": []}}, "texts.json: the file: field 'reference_perplexity'"),
+            ({"texts": changed(TEXTS, perplexity="low")}, "texts.json: rows[0]: field 'perplexity'"),
+        ]
         for files, message in bad:
             done, _ = self.catalogue(**files)
             self.assertEqual(done.returncode, 2, done.stdout)
@@ -201,11 +316,24 @@ class Scripts(unittest.TestCase):
         self.assertTrue(any(line.startswith("prefill512") and "missing" in line for line in lines))
 
     def test_files_that_are_no_results(self):
-        bad = [(b"{", "not valid JSON"), (b"\xff\xfe", "not valid JSON"), (b"[" * 100000, "not valid JSON"), (b"[]", "expected an object"),
-               ({"machine": "m", "dims": "d"}, "field 'rows'"), ({**RESULT, "rows": [1]}, "rows[0]"), (self.changed(0, value="fast"), "field 'value'"),
-               (self.changed(0, value=-1), "field 'value'"), (self.changed(0, share=float("nan")), "field 'share'"), (self.changed(0, value=True), "field 'value'"),
-               (self.changed(0, threads=1.5), "field 'threads'"), (self.changed(0, unit="m/s"), "field 'unit'"), (self.changed(0, work="a\x01"), "printable"),
-               (self.changed(0, value=10**400), "field 'value'"), ({**RESULT, "dims": "Shapes"}, "field 'dims'"), ({**RESULT, "rows": []}, "in common")]
+        bad = [
+            (b"{", "not valid JSON"),
+            (b"\xff\xfe", "not valid JSON"),
+            (b"[" * 100000, "not valid JSON"),
+            (b"[]", "expected an object"),
+            ({"machine": "m", "dims": "d"}, "field 'rows'"),
+            ({**RESULT, "rows": [1]}, "rows[0]"),
+            (self.changed(0, value="fast"), "field 'value'"),
+            (self.changed(0, value=-1), "field 'value'"),
+            (self.changed(0, share=float("nan")), "field 'share'"),
+            (self.changed(0, value=True), "field 'value'"),
+            (self.changed(0, threads=1.5), "field 'threads'"),
+            (self.changed(0, unit="m/s"), "field 'unit'"),
+            (self.changed(0, work="a\x01"), "printable"),
+            (self.changed(0, value=10**400), "field 'value'"),
+            ({**RESULT, "dims": "Shapes"}, "field 'dims'"),
+            ({**RESULT, "rows": []}, "in common"),
+        ]
         for content, message in bad:
             done = self.compare(RESULT, content)
             self.assertEqual(done.returncode, 2, content)

@@ -8,6 +8,7 @@ Writes
   webp/exif.webp                lossy.webp with the EXIF orientation 6
   webp/animated.webp            two frames
 """
+
 import os
 from PIL import Image
 
@@ -16,7 +17,9 @@ out = os.path.join(here, "webp")
 os.makedirs(out, exist_ok=True)
 photo = Image.open(os.path.join(here, "images", "photo.jpg")).convert("RGB").resize((37, 22), Image.Resampling.BICUBIC)
 faded = photo.copy()
-faded.putalpha(Image.linear_gradient("L").resize(photo.size))  # 0 at the top: colours that nobody sees are kept where `exact` says so
+faded.putalpha(
+    Image.linear_gradient("L").resize(photo.size)
+)  # 0 at the top: colours that nobody sees are kept where `exact` says so
 
 
 def write(name, picture, **options):

@@ -1,7 +1,8 @@
 """Writes parameters of the fusion policy of include/qwen3vl/README.md: directions of a cosine transform, a small gate.
 
-    fusion_parameters.py CONFIG_JSON OUT.safetensors
+fusion_parameters.py CONFIG_JSON OUT.safetensors
 """
+
 import json
 import math
 import struct
@@ -9,7 +10,9 @@ import sys
 
 RANK, GATE = 16, 0.01
 hidden = json.load(open(sys.argv[1], encoding="utf-8"))["text_config"]["hidden_size"]
-directions = [math.cos(math.pi * r * (c + 0.5) / hidden) * math.sqrt(2 / hidden) for r in range(RANK) for c in range(hidden)]
+directions = [
+    math.cos(math.pi * r * (c + 0.5) / hidden) * math.sqrt(2 / hidden) for r in range(RANK) for c in range(hidden)
+]
 tensors, data = {}, b""
 for name, shape, values in (("visual_mean.directions", [RANK, hidden], directions), ("visual_mean.gate", [1], [GATE])):
     begin = len(data)

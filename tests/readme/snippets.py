@@ -3,6 +3,7 @@ includes gets the umbrella header.
 
     snippets.py PAGE.md OUT_DIR
 """
+
 import re, sys, pathlib
 
 text = pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")

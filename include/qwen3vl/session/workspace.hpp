@@ -177,8 +177,10 @@ class Workspace {
         const Ops ops = this->ops();
         const Matrix x = memory_.x.first(rows);
         const auto layer = static_cast<int>(i);
-        if constexpr (requires { Fusion::template before_layer<Weights>(fusion_pass(ops, rows), 0); })
+        if constexpr (requires { Fusion::template before_layer<Weights>(fusion_pass(ops, rows), 0); }) {
             Fusion::template before_layer<Weights>(fusion_pass(ops, rows), layer);
+            if (hook) hook("fusion.before_layer", layer, x);
+        }
         if constexpr (compares_rows) ops.copy_rows(x, memory_.before);
         const auto& w = model_->parameters().text.layers[i];
         if constexpr (wanted_alone_in<I>)

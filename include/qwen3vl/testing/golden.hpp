@@ -80,7 +80,8 @@ std::vector<GoldenRow> check_golden_case(const M& model, const checkpoint::Safet
         for (std::int64_t r = 0; r < rows.rows; ++r) v.insert(v.end(), rows.row(r), rows.row(r) + rows.cols);
     };
     const TensorHook hook = [&](std::string_view name, int index, ConstMatrix rows) {
-        const bool numbered = name == "text.layer" || name == "vision.block" || name == "vision.deepstack";
+        const bool numbered = name == "text.layer" || name == "vision.block" || name == "vision.deepstack" ||
+                              name == "fusion.before_layer";
         keep(std::string(name) + (numbered ? "." + std::to_string(index) : ""), rows);
     };
 
@@ -110,7 +111,7 @@ std::vector<GoldenRow> check_golden_case(const M& model, const checkpoint::Safet
             if (next == list.size()) throw LoadError(file.path(), "input_ids", "as many pads as grids", "more");
             const auto& f = list[next++];
             prompt.visuals.push_back(f);
-            for (std::int64_t left = f->tokens(); left > 0 && i < prompt.tokens.size(); ++i)
+            for (std::int64_t left = f->span_tokens() * f->grid.t; left > 0 && i < prompt.tokens.size(); ++i)
                 left -= prompt.tokens[i] == (still ? D::tokens.image : D::tokens.video);
         }
     }
@@ -124,7 +125,7 @@ std::vector<GoldenRow> check_golden_case(const M& model, const checkpoint::Safet
     };
     {
         std::vector<VisualGrid> grids;
-        for (const auto& v : prompt.visuals) grids.push_back({v->grid, v->merge});
+        for (const auto& v : prompt.visuals) grids.push_back({v->grid, v->merge, v->places, v->stand_in});
         std::optional<TokenIds> ids;
         if constexpr (VisionLanguageDims<D>) ids = D::tokens;
         const Layout layout = lay_out(prompt.tokens, grids, ids, 0);
