@@ -190,6 +190,18 @@ TEST_CASE("keys of pictures are forked") {
     session.rewind(static_cast<std::int64_t>(prompt.tokens.size()));
     session.append(7);
     CHECK(testing::same_bits(logits_of(fork), logits_of(session)));
+
+    // a shorter sequence takes what the other still holds, not what it held before it was rewound
+    Workspace<Paged> workspace(model, {.context = 200, .threads = 1});
+    Sequence<Paged> shorter(pool, {.context = static_cast<int>(prompt.tokens.size()) + 1});
+    session.append(prompt);
+    session.append(prompt);
+    session.rewind(static_cast<std::int64_t>(prompt.tokens.size()));
+    shorter.share(session.sequence(), workspace.team());
+    shorter.append(7);
+    const Chunk<Paged> chunk[] = {{&shorter, 1, 1}};
+    workspace.forward(chunk);
+    CHECK(testing::same_bits(shorter.logits(), logits_of(fork)));
 }
 
 TEST_CASE("pictures outside of the sequence cost a token, and cross-attention alone brings them in") {

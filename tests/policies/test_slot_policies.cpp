@@ -20,7 +20,7 @@ class TokenCounts {
     static std::int64_t bytes(const ModelDims&, std::int64_t context) { return context * 4; }
     TokenCounts(const ModelDims&, std::int64_t, std::byte* memory) : counts_(reinterpret_cast<float*>(memory)) {}
     void rewind(std::int64_t tokens) { size_ = std::min(size_, tokens); }
-    void copy(const TokenCounts& other) {
+    void copy(const TokenCounts& other, const SavedExtent&) {
         size_ = other.size_;
         std::copy_n(other.counts_, size_, counts_);
     }

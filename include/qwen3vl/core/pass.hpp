@@ -10,7 +10,7 @@
 /// A forward pass as policies see it, and the state that they may keep of a sequence.
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// What a saved sequence holds, as far as sizes of states depend on it.
+/// What a sequence holds, as far as the sizes of policies' states depend on it.
 struct SavedExtent {
     std::int64_t tokens = 0;
     std::int64_t visual_tokens = 0;  ///< rows of features of all pictures among the tokens
@@ -30,8 +30,8 @@ struct NoState {
     NoState(const ModelDims& /*dims*/, std::int64_t /*context*/, std::byte* /*memory*/) {}
     /// Forgets all but what the first `tokens` tokens left. Called too where a pass failed.
     void rewind(std::int64_t /*tokens*/) {}
-    /// Becomes a copy of another sequence's state.
-    void copy(const NoState& /*other*/) {}
+    /// Becomes a copy of another sequence's state, which has so much in use; its context may be another.
+    void copy(const NoState& /*other*/, const SavedExtent& /*used*/) {}
     /// Bytes of all pieces in a saved sequence.
     static std::int64_t saved_bytes(const ModelDims& /*dims*/, const SavedExtent& /*saved*/) { return 0; }
     /// Calls f(std::span<std::byte>) for each piece of the state in a saved sequence. Saving reads the pieces,

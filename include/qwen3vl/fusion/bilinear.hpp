@@ -85,31 +85,23 @@ struct Bilinear : Inner {
         float* row(int index, std::size_t picture) const {
             return rows_ + (index * context_ + static_cast<std::int64_t>(picture)) * rank;
         }
-        void note(std::size_t pictures) { pictures_ = std::max(pictures_, pictures); }
-
-        void rewind(std::int64_t tokens) {  // later rows are written again before they are read
-            if (tokens == 0) pictures_ = 0;
-        }
-        void copy(const State& other) {
-            pictures_ = other.pictures_;
-            for (int i = 0; i < layers_; ++i)
-                std::copy_n(other.row(i, 0), static_cast<std::int64_t>(pictures_) * rank, row(i, 0));
+        void rewind(std::int64_t /*tokens*/) {}  // later rows are written again before they are read
+        void copy(const State& other, const SavedExtent& used) {
+            for (int i = 0; i < layers_; ++i) std::copy_n(other.row(i, 0), used.pictures * rank, row(i, 0));
         }
         static std::int64_t saved_bytes(const ModelDims& d, const SavedExtent& saved) {
             return bytes(d, saved.pictures);
         }
         template <class F>
         void for_each_piece(const SavedExtent& saved, F&& f) {
-            pictures_ = static_cast<std::size_t>(saved.pictures);
             for (int i = 0; i < layers_; ++i)
-                f(std::as_writable_bytes(std::span(row(i, 0), pictures_ * static_cast<std::size_t>(rank))));
+                f(std::as_writable_bytes(std::span(row(i, 0), static_cast<std::size_t>(saved.pictures * rank))));
         }
 
       private:
         float* rows_;
         std::int64_t context_;
         int layers_;
-        std::size_t pictures_ = 0;
     };
 
     static std::int64_t scratch_floats(const ModelDims& dims, int /*threads*/, std::int64_t rows,
@@ -203,7 +195,6 @@ struct Bilinear : Inner {
                 const weights::PackedActivations packed{pass.activations.input, 1, hidden};
                 pass.ops.template pack<Weights>(mean, packed);
                 pass.ops.template store<Weights>(packed, w.visual, nullptr, Matrix(s.state->row(index, i), 1, rank));
-                s.state->note(i + 1);
             }
         }
     }

@@ -112,20 +112,14 @@ struct CrossAttention : Pictures {
         State(const ModelDims& d, std::int64_t context, std::byte* memory)
             : memory_(memory), extent_(extent(d.text, context)), layers_(Plan.count(d.text.layers)) {}
         typename Cache::Layer layer(int index) const { return {memory_ + index * Cache::bytes(extent_), extent_}; }
-        /// Notes that keys [0, keys) are in use.
-        void note(std::int64_t keys) { keys_ = std::max(keys_, keys); }
-
-        void rewind(std::int64_t tokens) {  // keys of later pictures are written again before they are read
-            if (tokens == 0) keys_ = 0;
-        }
-        void copy(const State& other) {
-            keys_ = other.keys_;
+        void rewind(std::int64_t /*tokens*/) {}  // keys of later pictures are written again before they are read
+        void copy(const State& other, const SavedExtent& used) {
             for (int i = 0; i < layers_; ++i) {
                 std::vector<std::span<std::byte>> pieces;
                 auto from = other.layer(i), to = layer(i);
-                from.for_each_piece(keys_, [&](std::span<std::byte> piece) { pieces.push_back(piece); });
+                from.for_each_piece(used.visual_tokens, [&](std::span<std::byte> piece) { pieces.push_back(piece); });
                 auto piece = pieces.begin();
-                to.for_each_piece(keys_, [&](std::span<std::byte> out) {
+                to.for_each_piece(used.visual_tokens, [&](std::span<std::byte> out) {
                     std::copy(piece->begin(), piece->end(), out.begin());
                     ++piece;
                 });
@@ -136,7 +130,6 @@ struct CrossAttention : Pictures {
         }
         template <class F>
         void for_each_piece(const SavedExtent& saved, F&& f) {
-            keys_ = saved.visual_tokens;
             for (int i = 0; i < layers_; ++i) layer(i).for_each_piece(saved.visual_tokens, f);
         }
 
@@ -149,7 +142,6 @@ struct CrossAttention : Pictures {
         std::byte* memory_;
         kv_cache::Extent extent_;
         int layers_;
-        std::int64_t keys_ = 0;
     };
 
     /// Floats of scratch: angles of no rotation, factors of the rows, their stream, and attention's.
@@ -249,7 +241,6 @@ struct CrossAttention : Pictures {
                 }
                 key += p.features;
             }
-            s.state->note(key);
         }
     }
 

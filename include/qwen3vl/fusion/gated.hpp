@@ -12,8 +12,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::fusion {
 ///     2 * sigmoid(weight · x + bias)
 ///
 /// with a weight and bias for each place where it adds (before a layer, after one); features that become embeddings are
-/// gated by themselves. Zeros give the bits of Inner. Inner is DeepStack, a
-/// CrossAttention or a Bilinear.
+/// gated by themselves. Zeros give the bits of Inner. Inner is DeepStack, a CrossAttention or a
+/// Bilinear.
 ///     Policies<>::with_fusion<fusion::Gated<fusion::DeepStack>>
 template <class Inner>
 struct Gated : Inner {

@@ -81,7 +81,10 @@ class PolicyStates {
     void rewind(std::int64_t tokens) {
         visit([&](auto& state) { state.rewind(tokens); });
     }
-    void copy(const PolicyStates& other) { copy(other, std::make_index_sequence<All::count>{}); }
+    /// Becomes a copy of another sequence's states, which have so much in use.
+    void copy(const PolicyStates& other, const SavedExtent& used) {
+        copy(other, used, std::make_index_sequence<All::count>{});
+    }
     static std::int64_t saved_bytes(const SavedExtent& saved) { return All::saved_bytes(saved); }
     static std::uint64_t key(std::uint64_t h) { return All::key(h); }
 
@@ -93,8 +96,8 @@ class PolicyStates {
         return std::get<at>(states_);
     }
     template <std::size_t... I>
-    void copy(const PolicyStates& other, std::index_sequence<I...>) {
-        (std::get<I>(states_).copy(std::get<I>(other.states_)), ...);
+    void copy(const PolicyStates& other, const SavedExtent& used, std::index_sequence<I...>) {
+        (std::get<I>(states_).copy(std::get<I>(other.states_), used), ...);
     }
 
     typename All::states states_;

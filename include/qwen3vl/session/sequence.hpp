@@ -401,7 +401,7 @@ void Sequence<M>::share(Sequence& other, Team& team) {
     reset();
     pages_.share(other.pages_);
     log_.copy(other.log_);
-    states_->copy(*other.states_);
+    states_->copy(*other.states_, {log_.size(), log_.visual_tokens(), std::ssize(log_.pictures())});
     length_ = other.length_;
     if (other.has_logits()) std::copy_n(other.logits_, D::text.vocab, logits_);
     logits_after_ = other.has_logits() ? length_ : none;
