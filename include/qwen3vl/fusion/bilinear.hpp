@@ -6,6 +6,7 @@
 #include <qwen3vl/core/rank.hpp>
 #include <qwen3vl/fusion/deepstack.hpp>
 #include <qwen3vl/fusion/plan.hpp>
+#include <qwen3vl/fusion/scratch.hpp>
 #include <qwen3vl/fusion/seeing_rows.hpp>
 #include <qwen3vl/norm/rms_norm.hpp>
 #include <qwen3vl/weights/matrix.hpp>
@@ -60,7 +61,7 @@ struct Bilinear : Inner {
         if constexpr (!std::is_const_v<P>) p.layers.resize(static_cast<std::size_t>(Plan.count(dims.text.layers)));
         for (std::size_t i = 0; i < p.layers.size(); ++i) {
             auto& w = p.layers[i];
-            const int layer = Plan.first + static_cast<int>(i) * Plan.every;
+            const int layer = Plan.layer(static_cast<int>(i));
             const std::string root = "fusion.bilinear." + std::to_string(layer) + ".";
             visit_norm<Norm::has_bias>(w.norm, root + "norm", hidden, f);
             f(root + "text.weight", Shape{rank, hidden}, w.text, layer);
@@ -153,17 +154,14 @@ struct Bilinear : Inner {
         float* b;     ///< [R]
         float* core;  ///< [R, R] the core times b
         Scratch(std::int64_t hidden, std::int64_t rows, float* memory) {
-            const auto take = [&](std::int64_t n) {
-                float* at = memory ? memory + floats : nullptr;
-                floats += round_up(n, 16);
-                return at;
-            };
-            x = Matrix(take(rows * hidden), rows, hidden);
-            a = Matrix(take(rows * rank), rows, rank);
-            h = Matrix(take(rows * rank), rows, rank);
-            mean = take(hidden);
-            b = take(rank);
-            core = take(Kind == TensorRank::tucker ? rank * rank : 0);
+            ScratchParts parts(memory);
+            x = parts.matrix(rows, hidden);
+            a = parts.matrix(rows, rank);
+            h = parts.matrix(rows, rank);
+            mean = parts.take(hidden);
+            b = parts.take(rank);
+            core = parts.take(Kind == TensorRank::tucker ? rank * rank : 0);
+            floats = parts.floats();
         }
     };
 

@@ -8,6 +8,7 @@
 #include <qwen3vl/ffn/gated.hpp>
 #include <qwen3vl/fusion/deepstack.hpp>
 #include <qwen3vl/fusion/plan.hpp>
+#include <qwen3vl/fusion/scratch.hpp>
 #include <qwen3vl/fusion/seeing_rows.hpp>
 #include <qwen3vl/kv_cache/contiguous.hpp>
 #include <qwen3vl/mask/full.hpp>
@@ -83,7 +84,7 @@ struct CrossAttention : Pictures {
         if constexpr (!std::is_const_v<P>) p.layers.resize(static_cast<std::size_t>(Plan.count(d.layers)));
         for (std::size_t i = 0; i < p.layers.size(); ++i) {
             auto& w = p.layers[i];
-            const int layer = Plan.first + static_cast<int>(i) * Plan.every;
+            const int layer = Plan.layer(static_cast<int>(i));
             const std::string root = "fusion.layers." + std::to_string(layer) + ".";
             visit_norm<Norm::has_bias>(w.norm, root + "norm", d.hidden, f);
             f(root + "q_proj.weight", Shape{d.q_dim(), d.hidden}, w.q, layer);
@@ -177,16 +178,13 @@ struct CrossAttention : Pictures {
         Matrix x;               ///< [rows, hidden] rows of the stream that see a picture
         float* attention;
         Scratch(const TextDims& d, std::int64_t rows, float* memory) {
-            const auto take = [&](std::int64_t n) {
-                float* at = memory ? memory + floats : nullptr;
-                floats += round_up(n, 16);
-                return at;
-            };
-            cosines = Matrix(take(d.head_dim / 2), rows, d.head_dim / 2, 0);
-            sines = Matrix(take(d.head_dim / 2), rows, d.head_dim / 2, 0);
-            factors = take(rows);
-            x = Matrix(take(rows * d.hidden), rows, d.hidden);
-            attention = memory ? memory + floats : nullptr;
+            ScratchParts parts(memory);
+            cosines = Matrix(parts.take(d.head_dim / 2), rows, d.head_dim / 2, 0);
+            sines = Matrix(parts.take(d.head_dim / 2), rows, d.head_dim / 2, 0);
+            factors = parts.take(rows);
+            x = parts.matrix(rows, d.hidden);
+            attention = parts.rest();
+            floats = parts.floats();
         }
         template <class Ops>
         void begin(const Ops& ops, std::int64_t head_dim) const {

@@ -10,6 +10,7 @@ struct CrossLayers {
     constexpr bool contains(int layer) const { return layer >= first && (layer - first) % every == 0; }
     /// How many of `layers` decoder layers these are, and which of them `layer` is.
     constexpr int count(int layers) const { return layers <= first ? 0 : (layers - first - 1) / every + 1; }
+    constexpr int layer(int index) const { return first + index * every; }
     constexpr int index(int layer) const { return (layer - first) / every; }
 };
 
