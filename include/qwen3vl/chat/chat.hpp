@@ -13,18 +13,19 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// Options of a Chat. Absent sampling options come from the checkpoint's generation_config.json, and are greedy where
 /// that is silent.
 struct ChatOptions {
-    int max_new_tokens = 512;
-    std::optional<double> temperature = {}, top_p = {}, min_p = {}, repetition_penalty = {}, presence_penalty = {},
-                          frequency_penalty = {};
-    std::optional<int> top_k = {};
-    std::uint64_t seed = 0;              ///< the same seed gives the same answers
-    std::vector<std::string> stop = {};  ///< strings that end an answer
-    LoopGuard loop_guard = {};
-    LogitsProcessor logits_processor = {};
-    int logprobs = -1;                    ///< as GenerationOptions::logprobs
-    std::string system = {};              ///< the system message
-    std::vector<std::string> tools = {};  ///< functions the model may call, each a JSON object
-    bool add_vision_id = false;           ///< "Picture 1: " before pictures
+    int max_new_tokens = 512;                                        ///< the answer ends after so many tokens at most
+    std::optional<double> temperature = {}, top_p = {}, min_p = {};  ///< as in SamplingOptions
+    std::optional<double> repetition_penalty = {}, presence_penalty = {};  ///< as in SamplingOptions
+    std::optional<double> frequency_penalty = {};                          ///< as in SamplingOptions
+    std::optional<int> top_k = {};                                         ///< as SamplingOptions::top_k
+    std::uint64_t seed = 0;                                                ///< the same seed gives the same answers
+    std::vector<std::string> stop = {};                                    ///< strings that end an answer
+    LoopGuard loop_guard = {};              ///< ends an answer that repeats itself; LoopGuard's defaults
+    LogitsProcessor logits_processor = {};  ///< changes the logits before each token is chosen; empty: none
+    int logprobs = -1;                      ///< as GenerationOptions::logprobs
+    std::string system = {};                ///< the system message
+    std::vector<std::string> tools = {};    ///< functions the model may call, each a JSON object
+    bool add_vision_id = false;             ///< "Picture 1: " before pictures
     SessionOptions session = {};     ///< its context holds the whole conversation, and is cut to what the model has
     ProgressCallback progress = {};  ///< stages "image" and "prefill"; returning false cancels
     std::shared_ptr<FeatureCache> feature_cache =
@@ -33,10 +34,10 @@ struct ChatOptions {
 
 /// An answer, and what it took.
 struct Reply : Generation {
-    std::vector<chat::ToolCall> tool_calls;  ///< calls that the answer's text holds
-    std::int64_t prompt_tokens = 0;          ///< tokens of the whole conversation before the answer
-    std::int64_t reused_tokens = 0;          ///< prompt tokens found in the session's cache, or in its pool
-    double encode_seconds = 0, prefill_seconds = 0;
+    std::vector<chat::ToolCall> tool_calls;          ///< calls that the answer's text holds
+    std::int64_t prompt_tokens = 0;                  ///< tokens of the whole conversation before the answer
+    std::int64_t reused_tokens = 0;                  ///< prompt tokens found in the session's cache, or in its pool
+    double encode_seconds = 0, prefill_seconds = 0;  ///< of the vision tower; of the prompt's tokens
 };
 
 /// A conversation with pictures and clips, in the chat format of Qwen3-VL-Instruct, over one Session. Used by one
@@ -66,9 +67,11 @@ class Chat {
     Reply ask(const std::vector<Input>& content, const TextCallback& callback = {}) {
         return say(chat::Role::user, content, callback);
     }
+    /// Asks with content in braces: `chat.ask({picture, "What is it?"})`.
     Reply ask(std::initializer_list<Input> content, const TextCallback& callback = {}) {
         return ask(std::vector<Input>(content), callback);
     }
+    /// Asks with text alone.
     Reply ask(const char* text, const TextCallback& callback = {}) { return ask(std::vector<Input>{text}, callback); }
     /// Asks with a callback that returns nothing.
     template <class F>
@@ -115,6 +118,7 @@ class Chat {
 
     /// Pictures encoded so far.
     FeatureCache& feature_cache() { return *cache_; }
+    /// The session below, for its caches and counts; not to be changed but by the chat.
     const Session<M>& session() const { return session_; }
 
   private:

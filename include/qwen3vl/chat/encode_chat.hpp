@@ -11,16 +11,16 @@ namespace qwen3vl::inline QWEN3VL_ABI::chat {
 
 /// Span of a prompt's pad tokens for a picture, or for one frame pair of a clip.
 struct MediaSpan {
-    Media media = Media::image;
-    int index = 0;  ///< index among pictures, or among clips, in order of appearance
-    int pair = 0;   ///< frame pair; 0 for a picture
-    std::int64_t begin = 0, count = 0;
+    Media media = Media::image;         ///< a picture, or a clip
+    int index = 0;                      ///< index among pictures, or among clips, in order of appearance
+    int pair = 0;                       ///< frame pair; 0 for a picture
+    std::int64_t begin = 0, count = 0;  ///< tokens [begin, begin + count) of the prompt
     bool operator==(const MediaSpan&) const = default;
 };
 
 /// A tokenised prompt.
 struct EncodedPrompt {
-    std::vector<int> ids;
+    std::vector<int> ids;          ///< of all tokens, pads included
     std::vector<MediaSpan> media;  ///< in order of appearance
 };
 

@@ -18,7 +18,7 @@ struct VideoSize {
 /// The extents of a prompt's pictures and clips, each in order of appearance.
 struct MediaSizes {
     std::vector<std::int64_t> images;  ///< merged patches of each picture
-    std::vector<VideoSize> videos;
+    std::vector<VideoSize> videos;     ///< clips
 };
 
 /// "<12.5 seconds>", which stands before the tokens of a frame pair. Throws PromptError for a time that is negative,

@@ -10,6 +10,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// Reason why an answer ended.
 enum class StopReason { stop_token, stop_string, max_new_tokens, context_full, loop, cancelled };
 
+/// The reason as the enumerator is spelled.
 constexpr std::string_view stop_reason_name(StopReason r) {
     constexpr std::string_view names[] = {"stop_token",   "stop_string", "max_new_tokens",
                                           "context_full", "loop",        "cancelled"};
@@ -21,12 +22,12 @@ using TextCallback = std::function<bool(std::string_view text)>;
 
 /// Options of generate(): how tokens are chosen, and when an answer ends.
 struct GenerationOptions {
-    int max_new_tokens = 512;
-    SamplingOptions sampling = {};
+    int max_new_tokens = 512;                    ///< the answer ends after so many tokens at most
+    SamplingOptions sampling = {};               ///< greedy by default
     std::vector<int> stop_tokens = {};           ///< end the answer, not part of it
     std::vector<std::string> stop_strings = {};  ///< end the answer, cut off
-    LoopGuard loop_guard = {};
-    LogitsProcessor logits_processor = {};
+    LoopGuard loop_guard = {};                   ///< ends an answer that repeats itself
+    LogitsProcessor logits_processor = {};       ///< changes the logits before each token is chosen; empty: none
     int logprobs = -1;  ///< 0: log probabilities of chosen tokens; n: of the n likeliest beside them; -1: none
 };
 
@@ -34,18 +35,19 @@ struct GenerationOptions {
 struct TokenLogprobs {
     /// A token of the vocabulary and the logarithm of its probability.
     struct Entry {
-        int token = 0;
-        double logprob = 0;
+        int token = 0;       ///< id in the vocabulary
+        double logprob = 0;  ///< natural logarithm, at most 0
     };
-    Entry chosen;
+    Entry chosen;                  ///< the token that was taken
     std::vector<Entry> likeliest;  ///< in descending order
 };
 
 /// A generated answer.
 struct Generation {
-    std::string text;
-    std::vector<int> tokens;  ///< without the token that ended it
-    StopReason reason = StopReason::max_new_tokens;
+    std::string text;                                ///< decoded, without control tokens and stop strings
+    std::vector<int> tokens;                         ///< without the token that ended it
+    StopReason reason = StopReason::max_new_tokens;  ///< of the answer's end
+    /// One for each of `tokens`, where GenerationOptions::logprobs asks for them; else empty.
     std::vector<TokenLogprobs> logprobs;
     double seconds = 0;  ///< from the first logits to the end
 };

@@ -23,6 +23,7 @@ class TemplateJson : json_reader::JsonEvents {
     /// is named in errors.
     TemplateJson(std::string_view text, const std::string& what) : what_(what) { json_reader::read_json(text, *this); }
 
+    /// The printed JSON.
     const std::string& text() const { return out_; }
     /// The value of a member of the outermost object that is a string; nullopt where there is none, or it is none.
     std::optional<std::string> string_member(const std::string& name) const {

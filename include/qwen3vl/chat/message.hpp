@@ -21,22 +21,22 @@ using Part = std::variant<std::string, ImagePart, VideoPart>;
 
 /// A function call that the assistant made.
 struct ToolCall {
-    std::string name;
+    std::string name;       ///< of the function
     std::string arguments;  ///< printed as it stands; for JSON in the template's spelling see to_template_json()
     bool operator==(const ToolCall&) const = default;
 };
 
 /// One turn: `{Role::user, {ImagePart{}, "What does the sign say?"}}`.
 struct Message {
-    Role role = Role::user;
-    std::vector<Part> content;
+    Role role = Role::user;                 ///< who speaks
+    std::vector<Part> content;              ///< in the order in which it is read
     std::vector<ToolCall> tool_calls = {};  ///< calls in an assistant's message
     bool operator==(const Message&) const = default;
 };
 
 /// The turns, oldest first, and the functions that the model may call.
 struct Conversation {
-    std::vector<Message> messages;
+    std::vector<Message> messages;        ///< oldest first
     std::vector<std::string> tools = {};  ///< each a JSON object, as `{"type": "function", "function": {"name": …}}`
     bool operator==(const Conversation&) const = default;
 };

@@ -10,8 +10,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::chat {
 
 /// A conversation with the options that stand beside it in its JSON.
 struct ChatRequest {
-    Conversation conversation;
-    FormatOptions options;
+    Conversation conversation;  ///< messages and tools
+    FormatOptions options;      ///< as they stand beside the messages; defaults where they do not
 };
 
 /// Parses JSON and keeps the order of its keys. `what` is named in errors. Throws PromptError where it is malformed,
@@ -44,8 +44,10 @@ inline nlohmann::ordered_json parse_ordered_json(std::string_view text, const st
 /// not read.
 class MessageReader {
   public:
-    using json = nlohmann::ordered_json;
+    using json = nlohmann::ordered_json;  ///< JSON that keeps the order of keys
 
+    /// Reads a list of messages, or an object with `messages` and what stands beside them. Throws PromptError where a
+    /// member is missing or of another type.
     static ChatRequest request(const json& value) {
         if (value.is_array()) return {{messages(value), {}}, {}};
         ChatRequest out;
@@ -59,6 +61,7 @@ class MessageReader {
         return out;
     }
 
+    /// Reads a list of messages. Throws PromptError, which names the message and member.
     static std::vector<Message> messages(const json& list) {
         if (!list.is_array()) refuse("messages", "an array", list);
         std::vector<Message> out;

@@ -23,6 +23,7 @@ struct SamplingOptions {
     double presence_penalty = 0;   ///< subtracted from logits of tokens of the answer
     double frequency_penalty = 0;  ///< subtracted as often as the token stands in the answer
     std::uint64_t seed = 0;        ///< the same seed gives the same tokens
+    /// True if the likeliest token is always taken.
     bool greedy() const { return temperature == 0 || top_k == 1; }
 };
 

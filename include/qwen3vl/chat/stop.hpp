@@ -12,14 +12,15 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// Limits beyond which an answer counts as an endless loop. Its end is then one sequence of at most `longest` tokens,
 /// `repeats` times over, and at least `least` tokens in all.
 struct LoopGuard {
-    int longest = 64;
-    int repeats = 8;  ///< 0: no guard
-    int least = 96;
+    int longest = 64;  ///< tokens
+    int repeats = 8;   ///< 0: no guard
+    int least = 96;    ///< tokens
 };
 
 /// Watches an answer for loops, token by token, in time `longest`.
 class LoopDetector {
   public:
+    /// Watches for loops within these limits; with `repeats` 0, for none.
     explicit LoopDetector(const LoopGuard& guard)
         : guard_(guard), matches_(guard.repeats > 0 ? static_cast<std::size_t>(std::max(guard.longest, 0)) + 1 : 0) {}
     /// True if the answer has run into a loop with its last token; `answer` is all of it so far. Call once for each
@@ -45,6 +46,7 @@ class LoopDetector {
 /// Passes text on until a stop string begins; holds back what may be the beginning of one.
 class StopStrings {
   public:
+    /// Watches for any of these strings; empty ones are passed over.
     explicit StopStrings(std::vector<std::string> stops) : stops_(std::move(stops)) {
         std::erase(stops_, std::string());
     }
@@ -68,6 +70,7 @@ class StopStrings {
     }
     /// Returns the text held back, when the answer ends otherwise.
     std::string finish() { return std::exchange(held_, {}); }
+    /// True if a stop string has begun; text behind it is not given.
     bool found() const { return found_; }
 
   private:

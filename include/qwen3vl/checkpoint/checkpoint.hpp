@@ -59,7 +59,9 @@ class Checkpoint {
 
     /// The folder, or the GGUF file.
     const std::string& folder() const { return folder_; }
+    /// The model's config.json, or what a GGUF file says in its place.
     const HfConfig& config() const { return *config_; }
+    /// All tensors by name.
     const SafetensorsFile::Tensors& tensors() const { return tensors_; }
     /// The files that hold the tensors, in no particular order.
     std::vector<std::string> files() const {

@@ -22,6 +22,7 @@ class GgufFile : public MappedTensors {
     /// or ConfigError where one is damaged or hostile, or no part of the others' model.
     static GgufFile open(const std::string& path) { return GgufFile(path); }
 
+    /// Metadata of the file, or of the first part.
     const GgufMetadata& metadata() const { return metadata_.front(); }
 
   private:

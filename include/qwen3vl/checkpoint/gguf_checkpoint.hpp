@@ -33,8 +33,11 @@ class GgufCheckpoint {
         return GgufCheckpoint(path, mmproj);
     }
 
+    /// Config in the form of config.json; errors name the GGUF keys.
     const HfConfig& config() const { return *config_; }
+    /// The file with the decoder.
     const GgufFile& model() const { return model_; }
+    /// The file with the vision part; null where there is none.
     const GgufFile* vision() const { return vision_ ? &*vision_ : nullptr; }
     /// All files, the model's first.
     std::vector<std::string> files() const {

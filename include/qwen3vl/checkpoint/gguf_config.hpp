@@ -53,6 +53,7 @@ class GgufConfig {
         return std::nullopt;
     }
 
+    /// Most entries of an array that are read, by layer and by token.
     static constexpr std::uint64_t most_layers = 1024, most_tokens = std::uint64_t{1} << 22;
     static constexpr std::int64_t control = 3;  ///< tokenizer.ggml.token_type of a control token
 

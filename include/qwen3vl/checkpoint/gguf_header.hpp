@@ -43,14 +43,15 @@ constexpr std::optional<DType> dtype_of_ggml(std::uint32_t type) {
 /// A GGUF file's header. Each tensor is consistent in itself and begins at a multiple of the alignment. The reader
 /// checks that it lies within the file.
 struct GgufHeader {
+    /// Entry of a tensor.
     struct Tensor {
-        DType dtype = DType::f32;
+        DType dtype = DType::f32;            ///< element type
         std::vector<std::int64_t> shape;     ///< outermost first: the file's extents in reverse
         std::uint64_t begin = 0, bytes = 0;  ///< begin: from the start of the data
     };
-    GgufMetadata metadata;
-    std::map<std::string, Tensor> tensors;
-    std::uint64_t data_begin = 0;  ///< bytes from the start of the file; beyond its end where it has no data
+    GgufMetadata metadata;                  ///< all keys of the file
+    std::map<std::string, Tensor> tensors;  ///< by name
+    std::uint64_t data_begin = 0;           ///< bytes from the start of the file; beyond its end where it has no data
 };
 
 /// Reads a header (ggml docs/gguf.md, versions 2 and 3, little-endian). Memory grows with the entries found, which the

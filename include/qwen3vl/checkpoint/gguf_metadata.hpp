@@ -17,13 +17,14 @@ namespace qwen3vl::inline QWEN3VL_ABI::checkpoint {
 
 /// Types of a GGUF metadata value (ggml docs/gguf.md, `gguf_metadata_value_type`).
 enum class GgufType : std::uint32_t { u8, i8, u16, i16, u32, i32, f32, boolean, string, array, u64, i64, f64 };
-inline constexpr std::uint32_t gguf_types = 13;
+inline constexpr std::uint32_t gguf_types = 13;  ///< number of value types: a file's type is below it
 
 /// Bytes of a value of fixed size; 0 for strings and arrays.
 constexpr std::size_t gguf_type_bytes(GgufType t) {
     constexpr unsigned char bytes[gguf_types] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
     return bytes[static_cast<std::size_t>(t)];
 }
+/// Name of a value type in messages.
 constexpr std::string_view gguf_type_name(GgufType t) {
     constexpr std::string_view names[gguf_types] = {"uint8",  "int8",    "uint16", "int16",  "uint32",
                                                     "int32",  "float32", "bool",   "string", "array",
@@ -34,11 +35,12 @@ constexpr std::string_view gguf_type_name(GgufType t) {
 /// A metadata value, still in its file: `bytes` holds `count` values of type `element`, one where it is no array. Each
 /// string stands behind its length. Its maker has checked that they fit, so that reading them needs no further check.
 struct GgufValue {
-    GgufType element = GgufType::u8;
-    bool is_array = false;
-    std::uint64_t count = 1;
-    std::span<const std::byte> bytes;
+    GgufType element = GgufType::u8;   ///< of the value, or of the array's members
+    bool is_array = false;             ///< an array, of whatever length
+    std::uint64_t count = 1;           ///< members of an array; 1 for a single value
+    std::span<const std::byte> bytes;  ///< the values as the file has them, little-endian
 
+    /// Type in messages: "uint32", "an array of 3 string".
     std::string type_text() const {
         const std::string name(gguf_type_name(element));
         return is_array ? "an array of " + std::to_string(count) + " " + name : name;
@@ -49,12 +51,16 @@ struct GgufValue {
 /// ConfigError, which names file, key, expected and found.
 class GgufMetadata {
   public:
-    using Values = std::map<std::string, GgufValue, std::less<>>;
+    using Values = std::map<std::string, GgufValue, std::less<>>;  ///< Values by key.
     GgufMetadata() = default;
+    /// `file` is the name that errors state.
     GgufMetadata(std::string file, Values values) : file_(std::move(file)), values_(std::move(values)) {}
 
+    /// Name that errors state.
     const std::string& file() const { return file_; }
+    /// All values, whatever they are.
     const Values& values() const { return values_; }
+    /// The value of a key, or null.
     const GgufValue* find(std::string_view key) const {
         const auto it = values_.find(key);
         return it == values_.end() ? nullptr : &it->second;
@@ -74,6 +80,7 @@ class GgufMetadata {
         const GgufValue* v = scalar(key, "a number");
         return v ? std::optional(number_at(key, *v, 0)) : std::nullopt;
     }
+    /// A bool.
     std::optional<bool> boolean(const std::string& key) const {
         const GgufValue* v = scalar(key, "bool");
         if (!v) return std::nullopt;
@@ -97,10 +104,12 @@ class GgufMetadata {
             return *n;
         });
     }
+    /// Numbers as number() reads them, at most `most`.
     std::optional<std::vector<double>> numbers(const std::string& key, std::uint64_t most) const {
         return members<double>(key, "numbers", most,
                                [&](const GgufValue& v, std::size_t i) { return number_at(key, v, i); });
     }
+    /// Bools, at most `most`.
     std::optional<std::vector<bool>> booleans(const std::string& key, std::uint64_t most) const {
         return members<bool>(key, "bools", most, [&](const GgufValue& v, std::size_t i) {
             if (v.element != GgufType::boolean) fail(key, "an array of bools", v.type_text());
@@ -116,6 +125,7 @@ class GgufMetadata {
         });
     }
 
+    /// Throws the ConfigError that says what a key should have had.
     [[noreturn]] void fail(const std::string& key, const std::string& expected, const std::string& found) const {
         throw ConfigError(file_, key, expected, found);
     }

@@ -18,8 +18,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::checkpoint {
 struct GgufPartName {
     static constexpr std::int64_t most_parts = 65535;  ///< split.count is an uint16
 
-    std::string stem;  ///< with the folder
-    std::int64_t number = 1, count = 1;
+    std::string stem;                    ///< with the folder
+    std::int64_t number = 1, count = 1;  ///< from 1 to count; at most most_parts
 
     /// Parses a path; nullopt where it is not of this form.
     static std::optional<GgufPartName> of(std::string_view path) {

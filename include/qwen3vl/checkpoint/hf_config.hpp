@@ -47,8 +47,11 @@ class HfConfig {
         return HfConfig(std::move(json), std::move(file), std::move(origins));
     }
 
+    /// Path, or the name that errors state.
     const std::string& file() const { return file_; }
+    /// All fields as they stand.
     const nlohmann::json& json() const { return json_; }
+    /// All fields, for typed access.
     json_reader::JsonObject root() const { return {json_, file_, "", &origins_}; }
     /// The decoder's fields: text_config, or in a text-only config the whole of it.
     json_reader::JsonObject text() const {

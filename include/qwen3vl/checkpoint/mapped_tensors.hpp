@@ -14,7 +14,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::checkpoint {
 /// valid as long as this object (or the one it was moved to) lives.
 class MappedTensors {
   public:
-    using Tensors = std::map<std::string, TensorView, std::less<>>;
+    using Tensors = std::map<std::string, TensorView, std::less<>>;  ///< Views by the tensors' names.
 
     /// The file, or the first of several.
     const std::string& path() const { return *files_.front().path; }
@@ -28,6 +28,7 @@ class MappedTensors {
     void release(const TensorView& t) const {
         for (const File& file : files_) file.mapping.release(t.data, t.bytes());
     }
+    /// All tensors of all files.
     const Tensors& tensors() const { return tensors_; }
 
     /// The tensor of that name, or null.
@@ -43,17 +44,19 @@ class MappedTensors {
     }
 
   protected:
+    /// A file and its mapping.
     struct File {
+        /// Maps the whole file. Throws FileError.
         explicit File(const std::string& name) : path(std::make_unique<const std::string>(name)), mapping(name) {}
 
-        std::unique_ptr<const std::string> path;  // at an address of its own: the views refer to it
-        MappedFile mapping;
+        std::unique_ptr<const std::string> path;  ///< at an address of its own: the views refer to it
+        MappedFile mapping;                       ///< the file's bytes, which views refer to
     };
 
     MappedTensors() = default;
 
-    std::vector<File> files_;
-    Tensors tensors_;
+    std::vector<File> files_;  ///< of one model, in order
+    Tensors tensors_;          ///< of all files, filled by the reader
 };
 
 }  // namespace qwen3vl::checkpoint

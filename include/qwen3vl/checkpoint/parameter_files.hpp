@@ -16,6 +16,7 @@ class ParameterFiles {
     /// Maps the files. Throws FileError, and LoadError where one is damaged or two hold a tensor of one name.
     static ParameterFiles open(const std::vector<std::string>& paths);
 
+    /// Paths of the files, in the order of LoadOptions::parameters.
     const std::vector<std::string>& paths() const { return paths_; }
     /// The tensor of that name, marked as used; null where no file holds it. Throws LoadError where it has another
     /// shape, or is not F32, F16 or BF16.

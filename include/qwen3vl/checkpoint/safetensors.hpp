@@ -23,6 +23,7 @@ class SafetensorsFile : public MappedTensors {
     /// Throws FileError where the file cannot be mapped, LoadError where it is damaged or hostile.
     static SafetensorsFile open(const std::string& path) { return SafetensorsFile(path); }
 
+    /// The header's `__metadata__`: free text by key.
     const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
   private:

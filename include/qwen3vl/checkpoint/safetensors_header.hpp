@@ -27,14 +27,15 @@ inline std::optional<DType> parse_dtype(std::string_view name) {
 /// A safetensors file's header. Each entry is consistent in itself: end - begin is the size that dtype and shape need.
 /// The reader checks that the entries fit the file.
 struct SafetensorsHeader {
+    /// Entry of a tensor.
     struct Tensor {
-        DType dtype = DType::f32;
-        std::vector<std::int64_t> shape;
+        DType dtype = DType::f32;          ///< element type
+        std::vector<std::int64_t> shape;   ///< extents, outermost first; empty: one number
         std::uint64_t begin = 0, end = 0;  ///< bytes from the start of the data
     };
-    std::map<std::string, Tensor> tensors;
-    std::map<std::string, std::string> metadata;
-    std::size_t data_begin = 0;  ///< bytes from the start of the file
+    std::map<std::string, Tensor> tensors;        ///< by name
+    std::map<std::string, std::string> metadata;  ///< `__metadata__`: free text by key
+    std::size_t data_begin = 0;                   ///< bytes from the start of the file
 };
 
 namespace detail {

@@ -20,9 +20,9 @@ namespace qwen3vl::inline QWEN3VL_ABI::checkpoint {
 
 /// Entry of a tensor in a safetensors header: name, element type and shape.
 struct TensorSpec {
-    std::string name;
-    DType dtype = DType::f32;
-    std::vector<std::int64_t> shape;
+    std::string name;                 ///< unique in the file
+    DType dtype = DType::f32;         ///< element type
+    std::vector<std::int64_t> shape;  ///< extents, outermost first
 };
 
 /// Takes the next bytes of a tensor.

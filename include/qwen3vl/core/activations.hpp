@@ -8,10 +8,10 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// Between two layers, x, cosines and sines hold what the next layer reads; a policy that runs there may use the rest.
 template <class Space = HostSpace>
 struct Activations {
-    using Matrix = BasicMatrix<float, Space>;
-    using Bytes = typename Space::template pointer<std::byte>;
-    using Floats = typename Space::template pointer<float>;
-    Matrix x;               ///< [rows, hidden] the residual stream
+    using Matrix = BasicMatrix<float, Space>;                   ///< Rows of float32 in the space.
+    using Bytes = typename Space::template pointer<std::byte>;  ///< Pointer to bytes in the space.
+    using Floats = typename Space::template pointer<float>;     ///< Pointer to float32 in the space.
+    Matrix x;                                                   ///< [rows, hidden] the residual stream
     Bytes input{};          ///< rows of hidden or q_dim columns, as the layer's weights read them
     Bytes inner{};          ///< rows of ffn columns, likewise
     Matrix qkv;             ///< [rows, q_dim + 2 kv_dim]

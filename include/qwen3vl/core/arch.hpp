@@ -23,9 +23,8 @@ inline bool cpuid7(unsigned subleaf, int reg, int bit) {
 /// SSE4.2, 128-bit vectors.
 struct sse4_2 {
     static constexpr const char* name = "sse4_2";
-    static constexpr int floats = 4;  ///< float32 lanes of a vector
-    static constexpr bool dot_int8 = false, dot_bf16 = false,
-                          tiles = false;  ///< instructions for dot products of bytes, of bfloat16, for tiles of both
+    static constexpr int floats = 4;
+    static constexpr bool dot_int8 = false, dot_bf16 = false, tiles = false;
     static constexpr const char* flag = "-msse4.2";
     static constexpr bool compiled = true;
     static bool supported() { return __builtin_cpu_supports("sse4.2"); }
@@ -121,6 +120,7 @@ struct amx : avx512_bf16 {
     }
 };
 
+/// Every target, from the narrowest to the widest: feeds the tests and the benches.
 using all = list<sse4_2, avx2, avx2_vnni, avx512, avx512_vnni, avx512_bf16, amx>;
 
 /// The widest target that this file's compiler flags allow.

@@ -35,6 +35,7 @@ inline std::uint64_t checksum(const std::byte* data, std::size_t bytes, std::uin
     }
     return all;
 }
+/// Checksum of a text's bytes.
 inline std::uint64_t checksum(std::string_view text, std::uint64_t seed = 0) {
     return checksum(reinterpret_cast<const std::byte*>(text.data()), text.size(), seed);
 }

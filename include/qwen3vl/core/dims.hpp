@@ -22,11 +22,15 @@ struct TextDims {
     bool qk_norm = true;          ///< RMS norm over each query and key head (Qwen3); no config field, the tensors tell
     std::array<int, 3> mrope_section = {0, 0, 0};  ///< mrope_section (t, h, w); all zero: plain RoPE
 
+    /// Columns of the queries of all heads.
     constexpr int q_dim() const { return heads * head_dim; }
+    /// Columns of the keys, or of the values, of all heads.
     constexpr int kv_dim() const { return kv_heads * head_dim; }
     /// Query heads that share a key/value head.
     constexpr int group() const { return heads / kv_heads; }
+    /// True if tokens turn by time, row and column (M-RoPE).
     constexpr bool multimodal_rope() const { return mrope_section[0] + mrope_section[1] + mrope_section[2] > 0; }
+    /// Counts the parameters, norms included; a tied embedding counts once.
     constexpr std::int64_t parameter_count() const {
         const std::int64_t h = hidden;
         const std::int64_t attention = h * q_dim() + 2 * h * kv_dim() + q_dim() * h + (qk_norm ? 2 * head_dim : 0);
@@ -37,24 +41,27 @@ struct TextDims {
 
 /// Extents and constants of the vision tower.
 struct VisionDims {
-    int depth = 0;           ///< depth
-    int hidden = 0;          ///< hidden_size
-    int heads = 0;           ///< num_heads
-    int ffn = 0;             ///< intermediate_size
-    int out = 0;             ///< out_hidden_size, the decoder's hidden size
-    int positions = 0;       ///< num_position_embeddings, the square of the table's side
-    int patch = 16;          ///< patch_size
-    int temporal_patch = 2;  ///< temporal_patch_size
-    int merge = 2;           ///< spatial_merge_size
-    int channels = 3;        ///< in_channels
-    double rope_theta = 10000.0;
-    double norm_eps = 1e-6;
-    int deepstack_count = 0;  ///< entries of `deepstack` in use; 0: no DeepStack
+    int depth = 0;                ///< depth
+    int hidden = 0;               ///< hidden_size
+    int heads = 0;                ///< num_heads
+    int ffn = 0;                  ///< intermediate_size
+    int out = 0;                  ///< out_hidden_size, the decoder's hidden size
+    int positions = 0;            ///< num_position_embeddings, the square of the table's side
+    int patch = 16;               ///< patch_size
+    int temporal_patch = 2;       ///< temporal_patch_size
+    int merge = 2;                ///< spatial_merge_size
+    int channels = 3;             ///< in_channels
+    double rope_theta = 10000.0;  ///< rope_parameters.rope_theta; 10000 where the file has none
+    double norm_eps = 1e-6;       ///< of the LayerNorms; not in config.json
+    int deepstack_count = 0;      ///< entries of `deepstack` in use; 0: no DeepStack
     std::array<int, 4> deepstack =
         {};  ///< deepstack_visual_indexes: blocks whose output is merged and added after decoder layers 0, 1, …
 
+    /// Channels of a head.
     constexpr int head_dim() const { return hidden / heads; }
+    /// Values of a patch: channels * temporal_patch * patch * patch.
     constexpr int patch_values() const { return channels * temporal_patch * patch * patch; }
+    /// Columns of merge x merge patches side by side, which a merger reads.
     constexpr int merged() const { return hidden * merge * merge; }
     /// Side of the square table of position embeddings.
     constexpr int side() const {
@@ -62,6 +69,7 @@ struct VisionDims {
         while ((s + 1) * (s + 1) <= positions) ++s;
         return s;
     }
+    /// Counts the parameters, norms and biases included.
     constexpr std::int64_t parameter_count() const {
         const std::int64_t h = hidden, m = merged();
         const std::int64_t block = 4 * h * h + 4 * h + 2 * h * ffn + ffn + h + 4 * h;
@@ -73,7 +81,7 @@ struct VisionDims {
 
 /// Ids of the tokens that stand for pictures and clips; config.json's *_token_id.
 struct TokenIds {
-    int image = -1, video = -1, vision_start = -1, vision_end = -1;
+    int image = -1, video = -1, vision_start = -1, vision_end = -1;  ///< -1: the model has none
 };
 
 /// A model's extents as a type: `text`, and for a vision-language model `vision` and `tokens`.
@@ -91,9 +99,10 @@ concept VisionLanguageDims = Dims<D> && requires {
 
 /// A model's extents as values; `vision` is all zero where it has no tower.
 struct ModelDims {
-    TextDims text;
-    VisionDims vision;
+    TextDims text;      ///< the decoder's
+    VisionDims vision;  ///< the vision tower's
 };
+/// Gives the extents of a type as values.
 template <Dims D>
 constexpr ModelDims model_dims() {
     if constexpr (VisionLanguageDims<D>)

@@ -14,6 +14,7 @@ struct Error : std::runtime_error {
 /// malformed.
 struct ConfigError : Error {
     using Error::Error;
+    /// Says that a field of a file is not what was expected.
     ConfigError(const std::string& file, const std::string& field, const std::string& expected,
                 const std::string& found)
         : Error(file + ": field '" + field + "': expected " + expected + ", found " + found) {}
@@ -23,6 +24,7 @@ struct ConfigError : Error {
 /// format.
 struct LoadError : Error {
     using Error::Error;
+    /// Says that a tensor of a file is not what was expected.
     LoadError(const std::string& file, const std::string& tensor, const std::string& expected, const std::string& found)
         : Error(file + ": tensor '" + tensor + "': expected " + expected + ", found " + found) {}
 };

@@ -23,6 +23,7 @@ struct VisualFeatures {
     /// outside of the sequence; 0: one for each row of features.
     int stand_in = 0;
 
+    /// Rows of features: those of the grid after merging, or those that a token-reduction policy left.
     std::int64_t tokens() const {
         return places.empty() ? grid.merged(merge) : static_cast<std::int64_t>(places.size());
     }
@@ -30,10 +31,13 @@ struct VisualFeatures {
     std::int64_t span_features() const { return tokens() / grid.t; }
     /// Pad tokens of one frame pair, which form one span of the prompt.
     std::int64_t span_tokens() const { return stand_in > 0 ? stand_in : span_features(); }
+    /// Row of a token, [width].
     const float* embedding_row(std::int64_t token) const { return embedding.data() + token * width; }
+    /// Row of a token at a DeepStack level, [width].
     const float* deepstack_row(std::size_t level, std::int64_t token) const {
         return deepstack[level].data() + token * width;
     }
+    /// Bytes of all rows.
     std::int64_t bytes() const {
         return static_cast<std::int64_t>(sizeof(float)) * tokens() * width *
                (1 + static_cast<std::int64_t>(deepstack.size()));

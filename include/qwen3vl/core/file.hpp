@@ -54,7 +54,9 @@ class MappedFile {
         if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
     }
 
+    /// The file's content.
     std::span<const std::byte> bytes() const { return {data_, size_}; }
+    /// Path as it was given.
     const std::string& path() const { return path_; }
 
     /// Tells the system that the whole pages of [data, data + bytes) are not needed soon: they leave this process's
@@ -114,6 +116,7 @@ class WritableFile {
         if (!temporary_.empty()) ::unlink(temporary_.c_str());
     }
 
+    /// The file's content, to be written.
     std::byte* data() const { return data_; }
     /// The name of the file until it is published.
     const std::string& temporary() const { return temporary_; }

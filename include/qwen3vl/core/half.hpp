@@ -8,7 +8,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// bfloat16: the upper half of a float32.
 struct bf16 {
-    std::uint16_t bits = 0;
+    std::uint16_t bits = 0;  ///< sign, 8 bits of exponent, 7 of mantissa
     bf16() = default;
     /// Rounds to nearest, ties to even; a NaN stays a NaN.
     explicit bf16(float value) {
@@ -16,12 +16,13 @@ struct bf16 {
         bits = (u & 0x7fffffffu) > 0x7f800000u ? static_cast<std::uint16_t>((u >> 16) | 0x40u)
                                                : static_cast<std::uint16_t>((u + 0x7fffu + ((u >> 16) & 1u)) >> 16);
     }
+    /// The exact value.
     operator float() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
 };
 
 /// IEEE 754 binary16.
 struct f16 {
-    std::uint16_t bits = 0;
+    std::uint16_t bits = 0;  ///< sign, 5 bits of exponent, 10 of mantissa
     f16() = default;
     /// Rounds to nearest, ties to even; beyond 65504 becomes infinite.
     explicit f16(float value) {
@@ -40,6 +41,7 @@ struct f16 {
             bits = static_cast<std::uint16_t>(sign | ((rounded - 0x38000000u) >> 13));
         }
     }
+    /// The exact value.
     operator float() const {
         const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16;
         const std::uint32_t exponent = (bits >> 10) & 0x1fu, mantissa = bits & 0x3ffu;

@@ -14,13 +14,14 @@ struct Layers;
 /// A slot's policy, or its per-layer plan, as a pattern.
 template <class P>
 struct plan {
-    using types = list<P>;
-    static constexpr std::size_t period = 1;
+    using types = list<P>;                    ///< the policies of the pattern, in order
+    static constexpr std::size_t period = 1;  ///< layers after which the pattern begins anew
 };
 template <class... P>
 struct plan<Layers<Pattern<P...>>> {
     static_assert(sizeof...(P) > 0, "qwen3vl: Layers: the pattern is empty; name at least one policy");
-    using types = list<P...>;
+    using types = list<P...>;  ///< the policies of the pattern, in order
+    /// Layers after which the pattern begins anew.
     static constexpr std::size_t period = sizeof...(P);
 };
 

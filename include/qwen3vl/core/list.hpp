@@ -26,6 +26,7 @@ template <class F, class... T>
 constexpr void for_each_type(list<T...>*, F&& f) {
     (f(type_tag<T>{}), ...);
 }
+/// Calls f(type_tag<T>{}) for each type of a list, in order.
 template <class L, class F>
 constexpr void for_each_type(F&& f) {
     for_each_type(static_cast<L*>(nullptr), f);
@@ -38,6 +39,6 @@ struct concat<list<A...>, list<B...>> {
     using type = list<A..., B...>;
 };
 template <class A, class B>
-using concat_t = typename concat<A, B>::type;
+using concat_t = typename concat<A, B>::type;  ///< The types of two lists, one after the other.
 
 }  // namespace qwen3vl

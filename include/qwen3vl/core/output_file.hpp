@@ -15,6 +15,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// renames; otherwise the destructor removes it. Every failure (a full disk too) is a FileError.
 class OutputFile {
   public:
+    /// Creates the partial file, or empties one that is there. Throws FileError.
     explicit OutputFile(std::string path)
         : path_(std::move(path)), partial_(path_ + ".partial"), file_(std::fopen(partial_.c_str(), "wb")) {
         if (!file_) throw FileError(partial_ + ": cannot create: " + std::strerror(errno));
@@ -27,10 +28,12 @@ class OutputFile {
         std::remove(partial_.c_str());
     }
 
+    /// Appends bytes. Throws FileError where the disk is full or fails.
     void write(std::span<const std::byte> bytes) {
         if (!bytes.empty() && std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size())
             fail("cannot write");
     }
+    /// Appends a text. Throws as the other.
     void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
     /// Gives the file its name, replacing one that was there.

@@ -14,7 +14,7 @@ using Shape = std::vector<std::int64_t>;
 /// A norm's parameters; the bias is empty where the norm has none.
 template <class V>
 struct NormParameters {
-    V weight{}, bias{};
+    V weight{}, bias{};  ///< [n], [n] or empty
 };
 
 /// Calls f(name, shape, parameter) for the one or two parameters of a norm over n channels.
@@ -27,8 +27,8 @@ void visit_norm(Norm& norm, const std::string& name, std::int64_t n, F& f) {
 /// Placement of a policy's parameter: always in memory, or with the weights of decoder layer `layer`. A matrix of a
 /// layer is streamed, or moved between tiers, with it.
 struct OfPolicy {
-    static constexpr int no_layer = -1;
-    int layer = no_layer;
+    static constexpr int no_layer = -1;  ///< always in memory
+    int layer = no_layer;                ///< decoder layer whose weights it lies with
 };
 
 /// Parameters of a policy that brings none.

@@ -12,7 +12,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// What a sequence holds, as far as the sizes of policies' states depend on it.
 struct SavedExtent {
-    std::int64_t tokens = 0;
+    std::int64_t tokens = 0;         ///< text and pad tokens together
     std::int64_t visual_tokens = 0;  ///< rows of features of all pictures among the tokens
     std::int64_t pictures = 0;       ///< pictures and frame pairs
 };
@@ -27,6 +27,7 @@ struct NoState {
 
     /// Bytes of planned memory for a sequence of at most `context` tokens; zeroed, aligned to 64.
     static std::int64_t bytes(const ModelDims& /*dims*/, std::int64_t /*context*/) { return 0; }
+    /// Lays an empty state over bytes(dims, context) of zeroed memory, which outlives it.
     NoState(const ModelDims& /*dims*/, std::int64_t /*context*/, std::byte* /*memory*/) {}
     /// Forgets all but what the first `tokens` tokens left. Called too where a pass failed.
     void rewind(std::int64_t /*tokens*/) {}
@@ -63,19 +64,21 @@ concept KeepsState = requires {
 /// Consecutive rows of one sequence in a pass.
 template <class State>
 struct SequenceRows {
-    const TokenLog* tokens;
-    State* state;
+    const TokenLog* tokens;          ///< all tokens of the sequence, logged before they are computed
+    State* state;                    ///< the policy's state of the sequence
     std::int64_t row, first, count;  ///< rows [row, row + count) of the pass are its tokens [first, first + count)
 };
 
 /// A forward pass as a policy sees it.
 template <class Ops, class Parameters, class State>
 struct Pass {
-    const Ops& ops;  ///< the execution's operations, as ops::Cpu
-    ModelDims dims;
+    const Ops& ops;                ///< the execution's operations, as ops::Cpu
+    ModelDims dims;                ///< extents of the model
     const Parameters& parameters;  ///< the policy's
+    /// The pass's rows, by sequence; sequences follow each other without gaps.
     std::span<const SequenceRows<State>> sequences;
     Matrix x;  ///< [rows, hidden], the residual stream
+    /// The workspace's buffers, free for use as Activations tells.
     const Activations<typename Ops::Space>& activations;
     /// Memory of the fusion policy's scratch_floats(dims, threads, rows, context), if it has that member.
     typename Ops::Space::template pointer<float> scratch = {};

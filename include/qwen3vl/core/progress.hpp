@@ -11,7 +11,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 struct Progress {
     std::string_view stage;  ///< "load", "image", "prefill"
     std::int64_t done = 0;   ///< units finished: tensors, vision layers, tokens
-    std::int64_t total = 0;
+    std::int64_t total = 0;  ///< units in all
 };
 
 /// Called between the steps of a long piece of work; returning false stops the work, which then throws Cancelled.

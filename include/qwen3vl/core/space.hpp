@@ -9,7 +9,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 struct HostSpace {
     static constexpr const char* name = "host";
     template <class T>
-    using pointer = T*;
+    using pointer = T*;  ///< Address of a T in this space.
     /// Casts bytes to elements of another type, at the same address.
     template <class T>
     static T* cast(std::byte* p) {

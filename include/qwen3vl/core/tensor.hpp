@@ -38,6 +38,7 @@ enum class DType : std::uint8_t {
     q6_k
 };
 
+/// True for the quantised types of GGUF, whose elements come in blocks.
 constexpr bool is_block_type(DType d) { return d >= DType::q4_0; }
 
 /// Numbers to a block; 1 where every number stands for itself.
@@ -87,35 +88,42 @@ inline std::string shape_text(const std::vector<std::int64_t>& shape) {
 /// element. `data` holds bytes() readable bytes; the giver of the view keeps the memory alive. A tensor of a block type
 /// has rows of whole blocks.
 struct TensorView {
-    DType dtype = DType::f32;
-    std::vector<std::int64_t> shape;
-    const std::byte* data = nullptr;
-    std::string_view file;  ///< the file it came from, for messages
+    DType dtype = DType::f32;         ///< type of the elements
+    std::vector<std::int64_t> shape;  ///< extents, outermost first
+    const std::byte* data = nullptr;  ///< first byte
+    std::string_view file;            ///< the file it came from, for messages
 
+    /// Product of the extents.
     std::int64_t elements() const {
         std::int64_t n = 1;
         for (auto d : shape) n *= d;
         return n;
     }
+    /// Bytes of all elements, or of all blocks.
     std::size_t bytes() const { return static_cast<std::size_t>(elements() / dtype_block(dtype)) * dtype_bytes(dtype); }
 };
 
 /// Row-major rows of T in a memory space, not owned: row r starts at data + r * stride.
 template <class T, class Space>
 struct BasicMatrix {
-    using pointer = typename Space::template pointer<T>;
-    pointer data{};
-    std::int64_t rows = 0, cols = 0, stride = 0;
+    using pointer = typename Space::template pointer<T>;  ///< Address of an element in the space.
+    pointer data{};                                       ///< first element of row 0
+    std::int64_t rows = 0, cols = 0, stride = 0;          ///< stride: elements from one row to the next, at least cols
     BasicMatrix() = default;
+    /// Rows without gaps: the stride is the number of columns.
     BasicMatrix(pointer d, std::int64_t r, std::int64_t c) : BasicMatrix(d, r, c, c) {}
+    /// Rows whose starts are `s` elements apart.
     BasicMatrix(pointer d, std::int64_t r, std::int64_t c, std::int64_t s) : data(d), rows(r), cols(c), stride(s) {}
+    /// First element of a row.
     pointer row(std::int64_t r) const { return data + r * stride; }
+    /// The first n rows.
     BasicMatrix first(std::int64_t n) const { return {data, n, cols, stride}; }
     /// Without the first n rows.
     BasicMatrix from(std::int64_t n) const { return {row(n), rows - n, cols, stride}; }
+    /// The same rows, read-only.
     operator BasicMatrix<const T, Space>() const requires(!std::is_const_v<T>) { return {data, rows, cols, stride}; }
 };
-using Matrix = BasicMatrix<float, HostSpace>;
-using ConstMatrix = BasicMatrix<const float, HostSpace>;
+using Matrix = BasicMatrix<float, HostSpace>;             ///< Rows of float32 in the host's memory.
+using ConstMatrix = BasicMatrix<const float, HostSpace>;  ///< Rows of float32 in the host's memory, read-only.
 
 }  // namespace qwen3vl

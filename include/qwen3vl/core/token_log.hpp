@@ -22,6 +22,7 @@ struct SequencePicture {
 
     /// True if a token-reduction policy left some of the merged patches.
     bool reduced() const { return features != std::int64_t{rows} * columns; }
+    /// Sequence index behind its last token.
     std::int64_t end() const { return first + tokens; }
 };
 
@@ -53,11 +54,15 @@ class TokenLog {
     TokenLog(TokenLog&&) = default;
     TokenLog& operator=(TokenLog&&) = default;
 
+    /// Tokens logged.
     std::int64_t size() const { return size_; }
+    /// Ids of all tokens, [size()].
     std::span<const int> ids() const { return {ids_, static_cast<std::size_t>(size_)}; }
+    /// M-RoPE position of a token.
     const Position& position(std::int64_t token) const { return positions_[token]; }
     /// Position that follows the first `tokens` tokens; `inside` within a picture.
     int after(std::int64_t tokens) const { return after_[tokens]; }
+    /// Modality of each token.
     const TokenModalities& types() const { return types_; }
     /// Pictures and frame pairs, in the order of their tokens.
     std::span<const SequencePicture> pictures() const { return pictures_; }

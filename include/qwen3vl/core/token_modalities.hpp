@@ -38,6 +38,7 @@ class TokenModalities {
     void copy(const TokenModalities& other, std::int64_t tokens) {
         std::copy_n(other.words_, ceil_div(tokens, word_bits), words_);
     }
+    /// Modality of a token.
     Modality operator[](std::int64_t token) const {
         return words_[token / word_bits] >> token % word_bits & 1 ? Modality::vision : Modality::language;
     }

@@ -53,6 +53,7 @@ class UncachedFile {
         if (fd_ >= 0) ::close(fd_);
     }
 
+    /// Path as it was given, or the later name.
     const std::string& path() const { return path_; }
     /// Bytes that it had when it was opened.
     std::int64_t size() const { return size_; }

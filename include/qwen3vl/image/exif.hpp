@@ -11,6 +11,7 @@ inline std::uint32_t read_u16(std::span<const std::byte> bytes, std::size_t at, 
     const auto a = std::to_integer<std::uint32_t>(bytes[at]), b = std::to_integer<std::uint32_t>(bytes[at + 1]);
     return big_endian ? a << 8 | b : b << 8 | a;
 }
+/// A 32-bit number, as read_u16().
 inline std::uint32_t read_u32(std::span<const std::byte> bytes, std::size_t at, bool big_endian) {
     const std::uint32_t a = read_u16(bytes, at, big_endian), b = read_u16(bytes, at + 2, big_endian);
     return big_endian ? a << 16 | b : b << 16 | a;

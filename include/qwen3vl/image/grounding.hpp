@@ -14,18 +14,19 @@ namespace qwen3vl::inline QWEN3VL_ABI::image {
 
 /// Corners in thousandths of the picture's sides, as the model wrote them.
 struct Box {
-    double x1 = 0, y1 = 0, x2 = 0, y2 = 0;
+    double x1 = 0, y1 = 0, x2 = 0, y2 = 0;  ///< left, top, right, bottom, 0 to 1000
     bool operator==(const Box&) const = default;
 };
 
 /// Corners in pixels, x1 <= x2 and y1 <= y2, inside the picture.
 struct PixelBox {
-    int x1 = 0, y1 = 0, x2 = 0, y2 = 0;
+    int x1 = 0, y1 = 0, x2 = 0, y2 = 0;  ///< left, top, right, bottom
     bool operator==(const PixelBox&) const = default;
 };
 
+/// A box with what it is said to hold.
 struct Detection {
-    Box box;
+    Box box;            ///< in thousandths of the sides
     std::string label;  ///< empty where the answer gives none
     bool operator==(const Detection&) const = default;
 };

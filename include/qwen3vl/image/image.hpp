@@ -11,7 +11,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// An RGB colour, 0 to 255 each.
 struct Colour {
-    std::uint8_t red = 0, green = 0, blue = 0;
+    std::uint8_t red = 0, green = 0, blue = 0;  ///< 0 to 255
     bool operator==(const Colour&) const = default;
 };
 
@@ -47,6 +47,7 @@ class Image {
 
     /// Reads a picture's size without decoding pixels, held to the same limits. Throws as `open` and `decode`.
     static ImageInfo probe(const std::string& path, const ImageOptions& options = {});
+    /// Reads the size of a picture in memory; `name` stands in errors.
     static ImageInfo probe(std::span<const std::byte> bytes, const ImageOptions& options = {},
                            const std::string& name = "picture");
 
@@ -57,10 +58,12 @@ class Image {
         check_buffer(width, height, 3, pixels.size());
         return {width, height, {pixels.begin(), pixels.end()}};
     }
+    /// Takes the bytes over, [height, width, 3].
     static Image from_rgb(int width, int height, std::vector<std::uint8_t>&& pixels) {
         check_buffer(width, height, 3, pixels.size());
         return {width, height, std::move(pixels)};
     }
+    /// Makes one of red, green, blue and alpha.
     static Image from_rgba(int width, int height, std::span<const std::uint8_t> pixels,
                            std::optional<Colour> background = {}) {
         check_buffer(width, height, 4, pixels.size());
@@ -71,6 +74,7 @@ class Image {
             rgb.insert(rgb.end(), {pixels[i], pixels[i + 1], pixels[i + 2]});
         return {width, height, std::move(rgb)};
     }
+    /// Makes one of gray values.
     static Image from_gray(int width, int height, std::span<const std::uint8_t> pixels) {
         check_buffer(width, height, 1, pixels.size());
         std::vector<std::uint8_t> rgb;
@@ -79,14 +83,19 @@ class Image {
         return {width, height, std::move(rgb)};
     }
 
+    /// Columns.
     int width() const { return width_; }
+    /// Rows.
     int height() const { return height_; }
+    /// RGB bytes [height, width, 3].
     std::span<const std::uint8_t> pixels() const { return pixels_; }
+    /// RGB bytes [height, width, 3], to be changed.
     std::span<std::uint8_t> pixels() { return pixels_; }
     /// Row y: width * 3 bytes.
     const std::uint8_t* row(int y) const {
         return pixels_.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) * 3;
     }
+    /// Row y, to be changed.
     std::uint8_t* row(int y) {
         return pixels_.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(width_) * 3;
     }

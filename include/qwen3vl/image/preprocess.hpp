@@ -12,7 +12,7 @@ struct PatchLayout {
     int temporal_patch = 2;                    ///< temporal_patch_size: frames of a patch
     std::array<float, 3> mean{.5f, .5f, .5f};  ///< image_mean, of values 0 to 1
     std::array<float, 3> std{.5f, .5f, .5f};   ///< image_std
-    double rescale_factor = 1 / 255.0;
+    double rescale_factor = 1 / 255.0;         ///< of a byte, before mean and std
 
     /// Pixels of a token's side: sizes are multiples of it.
     int factor() const { return patch * merge; }
@@ -23,7 +23,7 @@ struct PatchLayout {
 
 /// preprocessor_config.json.
 struct PreprocessorConfig {
-    PatchLayout layout = {};
+    PatchLayout layout = {};             ///< sizes of patches and tokens, and how values are normalised
     std::int64_t min_pixels = 65536;     ///< size.shortest_edge or min_pixels: the least area in pixels
     std::int64_t max_pixels = 16777216;  ///< size.longest_edge or max_pixels: the largest area in pixels
     bool operator==(const PreprocessorConfig&) const = default;
@@ -33,7 +33,7 @@ namespace image {
 
 /// Width and height in pixels.
 struct PixelSize {
-    int width = 0, height = 0;
+    int width = 0, height = 0;  ///< pixels
     bool operator==(const PixelSize&) const = default;
 };
 

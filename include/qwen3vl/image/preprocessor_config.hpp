@@ -106,6 +106,7 @@ inline VideoPreprocessorConfig parse_video_preprocessor_config(std::string_view 
 inline PreprocessorConfig read_preprocessor_config(const std::string& path) {
     return parse_preprocessor_config(read_file(path, std::size_t{1} << 20), path);
 }
+/// Reads the preprocessor config of clips from its file.
 inline VideoPreprocessorConfig read_video_preprocessor_config(const std::string& path) {
     return parse_video_preprocessor_config(read_file(path, std::size_t{1} << 20), path);
 }

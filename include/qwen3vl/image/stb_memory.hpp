@@ -12,6 +12,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::image {
 /// leaves nothing behind.
 class StbMemory {
   public:
+    /// Becomes the thread's heap of at most `limit` bytes until it goes out of scope.
     explicit StbMemory(std::size_t limit) : limit_(limit), outer_(current_) { current_ = this; }
     StbMemory(const StbMemory&) = delete;
     StbMemory& operator=(const StbMemory&) = delete;
@@ -26,9 +27,11 @@ class StbMemory {
 
     /// Zeroed memory, so that a damaged file never shows what was there before; nullptr beyond the cap.
     static void* allocate(std::size_t size) { return current_ ? current_->take(size) : nullptr; }
+    /// Gives back a block; null is no block.
     static void release(void* p) {
         if (current_ && p) current_->give(p);
     }
+    /// Moves a block to one of `size` bytes; null beyond the cap, and then the block stays.
     static void* reallocate(void* p, std::size_t old_size, std::size_t size) {
         void* grown = allocate(size);
         if (!grown || !p) return grown;

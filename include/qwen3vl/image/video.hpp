@@ -7,7 +7,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// video_preprocessor_config.json.
 struct VideoPreprocessorConfig {
-    PatchLayout layout = {};
+    PatchLayout layout = {};  ///< sizes of patches and tokens, and how values are normalised
     std::int64_t min_pixels =
         4096;  ///< size.shortest_edge or min_pixels: the least area of all sampled frames together
     std::int64_t max_pixels =
@@ -103,6 +103,7 @@ class Video {
         video.set_rate(source_fps);
         return video;
     }
+    /// Frames in memory, shown at times of their own.
     static Video from_frames(std::vector<Image> frames, std::vector<double> times) {
         Video video = of_frames(std::move(frames));
         if (times.size() != video.frames_.size())
@@ -126,9 +127,13 @@ class Video {
     /// `from_files`.
     static Video open_folder(const std::string& folder, double source_fps, const ImageOptions& options = {});
 
+    /// Frames of the whole clip.
     int frame_count() const { return static_cast<int>(paths_.empty() ? frames_.size() : paths_.size()); }
+    /// Columns of every frame.
     int width() const { return width_; }
+    /// Rows of every frame.
     int height() const { return height_; }
+    /// Frames a second, as recorded; for given times the mean.
     double source_fps() const { return source_fps_; }
     /// Time of frame i, in seconds.
     double time(int i) const { return times_.empty() ? i / source_fps_ : times_[static_cast<std::size_t>(i)]; }
@@ -178,7 +183,7 @@ class Video {
 
 /// Plan of a clip's patches, made before any pixel is read.
 struct VideoPlan {
-    Grid grid;
+    Grid grid;                  ///< in patches; its t counts frame pairs
     std::vector<double> times;  ///< [grid.t] seconds: the mean of the first and last frame's time of each group of
                                 ///< temporal_patch frames
     std::vector<int>
@@ -187,7 +192,7 @@ struct VideoPlan {
 
 /// A clip as the vision tower reads it.
 struct VideoPatches {
-    Patches patches;
+    Patches patches;            ///< of the sampled frames
     std::vector<double> times;  ///< as in VideoPlan
     std::vector<int> indices;   ///< as in VideoPlan
 };

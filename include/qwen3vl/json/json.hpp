@@ -28,7 +28,7 @@ inline nlohmann::json parse_json(std::string_view text, const std::string& file,
 
 /// Origin of a field's value, for JSON that was made from another file. FieldOrigins maps the field's path to it.
 struct FieldOrigin {
-    std::string file, field;
+    std::string file, field;  ///< names in messages
 };
 using FieldOrigins = std::map<std::string, FieldOrigin>;
 
@@ -47,7 +47,9 @@ class JsonObject {
     }
     JsonObject(nlohmann::json&&, std::string, std::string = "", const FieldOrigins* = nullptr) = delete;
 
+    /// Name that errors state.
     const std::string& file() const { return file_; }
+    /// Path of a field as errors state it.
     std::string path(const std::string& key) const { return path_.empty() ? key : path_ + "." + key; }
 
     /// The value of a field, or null where it is absent or null.
@@ -55,26 +57,31 @@ class JsonObject {
         const auto it = value_->find(key);
         return it == value_->end() || it->is_null() ? nullptr : &*it;
     }
+    /// A field that is an object.
     std::optional<JsonObject> object(const std::string& key) const {
         const auto* v = find(key);
         return v ? std::optional<JsonObject>(std::in_place, *v, file_, path(key), origins_) : std::nullopt;
     }
+    /// A field that is an integer; 1.0 is none.
     std::optional<std::int64_t> integer(const std::string& key) const {
         const auto* v = find(key);
         return v ? std::optional(integer_of(*v, key)) : std::nullopt;
     }
+    /// A field that is a number.
     std::optional<double> number(const std::string& key) const {
         const auto* v = find(key);
         if (!v) return std::nullopt;
         if (!v->is_number()) fail(key, "a number", text_of(*v));
         return v->get<double>();
     }
+    /// A field that is true or false.
     std::optional<bool> boolean(const std::string& key) const {
         const auto* v = find(key);
         if (!v) return std::nullopt;
         if (!v->is_boolean()) fail(key, "true or false", text_of(*v));
         return v->get<bool>();
     }
+    /// A field that is text.
     std::optional<std::string> string(const std::string& key) const {
         const auto* v = find(key);
         if (!v) return std::nullopt;
@@ -92,6 +99,7 @@ class JsonObject {
         return list;
     }
 
+    /// Throws the ConfigError that says what a field should have been, by the names of its origin.
     [[noreturn]] void fail(const std::string& key, const std::string& expected, const std::string& found) const {
         if (origins_)
             if (const auto origin = origins_->find(path(key)); origin != origins_->end())

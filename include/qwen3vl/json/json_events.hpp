@@ -28,6 +28,7 @@ class JsonTree : public JsonEvents {
     explicit JsonTree(const std::string& file, std::size_t most_values = std::numeric_limits<std::size_t>::max())
         : file_(file), most_values_(most_values) {}
 
+    /// The tree, whole once read_json() has returned.
     nlohmann::json& root() { return root_; }
 
     bool null() override { return value(nullptr); }
@@ -50,6 +51,7 @@ class JsonTree : public JsonEvents {
     }
 
   protected:
+    /// Throws ConfigError with the file's name before the message.
     [[noreturn]] void fail(const std::string& what) const { throw ConfigError(file_ + ": " + what); }
     /// Puts a value where the text has come to, and returns it.
     virtual nlohmann::json* place(nlohmann::json&& v) {
@@ -62,9 +64,10 @@ class JsonTree : public JsonEvents {
         return &*at;
     }
 
-    const std::string& file_;
-    std::string key_;                     // of the value that comes next, where it stands in an object
-    std::vector<nlohmann::json*> stack_;  // the open objects and arrays; a parent does not grow while its child is open
+    const std::string& file_;  ///< named in errors
+    std::string key_;          ///< of the value that comes next, where it stands in an object
+    std::vector<nlohmann::json*>
+        stack_;  ///< the open objects and arrays; a parent does not grow while its child is open
 
   private:
     static constexpr std::size_t deepest = 64;

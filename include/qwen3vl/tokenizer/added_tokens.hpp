@@ -13,8 +13,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::tokenizer {
 
 /// A token that is matched as a whole before the text is split, such as "<|im_end|>".
 struct AddedToken {
-    std::string content;
-    int id = 0;
+    std::string content;      ///< as it stands in a text, not empty
+    int id = 0;               ///< in the vocabulary
     bool special = false;     ///< a control token, which decoding can leave out
     bool normalized = false;  ///< matched in the normalised text instead of the text as given
 };
@@ -23,9 +23,10 @@ struct AddedToken {
 /// string) for each byte of text.
 class AddedTokenMatcher {
   public:
+    /// A token found in a text.
     struct Match {
         std::size_t begin = 0, end = 0;  ///< bytes
-        int id = 0;
+        int id = 0;                      ///< of the token
     };
     AddedTokenMatcher() = default;
     /// Pairs of content (not empty) and id, all contents different.
@@ -34,6 +35,7 @@ class AddedTokenMatcher {
         for (const auto& [content, id] : tokens_) first_bytes_.set(static_cast<unsigned char>(content.front()));
     }
 
+    /// True if there are no tokens to find.
     bool empty() const { return tokens_.empty(); }
 
     /// The first match that begins at byte `from` or later.

@@ -14,10 +14,12 @@ namespace qwen3vl::inline QWEN3VL_ABI::tokenizer {
 /// An open-addressing hash table, at most half full.
 class MergeTable {
   public:
+    /// Two neighbours that become one token.
     struct Merge {
-        std::uint32_t rank = 0;
-        int result = 0;
+        std::uint32_t rank = 0;  ///< lower goes first
+        int result = 0;          ///< id of the token
     };
+    /// `merges`: how many pairs it will hold at most.
     explicit MergeTable(std::size_t merges = 0) : slots_(std::bit_ceil(2 * merges + 2)) {}
 
     /// A pair that is there already takes the new merge, as in the reference. At most as many different pairs as the
@@ -56,6 +58,7 @@ class MergeTable {
 /// candidate merges: O(n log n) for n bytes, whatever they are.
 class BytePairEncoder {
   public:
+    /// The table has to outlive the encoder.
     explicit BytePairEncoder(const MergeTable& merges) : merges_(&merges) {}
 
     /// Appends to `out` the tokens that `symbols` (a piece's bytes as tokens; fewer than 2^31) merge into.

@@ -12,7 +12,9 @@ class PromptBuilder {
     explicit PromptBuilder(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
     explicit PromptBuilder(const Tokenizer&&) = delete;
 
+    /// Appends text that is plain whatever it spells.
     void text(std::string_view text) { run_ += text; }
+    /// Appends the template's own text, in which added tokens count.
     void markup(std::string_view markup) {
         tokenizer_->for_each_added(markup, [&](std::string_view part, std::optional<int> token) {
             if (token) return repeat(*token, 1);

@@ -26,7 +26,9 @@ class SplitScratch {
         if (stack_) pcre2_jit_stack_assign_8(context_.get(), nullptr, stack_.get());
         pcre2_set_heap_limit_8(context_.get(), heap_limit_kib);
     }
+    /// Memory for PCRE2's matches.
     pcre2_match_data_8* data() const { return data_.get(); }
+    /// Limits of a match: stack and heap.
     pcre2_match_context_8* context() const { return context_.get(); }
 
   private:

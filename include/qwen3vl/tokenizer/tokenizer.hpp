@@ -16,20 +16,23 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::tokenizer {
 
+/// Options of Tokenizer::encode().
 struct EncodeOptions {
     /// True: added tokens ("<|im_end|>", "<think>") in the text become their ids, as in the reference. By default they
     /// are plain text like any other, special or not, so that a user's text cannot smuggle in control tokens.
     bool parse_special = false;
 };
 
+/// Options of Tokenizer::decode().
 struct DecodeOptions {
     bool skip_special = false;  ///< leave out control tokens (added tokens that the file calls special)
 };
 
 /// Parts of a tokenizer.json, in the form that Tokenizer works on.
 struct TokenizerParts {
+    /// A merge of the encoding: two tokens' ids and that of the token they become.
     struct Merge {
-        int left = 0, right = 0, result = 0;
+        int left = 0, right = 0, result = 0;  ///< ids
     };
     std::string file;       ///< named in errors
     Vocabulary vocabulary;  ///< the model's tokens, findable by their bytes, and the added tokens, which are not

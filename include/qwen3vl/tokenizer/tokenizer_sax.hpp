@@ -15,6 +15,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::tokenizer {
 /// vectors; the rest, which is short, becomes a tree.
 class TokenizerSax : json_reader::JsonTree {
   public:
+    /// Parts of the file.
     struct Contents {
         nlohmann::json rest;                                      ///< the file without model.vocab and model.merges
         std::vector<std::pair<std::string, int>> vocab;           ///< spelling and id, in the file's order

@@ -13,9 +13,10 @@ namespace qwen3vl::inline QWEN3VL_ABI::tokenizer {
 /// Tokens by id and by their bytes. Ids may leave holes.
 class Vocabulary {
   public:
+    /// A token's bytes and id.
     struct Entry {
-        std::string bytes;
-        int id = 0;
+        std::string bytes;     ///< as text has them, after the file's spelling was undone
+        int id = 0;            ///< from 0
         bool findable = true;  ///< false: known by its id only
     };
     Vocabulary() = default;
@@ -58,6 +59,7 @@ class Vocabulary {
     /// The largest id + 1.
     int size() const { return static_cast<int>(places_.size()); }
 
+    /// True if a token has this id.
     bool contains(int id) const { return id >= 0 && id < size() && places_[static_cast<std::size_t>(id)].used; }
 
     /// The token's bytes, which live as long as the vocabulary. Throws TokenizerError where no token has this id.
