@@ -73,7 +73,7 @@ function convention(line,    i) {
     if (ends) refused = 0
     if (line ~ /^ *\/\/\/[^<]/) {
         above = above substr(line, index(line, "///") + 3)
-    } else if (line !~ /^ *(template|requires|#)/) {
+    } else if (line !~ /^ *(template|requires|#)/ || line ~ /[{;]$/) {
         line = documented(line)
         above = ""
     }

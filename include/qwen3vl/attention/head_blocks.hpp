@@ -12,13 +12,15 @@ namespace qwen3vl::inline QWEN3VL_ABI::attention {
 /// Queries of all heads and the place of their results.
 struct Heads {
     const float* queries = nullptr;  ///< [kv_heads, tokens, group, channels], scaled, zero-padded
+    /// Queries, heads of keys, query heads to each, padded and real width of a head.
     std::int64_t tokens = 0, kv_heads = 0, group = 1, channels = 0, head_dim = 0;
-    std::int64_t first = 0;  ///< sequence index of token 0
-    std::int64_t keys = 0;
-    float* out = nullptr;  ///< [tokens, out_stride], head h at column h * head_dim
-    std::int64_t out_stride = 0;
-    std::int64_t chunk = 0;  ///< tokens whose queries lie between one head's and the next one's; 0: `tokens`
+    std::int64_t first = 0;       ///< sequence index of token 0
+    std::int64_t keys = 0;        ///< stored so far, those of these tokens included
+    float* out = nullptr;         ///< [tokens, out_stride], head h at column h * head_dim
+    std::int64_t out_stride = 0;  ///< floats from one token's results to the next one's
+    std::int64_t chunk = 0;       ///< tokens whose queries lie between one head's and the next one's; 0: `tokens`
 
+    /// Queries of `count` tokens from `token` on that share key/value head `head`.
     QueryBlock block(std::int64_t head, std::int64_t token, std::int64_t count) const {
         return {queries + (head * (chunk > 0 ? chunk : tokens) + token) * group * channels,
                 count * group,

@@ -24,8 +24,8 @@ struct Linear {
     static_assert(F.n > 0 && F.n % 64 == 0, "qwen3vl: slot attention: Linear needs a multiple of 64 Features");
     static constexpr const char* name = "Linear";
     using mask = qwen3vl::mask::Causal;
-    static constexpr bool recurrent = true;
-    static constexpr std::int64_t features = F.n;
+    static constexpr bool recurrent = true;        ///< its cache keeps sums, no keys
+    static constexpr std::int64_t features = F.n;  ///< directions of the random features
 
     static std::int64_t scratch_floats(std::int64_t rows, std::int64_t channels, std::int64_t /*keys*/) {
         return Workspace(rows, channels).size;

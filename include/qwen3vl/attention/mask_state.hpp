@@ -14,7 +14,9 @@ namespace qwen3vl::inline QWEN3VL_ABI::attention {
 template <class Mask>
 struct MaskState {
     using type = Mask;
+    /// No bytes.
     static std::int64_t bytes(std::int64_t, std::int64_t, std::int64_t) { return 0; }
+    /// Mask of a sequence whose tokens have the modalities `types`.
     template <class P>
     static type in(std::byte*, std::int64_t, std::int64_t, std::int64_t, const P&,
                    [[maybe_unused]] const TokenModalities& types) {
@@ -23,6 +25,7 @@ struct MaskState {
         else
             return {};
     }
+    /// Does nothing: the mask looks at no keys.
     template <class Team, class Tile>
     static void update(type&, Team&, std::int64_t, std::int64_t, const Tile&) {}
 };

@@ -18,6 +18,7 @@ inline std::int64_t materialised_floats(std::int64_t rows, std::int64_t channels
 template <class Arch>
 class Materialised {
   public:
+    /// `scratch`: materialised_floats() for the block's rows and the most keys of a call.
     Materialised(const QueryBlock& q, float* scratch)
         : q_(q), padded_(padded_rows(q.rows)), groups_(q, log2_e, scratch) {
         const std::int64_t results = round_up(padded_ * q.channels, 16), rows = round_up(q.rows, 16);

@@ -20,6 +20,7 @@ struct Partial {
     float* top = nullptr;    ///< [rows] the largest score; the lowest float where no key was seen
     float* total = nullptr;  ///< [rows]
 
+    /// Floats of the three together.
     static constexpr std::int64_t floats(std::int64_t rows, std::int64_t channels) { return rows * (channels + 2); }
     /// Places a Partial in memory of floats(rows, channels) floats.
     static Partial in(float* memory, std::int64_t rows, std::int64_t channels) {
@@ -71,10 +72,12 @@ void finish(std::int64_t rows, std::int64_t channels, const Partial& so_far) {
 template <class Mask>
 class Segments {
   public:
+    /// Finds the segments of a block: those of `length` keys in which the mask shows it one.
     Segments(const QueryBlock& q, const Mask& visible, std::int64_t length, mask::KeyRange within = all_keys)
         : q_(q), visible_(visible), length_(length), within_{within.begin, std::min(within.end, q.keys)} {
         for_each([&](mask::KeyRange) { ++count_; });
     }
+    /// Segments found.
     std::int64_t count() const { return count_; }
     /// f(keys) for each.
     template <class F>

@@ -16,12 +16,14 @@ inline constexpr std::int64_t block_rows = 192;
 /// Queries [rows, channels], already scaled: `group` query heads for each token, tokens ascending. Row r belongs to
 /// sequence index first + (skipped + r) / group. Grouped, multi-query and multi-head attention differ in `group` alone.
 struct QueryBlock {
-    const float* queries = nullptr;
-    std::int64_t rows = 0, channels = 0, group = 1;
-    std::int64_t first = 0;    ///< sequence index of row 0
-    std::int64_t keys = 0;     ///< keys stored so far, those of this chunk included
-    std::int64_t skipped = 0;  ///< heads of the first token that lie before row 0
+    const float* queries = nullptr;                  ///< [rows, channels]
+    std::int64_t rows = 0, channels = 0, group = 1;  ///< group: query heads that share the key/value head
+    std::int64_t first = 0;                          ///< sequence index of row 0
+    std::int64_t keys = 0;                           ///< keys stored so far, those of this chunk included
+    std::int64_t skipped = 0;                        ///< heads of the first token that lie before row 0
+    /// Sequence index of the token of a row.
     std::int64_t position(std::int64_t row) const { return first + (skipped + row) / group; }
+    /// Sequence index of the last row.
     std::int64_t last() const { return position(rows - 1); }
     /// Rows [from, from + count) alone.
     QueryBlock part(std::int64_t from, std::int64_t count) const {

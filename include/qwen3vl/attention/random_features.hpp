@@ -22,6 +22,7 @@ class RandomDirections {
         const std::lock_guard lock(mutex);
         return all.try_emplace({features, head_dim}, features, head_dim, channels).first->second;
     }
+    /// Draws the directions [features, head_dim], padded with zeros to `channels`; of() keeps them.
     RandomDirections(std::int64_t features, std::int64_t head_dim, std::int64_t channels)
         : channels_(channels), rows_(static_cast<std::size_t>(features * channels)), tiles_(rows_.size()) {
         std::uint64_t state = 0x9e3779b97f4a7c15u;

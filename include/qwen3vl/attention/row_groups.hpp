@@ -21,6 +21,7 @@ class RowGroups {
             kernels::pack_queries<Arch>(rows.queries, rows.rows, rows.channels, factor, packed + at * rows.channels);
         });
     }
+    /// The block as it was given.
     const QueryBlock& block() const { return q_; }
     /// f(rows, packed queries [channels, size], size, number of the first row) for each group.
     template <class F>
@@ -46,6 +47,7 @@ template <class Arch, class F>
 void with_tile_for(std::int64_t /*rows*/, const kv_cache::Tile<float>& tile, float* /*wide*/, F&& f) {
     f(tile);
 }
+/// Widens a tile where rows are many.
 template <class Arch, class Element, class F>
 void with_tile_for(std::int64_t rows, const kv_cache::Tile<Element>& tile, float* wide, F&& f) {
     if (rows > kernels::few_rows)
@@ -53,11 +55,13 @@ void with_tile_for(std::int64_t rows, const kv_cache::Tile<Element>& tile, float
     else
         f(tile);
 }
+/// Widens a tile of a codec's own layout.
 template <class Arch, class Tile, class F>
 void with_tile_for(std::int64_t /*rows*/, const Tile& tile, float* wide, F&& f) {
     f(widened<Arch>(tile, wide));
 }
 
+/// Does so with the tile that the variant holds.
 template <class Arch, class A, class B, class F>
 void with_tile_for(std::int64_t rows, const kv_cache::TileVariant<A, B>& either, float* wide, F&& f) {
     either.visit([&](const auto& tile) { with_tile_for<Arch>(rows, tile, wide, f); });

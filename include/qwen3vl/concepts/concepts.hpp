@@ -30,10 +30,11 @@ concept Named = requires {
 /// Stand-ins in the place of types that a policy's member templates take.
 struct AnyFormat {};
 struct AnyOps {
-    using Space = HostSpace;
+    using Space = HostSpace;  ///< those of the host
 };
 struct AnyVisible {};
 struct AnyTiles {};
+/// A policy's parameters, with a stand-in for a matrix.
 template <class P>
 using VisionParameters = parameters_of<P, qwen3vl::detail::AnyParameter, std::vector<float>>;
 
@@ -97,6 +98,7 @@ template <class A>
 concept HasScratch = requires(std::int64_t i) {
     { A::scratch_floats(i, i, i) } -> std::same_as<std::int64_t>;
 };
+/// The mask as attention is given it: itself, or the result of its State.
 template <class M>
 using VisibleOf = std::conditional_t<Visibility<M>, M, AnyVisible>;
 template <class A>
@@ -291,7 +293,9 @@ template <class E>
 concept StatesTeamSize = requires {
     { E::team_size(0) } -> std::same_as<int>;
 };
+/// Stand-in for a task of a team.
 struct AnyTask {
+    /// Takes a task's number and a thread's.
     void operator()(std::int64_t task, int thread) const;
 };
 template <class E>

@@ -7,6 +7,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::depth {
 struct AllLayers {
     static constexpr const char* name = "AllLayers";
     static constexpr bool preserves_capacity = true;
+    /// True for every layer.
     static constexpr bool runs(int /*layer*/, int /*layers*/) { return true; }
 };
 

@@ -7,11 +7,14 @@ namespace qwen3vl::inline QWEN3VL_ABI::execution {
 /// Runs everything on the calling thread.
 struct Serial {
     static constexpr const char* name = "Serial";
+    /// One thread, whatever is asked for.
     static int team_size(int /*threads*/) { return 1; }
+    /// The calling thread.
     class Team {
       public:
         /// `threads` is not used: there is one.
         explicit Team(int /*threads*/) {}
+        /// One.
         int threads() const { return 1; }
         /// Does nothing: there is one thread.
         void limit(int /*n*/) {}

@@ -16,7 +16,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// A number of threads, as a template argument; 0: the physical cores.
 struct ThreadCount {
-    int n = 0;
+    int n = 0;  ///< threads
 };
 
 namespace execution {

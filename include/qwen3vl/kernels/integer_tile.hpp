@@ -14,6 +14,7 @@ inline constexpr std::int64_t integer_block = 512;
 /// the row; the caller then multiplies by it in the end.
 template <bool Narrow, bool GroupScale, bool Minimum>
 struct IntegerKind {
+    /// Codes below 16; a scale for groups of columns, not rows; a minimum beside it.
     static constexpr bool narrow = Narrow, group_scale = GroupScale, minimum = Minimum;
     /// Number stored beside an activation's scale for each flush. The integer to start from, -(code of zero) * sum of
     /// the activations; where the weights have a minimum, scale * sum of the activations.
@@ -32,10 +33,12 @@ vec<Arch> add_flush(vec<Arch> sum, ivec<Arch> exact, float x_scale, typename Kin
     else
         return fma<Arch>(value * s, w_scale, sum);
 }
+/// The sum that a flush begins with, as IntegerDot::start().
 template <class Arch, class Kind>
 auto start_sum(typename Kind::Start start) {
     return IntegerDot<Arch, Kind::narrow>::start(Kind::minimum ? 0 : static_cast<std::int32_t>(start));
 }
+/// A flush's sum without what IntegerDot carries beside it, as IntegerDot::total().
 template <class Arch, class Kind>
 ivec<Arch> total_sum(ivec<Arch> sum, typename Kind::Start start) {
     return IntegerDot<Arch, Kind::narrow>::total(sum, Kind::minimum ? 0 : static_cast<std::int32_t>(start));
@@ -44,7 +47,8 @@ ivec<Arch> total_sum(ivec<Arch> sum, typename Kind::Start start) {
 /// A block of columns: `quads` groups of four, `flush_quads` of them to a flush, `scale_flushes` flushes to a weight
 /// scale.
 struct IntegerBlock {
-    std::int64_t quads = 0, flush_quads = 0, scale_flushes = 1;
+    std::int64_t quads = 0, flush_quads = 0, scale_flushes = 1;  ///< in groups of four columns; in flushes
+    /// Flushes of the block, the last of which may be shorter.
     std::int64_t flushes() const { return (quads + flush_quads - 1) / flush_quads; }
 };
 

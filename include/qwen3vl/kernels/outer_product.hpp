@@ -8,7 +8,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::kernels {
 /// Register tile of outer_product: rows of x, and vectors of w. 3/4 of the vector registers hold sums.
 template <class Arch>
 inline constexpr int outer_rows = Arch::floats == 16 ? 12 : 6;
-inline constexpr int outer_vectors = 2;
+inline constexpr int outer_vectors = 2;  ///< vectors of w
 
 /// Calls out(row, vector, sum over i < k of x[i * XStep + row * XRow] w[i * w_step + vector's columns]). Sums run in
 /// ascending order from zero: their bits depend on neither MR nor NV. step(i) is called first in each step.

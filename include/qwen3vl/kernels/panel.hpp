@@ -13,7 +13,7 @@ inline constexpr std::int64_t panel_columns = 1024;
 /// Register tile: rows of x by rows of w. 2/3 of the vector registers hold accumulators.
 template <class Arch>
 inline constexpr int tile_x = Arch::floats == 16 ? 6 : 3;
-inline constexpr int tile_w = 4;
+inline constexpr int tile_w = 4;  ///< rows of w
 
 namespace detail {
 /// out[i][j] (+)= sum over k of x[i][k] w[j][k], for an MR x NR tile over at most panel_columns columns.

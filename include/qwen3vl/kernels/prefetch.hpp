@@ -32,8 +32,10 @@ void ask_ahead_of_step(const std::byte* p) {
 class GradualAsk {
   public:
     GradualAsk() = default;
+    /// Memory of `bytes` bytes from `begin` on, which `calls` calls ask for.
     GradualAsk(const std::byte* begin, std::int64_t bytes, std::int64_t calls)
         : next_(begin), lines_(ceil_div(bytes, 64)), step_(ceil_div(lines_, calls)) {}
+    /// Asks for the next part; for nothing once all was asked for.
     void operator()() {
         const std::int64_t n = std::min(lines_, step_);
         for (std::int64_t i = 0; i < n; ++i, next_ += 64)

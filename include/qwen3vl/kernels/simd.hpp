@@ -39,18 +39,22 @@ struct simd_of<16> {
 template <class Arch>
 using vec = xsimd::batch<float, typename simd_of<Arch::floats>::type>;
 
+/// Loads floats from any address.
 template <class Arch>
 vec<Arch> load(const float* p) {
     return vec<Arch>::load_unaligned(p);
 }
+/// Loads and widens; exact.
 template <class Arch>
 vec<Arch> load(const bf16* p) {
     return isa::widen(Arch{}, p);
 }
+/// Loads and widens; exact.
 template <class Arch>
 vec<Arch> load(const std::int8_t* p) {
     return isa::widen(Arch{}, p);
 }
+/// Loads and widens; exact.
 template <class Arch>
 vec<Arch> load(const f16* p) {
     return isa::widen(Arch{}, p);
@@ -64,14 +68,17 @@ void widen_pairs(Pairs pairs, vec<Arch>* out) {
                              isa::and_bits(Arch{}, pairs, isa::set_int(Arch{}, static_cast<std::int32_t>(0xffff0000))));
 }
 
+/// Stores floats to any address.
 template <class Arch>
 void store(vec<Arch> v, float* p) {
     v.store_unaligned(p);
 }
+/// Stores rounded to nearest even.
 template <class Arch>
 void store(vec<Arch> v, bf16* p) {
     isa::narrow(Arch{}, v, p);
 }
+/// Stores rounded to nearest even.
 template <class Arch>
 void store(vec<Arch> v, f16* p) {
     isa::narrow(Arch{}, v, p);
@@ -126,10 +133,12 @@ void for_each_vector(std::int64_t n, F&& f) {
     for (; i + Arch::floats <= n; i += Arch::floats) f(i, std::int64_t{Arch::floats});
     if (i < n) f(i, n - i);
 }
+/// Loads `count` elements; other lanes are zero.
 template <class Arch, class Element>
 vec<Arch> load(const Element* p, std::int64_t count) {
     return count == Arch::floats ? load<Arch>(p) : load_first<Arch>(p, count);
 }
+/// Stores the first `count` lanes.
 template <class Arch, class Element>
 void store(vec<Arch> v, Element* p, std::int64_t count) {
     if (count == Arch::floats)

@@ -26,7 +26,7 @@ struct BlockSparse {
                   "qwen3vl: slot mask: BlockSparse needs block > 0 and local > 0, global and stride from 0");
     static constexpr const char* name = "BlockSparse";
     static constexpr bool causal = true;
-    static constexpr std::int64_t block = P.block;
+    static constexpr std::int64_t block = P.block;  ///< keys
     static constexpr std::int64_t span = P.stride > 0 ? 0 : P.local* block;
     static constexpr std::int64_t sinks = P.stride > 0 ? 0 : P.global* block;
 

@@ -12,6 +12,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::mask {
 ///     mask::DynamicSparse<BlockBudget{.keep = 32}, mask::MeanKey>
 struct MeanKey {
     static constexpr const char* name = "MeanKey";
+    /// Brings no parameters.
     MeanKey(const NoParameters&, std::int64_t /*kv_heads*/) {}
     /// Numbers to a column.
     static constexpr std::int64_t numbers(std::int64_t channels) { return channels; }
@@ -36,7 +37,9 @@ struct MeanKey {
 ///     mask::DynamicSparse<BlockBudget{.keep = 32}, mask::KeyBounds>
 struct KeyBounds {
     static constexpr const char* name = "KeyBounds";
+    /// Brings no parameters.
     KeyBounds(const NoParameters&, std::int64_t /*kv_heads*/) {}
+    /// Numbers to a column: a largest and a smallest for each channel.
     static constexpr std::int64_t numbers(std::int64_t channels) { return 2 * channels; }
     /// column [2 * channels]: the largest, then the smallest.
     template <class Key>

@@ -7,11 +7,11 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// Earlier keys that a query sees, by the modality of the query, first in each name, and of the key.
 struct Sees {
-    bool language_to_language = true;
-    bool language_to_vision = true;  ///< text looks at pictures
-    bool vision_to_language = true;
-    bool vision_to_vision = true;  ///< pictures look at themselves and at earlier ones
-    int sinks = 0;                 ///< first tokens of the sequence that every query sees, whatever they are
+    bool language_to_language = true;  ///< text looks at text
+    bool language_to_vision = true;    ///< text looks at pictures
+    bool vision_to_language = true;    ///< pictures look at text
+    bool vision_to_vision = true;      ///< pictures look at themselves and at earlier ones
+    int sinks = 0;                     ///< first tokens of the sequence that every query sees, whatever they are
 };
 
 namespace mask {
@@ -35,6 +35,7 @@ class ByModality {
     static constexpr std::int64_t span = 0;
     static constexpr std::int64_t sinks = S.sinks;
 
+    /// `types`: modalities of the sequence's tokens, which outlive the mask.
     explicit ByModality(const TokenModalities& types) : types_(types) {}
 
     template <class F>

@@ -36,7 +36,7 @@ struct DynamicSparse {
     static constexpr bool causal = true;
     static constexpr std::int64_t span = 0;
     static constexpr std::int64_t sinks = 0;
-    static constexpr std::int64_t block = B.block;
+    static constexpr std::int64_t block = B.block;  ///< keys to a block
 
     /// Parameters of the summary, of each layer.
     template <class M, class V>
@@ -50,9 +50,11 @@ struct DynamicSparse {
     /// Summaries of one layer's keys, in memory that the caller owns: bytes(), zeroed, aligned to 64.
     class State {
       public:
+        /// Bytes of a layer's summaries for a sequence of at most `tokens` tokens.
         static std::int64_t bytes(std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens) {
             return kv_heads * pages(tokens) * page_floats(channels) * static_cast<std::int64_t>(sizeof(float));
         }
+        /// Lays the summaries over memory; `p`: the summary's parameters of the layer.
         template <class P>
         State(std::byte* memory, std::int64_t kv_heads, std::int64_t channels, std::int64_t tokens, const P& p)
             : summary_(p, kv_heads),

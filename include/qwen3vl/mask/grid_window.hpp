@@ -7,8 +7,8 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// A window of the vision tower, in patches: multiples of VisionDims::merge.
 struct PatchWindow {
-    int rows = 8;
-    int cols = 8;
+    int rows = 8;  ///< patches
+    int cols = 8;  ///< patches
 };
 
 namespace mask {
@@ -28,7 +28,7 @@ class GridWindow {
     static constexpr bool causal = false;
     static constexpr std::int64_t span = 0;
     static constexpr std::int64_t sinks = 0;
-    static constexpr int rows = W.rows, cols = W.cols;
+    static constexpr int rows = W.rows, cols = W.cols;  ///< sides in patches
 
     /// Mask for each frame pair of a grid, whose patches lie in blocks of merge x merge.
     static GridWindow over(const Grid& grid, int merge) { return {grid, merge}; }

@@ -7,7 +7,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::mask {
 
 /// Keys [begin, end) by sequence index.
 struct KeyRange {
-    std::int64_t begin = 0, end = 0;
+    std::int64_t begin = 0, end = 0;  ///< empty where begin >= end
 };
 
 /// Calls f with the part of `range` that lies within `within`, if there is one.

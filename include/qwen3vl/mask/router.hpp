@@ -24,12 +24,14 @@ class Router {
         f("router.query", Shape{d.kv_heads, Rank, d.head_dim}, p.query);
         f("router.key", Shape{d.kv_heads, Rank, d.head_dim}, p.key);
     }
+    /// Refers to the parameters of a layer, which outlive it.
     template <class P>
     Router(const P& p, std::int64_t kv_heads)
         : query_(p.query.data()),
           key_(p.key.data()),
           head_dim_(static_cast<std::int64_t>(p.query.size()) / (kv_heads * Rank)) {}
 
+    /// Numbers to a column.
     static constexpr std::int64_t numbers(std::int64_t /*channels*/) { return Rank; }
     /// column [Rank]
     template <class Key>

@@ -17,6 +17,7 @@ class Selection {
     Selection(std::uint64_t* bits, std::int64_t words, std::int64_t first, std::int64_t block)
         : bits_(bits), words_(words), first_(first), block_(block) {}
 
+    /// Lets a query see the keys of block b.
     void choose(std::int64_t query, std::int64_t b) { row(query)[b / 64] |= std::uint64_t{1} << b % 64; }
 
     template <class F>

@@ -6,8 +6,8 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// Length of a window of the latest tokens, and number of first tokens that stay visible beside it.
 struct Window {
-    int tokens = 0;
-    int sinks = 0;
+    int tokens = 0;  ///< latest tokens that a query sees, itself included
+    int sinks = 0;   ///< first tokens of the sequence
 };
 
 namespace mask {

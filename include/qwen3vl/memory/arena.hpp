@@ -9,7 +9,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::memory {
 class Arena {
   public:
     static constexpr const char* name = "Arena";
-    static constexpr std::int64_t alignment = 64;
+    static constexpr std::int64_t alignment = 64;  ///< bytes, of every block
 
     Arena() = default;
     /// Maps `bytes` bytes. Throws OutOfMemory where the system refuses.
@@ -30,9 +30,11 @@ class Arena {
                               std::to_string(used_ + bytes) + " were asked for");
         return pages_.data() + std::exchange(used_, used_ + footprint(bytes));
     }
+    /// Takes `count` floats, as take() their bytes.
     float* floats(std::int64_t count) {
         return reinterpret_cast<float*>(take(count * static_cast<std::int64_t>(sizeof(float))));
     }
+    /// Bytes of the whole block, taken or not.
     std::int64_t size() const { return pages_.size(); }
 
   private:

@@ -12,8 +12,10 @@ struct PoolStatistics {
     std::int64_t peak = 0;          ///< maximum of in_use
     std::int64_t asked = 0;         ///< bytes asked for by the blocks in use
     std::int64_t largest_free = 0;  ///< bytes of the largest block that can be had
+    /// Calls so far; blocks halved, and joined, by them.
     std::int64_t allocations = 0, frees = 0, splits = 0, joins = 0;
 
+    /// Bytes that no block has.
     std::int64_t free() const { return reserved - in_use; }
     /// Bytes lost to rounding.
     std::int64_t internal_fragmentation() const { return in_use - asked; }
@@ -32,7 +34,7 @@ struct PoolStatistics {
 class BuddyPool {
   public:
     static constexpr const char* name = "BuddyPool";
-    static constexpr std::int64_t alignment = 64;
+    static constexpr std::int64_t alignment = 64;  ///< bytes, of every block
 
     /// Stands for a block that defragment() may move. Belongs to the pool that made it and names nothing in another.
     class Handle {
@@ -41,7 +43,7 @@ class BuddyPool {
     };
     /// Blocks and bytes that defragment() moved.
     struct Moved {
-        std::int64_t blocks = 0, bytes = 0;
+        std::int64_t blocks = 0, bytes = 0;  ///< of all calls
     };
 
     BuddyPool() = default;
@@ -129,7 +131,9 @@ class BuddyPool {
         return all;
     }
 
+    /// Bytes of the pool.
     std::int64_t size() const { return reserved_; }
+    /// State and history of the pool.
     PoolStatistics statistics() const {
         PoolStatistics s = counts_;
         s.reserved = reserved_;

@@ -17,7 +17,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::memory {
 /// the free lists lie beside the blocks, one order after another.
 class BuddyTree {
   public:
-    using Node = std::uint32_t;
+    using Node = std::uint32_t;  ///< number of a node, 1 being the first root
     /// Largest number of units that a Node can address.
     static constexpr std::int64_t most_units = std::int64_t{1} << 31;
 
@@ -87,7 +87,9 @@ class BuddyTree {
 
     /// Units of the largest free block.
     std::int64_t largest() const { return static_cast<std::int64_t>(std::bit_floor(orders_)); }
+    /// Blocks halved so far.
     std::int64_t splits() const { return splits_; }
+    /// Pairs of blocks joined so far.
     std::int64_t joins() const { return joins_; }
 
   private:

@@ -36,7 +36,9 @@ class Pages {
     void advise(int advice) {
         if (data_) ::madvise(data_, static_cast<std::size_t>(size_), advice);
     }
+    /// First byte; null where there are none.
     std::byte* data() const { return data_; }
+    /// Bytes, in whole pages.
     std::int64_t size() const { return size_; }
 
   private:

@@ -10,15 +10,16 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 struct MemoryPlan {
     /// Memory of one purpose.
     struct Part {
-        std::string name;  ///< "weights: decoder", "kv_cache", …
-        std::int64_t bytes = 0;
+        std::string name;        ///< "weights: decoder", "kv_cache", …
+        std::int64_t bytes = 0;  ///< at most, once all of it is in use
         bool mapped =
             false;  ///< pages of the checkpoint itself: shared with other processes, given back under pressure
     };
-    std::vector<Part> parts;
+    std::vector<Part> parts;  ///< in the order in which they are made
     std::int64_t disk =
         0;  ///< bytes of the file that a session makes in SessionOptions::offload_folder; no part of the memory
 
+    /// Bytes of all parts, without `disk`.
     std::int64_t total() const {
         std::int64_t sum = 0;
         for (const auto& p : parts) sum += p.bytes;

@@ -8,7 +8,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::memory {
 
 /// Part of the model that works on a block.
 enum class Pool : std::uint8_t { attention, mlp, embedding, vision };
-inline constexpr std::size_t pool_count = 4;
+inline constexpr std::size_t pool_count = 4;  ///< number of pools
+/// By Pool, as options and plans name them.
 inline constexpr const char* pool_names[pool_count] = {"attention", "mlp", "embedding", "vision"};
 
 /// Lifetime of a block's contents.
@@ -21,9 +22,9 @@ enum class Content : std::uint8_t {
 /// Purpose of a block. Blocks of one pool, content and group are used together: a group is a layer, or a stage of the
 /// tower.
 struct Role {
-    Pool pool = Pool::attention;
-    Content content = Content::pinned;
-    int group = 0;
+    Pool pool = Pool::attention;        ///< whose limit counts the block
+    Content content = Content::pinned;  ///< what has to be kept of it
+    int group = 0;                      ///< decoder layer, or stage of the tower
     friend bool operator==(const Role&, const Role&) = default;
 };
 

@@ -18,7 +18,7 @@ class Tiered {
 
   public:
     static constexpr const char* name = "Tiered";
-    static constexpr std::int64_t alignment = 4096;
+    static constexpr std::int64_t alignment = 4096;  ///< bytes, of every block: whole pages
 
     /// Keeps groups in memory while it lives.
     class ResidencyGuard {
@@ -51,6 +51,7 @@ class Tiered {
     /// Maps `bytes` bytes. Throws OutOfMemory where the system refuses.
     explicit Tiered(std::int64_t bytes, Tiers* tiers = nullptr) : state_(std::make_unique<State>(bytes, tiers)) {}
 
+    /// Bytes that take(bytes) uses.
     static constexpr std::int64_t footprint(std::int64_t bytes) { return round_up(bytes, alignment); }
     /// Takes the next `bytes` bytes, zeroed, which never leave memory. Throws OutOfMemory beyond the plan.
     std::byte* take(std::int64_t bytes) { return take(bytes, Role{}); }
@@ -83,6 +84,7 @@ class Tiered {
         return state_ && state_->settled ? ResidencyGuard(*state_, writes, 0, state_->groups.size()) : ResidencyGuard();
     }
 
+    /// Bytes of the whole block, taken or not.
     std::int64_t size() const { return state_ ? state_->pages.size() : 0; }
     /// Groups in the order of their first blocks; empty without Tiers.
     std::span<const TierGroup> groups() const {

@@ -16,8 +16,10 @@ namespace qwen3vl::inline QWEN3VL_ABI::memory {
 
 /// Folder for groups that leave memory, and the most bytes of each pool in memory.
 struct TierOptions {
+    /// A pool without a limit.
     static constexpr std::int64_t unlimited = std::numeric_limits<std::int64_t>::max();
     std::string folder = {};  ///< folder of the files on disk, which have no names; empty: nothing leaves memory
+    /// Most bytes in memory, by pool.
     std::int64_t attention = unlimited, mlp = unlimited, embedding = unlimited, vision = unlimited;
 };
 
@@ -31,16 +33,18 @@ struct TierStatistics {
 
 /// Blocks of memory that are used together and change the tier together.
 struct TierGroup {
+    /// Part of a group.
     struct Range {
         std::int64_t begin = 0, bytes = 0;  ///< in the mapping and in the file alike, of whole pages
     };
-    Role role;
-    std::byte* mapping = nullptr;
-    ScratchFile* file = nullptr;  ///< null: never leaves memory
-    std::vector<Range> ranges;
-    std::int64_t bytes = 0;
+    Role role;                     ///< purpose, the same for all its blocks
+    std::byte* mapping = nullptr;  ///< address that ranges count from
+    ScratchFile* file = nullptr;   ///< null: never leaves memory
+    std::vector<Range> ranges;     ///< all blocks
+    std::int64_t bytes = 0;        ///< of all ranges
 
-    bool resident = true;
+    bool resident = true;  ///< in memory
+    /// Guards alive; times held, written to disk, read back.
     std::int64_t holders = 0, uses = 0, to_disk = 0, fetched = 0;
 
   private:
@@ -62,6 +66,7 @@ struct TierGroup {
 ///     memory::Tiers tiers({.folder = "/var/tmp", .attention = std::int64_t{2} << 30});
 class Tiers {
   public:
+    /// Throws ConfigError where a limit is negative, or there is one without a folder.
     explicit Tiers(TierOptions options) : folder_(std::move(options.folder)) {
         const std::int64_t budgets[pool_count] = {options.attention, options.mlp, options.embedding, options.vision};
         for (std::size_t p = 0; p < pool_count; ++p) {
@@ -77,7 +82,9 @@ class Tiers {
     Tiers(const Tiers&) = delete;
     Tiers& operator=(const Tiers&) = delete;
 
+    /// Folder of the files; empty: nothing leaves memory.
     const std::string& folder() const { return folder_; }
+    /// State and history of a pool, of all models and sessions together.
     TierStatistics statistics(Pool pool) const {
         const std::lock_guard lock(mutex_);
         return of(pool).counts;
@@ -108,6 +115,7 @@ class Tiers {
             throw;
         }
     }
+    /// Forgets groups, whose memory the caller owns.
     void remove(std::span<TierGroup> groups) {
         const std::lock_guard lock(mutex_);
         take_off(groups);
@@ -130,6 +138,7 @@ class Tiers {
         ++pool.counts.uses;
         if (writes) g.written = false;
     }
+    /// Ends one hold() of a group, which may leave memory after its last.
     void release(TierGroup& g) {
         const std::lock_guard lock(mutex_);
         --g.holders;

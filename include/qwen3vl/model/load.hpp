@@ -93,12 +93,15 @@ void log_rounding(const Manifest<Team>& manifest, const checkpoint::Checkpoint& 
 template <concepts::WeightSource Source>
 class CalibratedSource : public WeightSourceDecorator<Source> {
   public:
+    /// Both outlive the source; an empty calibration knows no moments.
     CalibratedSource(Source& source, std::optional<checkpoint::Calibration>& calibration)
         : WeightSourceDecorator<Source>(source), calibration_(&calibration) {}
+    /// Tells source and moments apart from others.
     std::uint64_t fingerprint() const {
         const std::uint64_t h = this->source_->fingerprint();
         return *calibration_ ? (*calibration_)->fingerprint(h) : h;
     }
+    /// Moments of a matrix's columns; nothing where the calibration has none.
     std::optional<weights::InputGram> moments(const std::string& name, std::int64_t cols) {
         return *calibration_ ? (*calibration_)->moments(name, cols) : std::nullopt;
     }
@@ -111,8 +114,10 @@ class CalibratedSource : public WeightSourceDecorator<Source> {
 template <concepts::WeightSource Source>
 class ExtendedSource : public WeightSourceDecorator<Source> {
   public:
+    /// Both outlive the source.
     ExtendedSource(Source& source, checkpoint::ParameterFiles& files)
         : WeightSourceDecorator<Source>(source), files_(&files) {}
+    /// The tensor of the files, else of the source. Throws LoadError, which names all files, where none has it.
     TensorView take(const std::string& name, const Shape& shape) {
         const TensorView* found = files_->take(name, shape);
         if (found) return *found;
@@ -125,10 +130,12 @@ class ExtendedSource : public WeightSourceDecorator<Source> {
             throw LoadError(text);
         }
     }
+    /// Lets go of a tensor's memory, wherever it came from.
     void release(const TensorView& view) {
         files_->release(view);
         this->source_->release(view);
     }
+    /// Tells source and files apart from others.
     std::uint64_t fingerprint() const { return files_->fingerprint(this->source_->fingerprint()); }
 
   private:

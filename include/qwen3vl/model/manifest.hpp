@@ -14,10 +14,10 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// execution policy's.
 template <class Team>
 struct Parameter {
-    static constexpr int everywhere = -1;
+    static constexpr int everywhere = -1;  ///< used in no stage alone
 
-    std::string name;
-    Shape shape;
+    std::string name;                                     ///< in the files
+    Shape shape;                                          ///< outermost extent first
     const weights::StoredFormat<Team>* format = nullptr;  ///< format of a matrix; null: a vector, which is float32
     memory::Role role = {};                               ///< role of a matrix
     int stage = everywhere;                   ///< the stage of a matrix that is used in one alone; see Manifest
@@ -26,10 +26,13 @@ struct Parameter {
     weights::WeightMatrix* matrix = nullptr;  ///< in a model: the matrix, or
     std::vector<float>* vector = nullptr;     ///< the vector
 
+    /// Outermost extent; 1 for a scalar.
     std::int64_t rows() const { return shape.empty() ? 1 : shape[0]; }
+    /// Numbers.
     std::int64_t elements() const {
         return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
     }
+    /// Numbers to a row.
     std::int64_t cols() const { return elements() / std::max<std::int64_t>(1, rows()); }
     /// Bytes in memory, in the layout of its kernels.
     std::int64_t bytes() const {
@@ -47,10 +50,13 @@ struct Manifest {
     std::vector<std::size_t>
         matrices;  ///< parameters that have a weight format, those of a stage together: the order of a packed file
     std::size_t embedding = 0, head = 0;  ///< numbers in a packed file; one where they are tied
-    int tower_stages = 0, layers = 0;
+    int tower_stages = 0, layers = 0;     ///< stages of the tower; decoder layers
 
+    /// Parameter of the matrix of that number in a packed file.
     const Parameter<Team>& matrix(std::size_t packed) const { return parameters[matrices[packed]]; }
+    /// Stage of a decoder layer.
     int layer_stage(int layer) const { return tower_stages + layer; }
+    /// Stage of embedding and head.
     int head_stage() const { return tower_stages + layers; }
 
     /// Puts the matrices in order.

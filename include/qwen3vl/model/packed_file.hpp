@@ -93,10 +93,12 @@ class PackedFile {
 
     /// Moves out the uncached file of Use::read, to read matrices from. Call once, when the checks are done.
     UncachedFile take_file() { return std::move(*uncached_); }
+    /// Byte of the file at which matrix `index` begins.
     std::int64_t offset(std::size_t index) const { return offsets_[index]; }
 
     /// Matrix `index`.
     const std::byte* at(std::size_t index) const { return data_ + offsets_[index]; }
+    /// Matrix `index` of a file in the making, to be filled.
     std::byte* at(std::size_t index) { return writable_.data() + offsets_[index]; }
 
   private:

@@ -16,8 +16,8 @@ using LoadedParameters = parameters_of<Policy, weights::WeightMatrix, std::vecto
 /// Parameters that the mask and cache policies of layers I, I + period, … bring.
 template <class P, std::size_t I>
 struct LayerPolicyParameters {
-    [[no_unique_address]] LoadedParameters<typename detail::LayerSlots<P, I>::Attention::mask> mask;
-    [[no_unique_address]] LoadedParameters<typename detail::LayerSlots<P, I>::KvCache> kv_cache;
+    [[no_unique_address]] LoadedParameters<typename detail::LayerSlots<P, I>::Attention::mask> mask;  ///< none for most
+    [[no_unique_address]] LoadedParameters<typename detail::LayerSlots<P, I>::KvCache> kv_cache;      ///< none for most
 };
 
 /// A model's parameters: the decoder's, the tower's where the Dims has one, and those that its policies P bring.
@@ -27,16 +27,17 @@ class ModelParameters {
     static auto by_layer(std::index_sequence<I...>) -> std::tuple<std::vector<LayerPolicyParameters<P, I>>...>;
 
   public:
+    /// The decoder's.
     text::Parameters<weights::WeightMatrix, std::vector<float>, LoadedParameters<typename P::Text::Ffn>> text;
-    vision::Parameters<weights::WeightMatrix, std::vector<float>> vision;
+    vision::Parameters<weights::WeightMatrix, std::vector<float>> vision;  ///< the tower's; empty without one
     decltype(by_layer(
         std::make_index_sequence<detail::layer_period<P>>{})) layers;  ///< by member of the period, then layer / period
-    LoadedParameters<typename P::Text::Position> position;
-    LoadedParameters<typename P::Text::Depth> depth;
-    LoadedParameters<typename P::Text::TokenReduction> token_reduction;
-    LoadedParameters<typename P::Vision::Resolution> resolution;
-    LoadedParameters<typename P::Fusion> fusion;
-    LoadedParameters<typename P::Alignment> alignment;
+    LoadedParameters<typename P::Text::Position> position;             ///< of Learned and the like
+    LoadedParameters<typename P::Text::Depth> depth;                   ///< of a depth policy
+    LoadedParameters<typename P::Text::TokenReduction> token_reduction;  ///< of a token-reduction policy
+    LoadedParameters<typename P::Vision::Resolution> resolution;         ///< of a resolution policy
+    LoadedParameters<typename P::Fusion> fusion;                         ///< of a fusion policy
+    LoadedParameters<typename P::Alignment> alignment;                   ///< of an alignment policy
 
     /// Parameters of the mask and cache of layer `i`, which has the policies of member I of the period.
     template <std::size_t I>

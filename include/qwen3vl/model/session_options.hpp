@@ -44,7 +44,9 @@ struct SessionOptions {
     /// Receives what operations are given, for ops::Recorded; outlives the session.
     const ops::Recorder* recorder = nullptr;
 
+    /// The part of a session's sequence.
     SequenceOptions sequence() const { return {context, offload_folder, tiers}; }
+    /// The part of a session's workspace, whose rows are the chunk, at most the context.
     WorkspaceOptions workspace() const {
         return {.context = context,
                 .rows = std::max(1, std::min(chunk, context)),

@@ -29,19 +29,24 @@ concept WeightSource = requires(S& source, const std::string& name, const Shape&
 template <class Source>
 class WeightSourceDecorator {
   public:
+    /// The other source outlives this one.
     explicit WeightSourceDecorator(Source& source) : source_(&source) {}
+    /// The other source's tensor; may throw as it does.
     TensorView take(const std::string& name, const Shape& shape) { return source_->take(name, shape); }
+    /// Lets go of a tensor's memory.
     void release(const TensorView& view) requires requires(Source& s) { s.release(view); }
     { source_->release(view); }
+    /// The other source's fingerprint.
     std::uint64_t fingerprint() const requires requires(const Source& s) { s.fingerprint(); }
     { return source_->fingerprint(); }
+    /// The other source's moments of a matrix.
     std::optional<weights::InputGram> moments(const std::string& name, std::int64_t cols) requires requires(Source& s) {
         s.moments(name, cols);
     }
     { return source_->moments(name, cols); }
 
   protected:
-    Source* source_;
+    Source* source_;  ///< the other one
 };
 
 namespace detail {

@@ -16,15 +16,16 @@ namespace qwen3vl::inline QWEN3VL_ABI::ops {
 template <class TheArch, class TheTeam>
 class Cpu {
   public:
-    using Arch = TheArch;
-    using Team = TheTeam;
-    using Space = HostSpace;
-    using Norms = NormParameters<std::vector<float>>;
-    using Weights = weights::WeightMatrix;
+    using Arch = TheArch;                              ///< instruction set of the kernels
+    using Team = TheTeam;                              ///< threads of the execution policy
+    using Space = HostSpace;                           ///< where activations and weights lie
+    using Norms = NormParameters<std::vector<float>>;  ///< parameters of a norm
+    using Weights = weights::WeightMatrix;             ///< matrices as dense layers take them
 
     /// `scratch` holds `floats` floats for each thread of the team.
     Cpu(Team& team, float* scratch, std::int64_t floats) : team_(&team), scratch_(scratch), floats_(floats) {}
 
+    /// The threads, for a policy's own work.
     Team& team() const { return *team_; }
 
     // Rows
@@ -61,6 +62,7 @@ class Cpu {
     void read_rows(ConstMatrix from, F&& f) const {
         for (std::int64_t r = 0; r < from.rows; ++r) f(r, from.row(r));
     }
+    /// Zeroes bytes.
     void clear(std::byte* memory, std::int64_t bytes) const { std::memset(memory, 0, static_cast<std::size_t>(bytes)); }
 
     // Activations on their way to a dense layer

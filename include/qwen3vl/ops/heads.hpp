@@ -13,29 +13,30 @@ namespace qwen3vl::inline QWEN3VL_ABI::ops {
 /// Rows of projected heads, side by side, and how they are rotated.
 template <class Space>
 struct HeadRows {
-    using Floats = BasicMatrix<const float, Space>;
+    using Floats = BasicMatrix<const float, Space>;  ///< rows of float32 that are read
     Floats qkv = {};  ///< [rows, (heads + 2 kv_heads) * head_dim]; without keys and values where none are stored
-    std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-    std::int64_t channels = 0;              ///< head_dim, padded as caches store it
-    Floats cosines = {}, sines = {};        ///< [rows, head_dim / 2]
-    const std::vector<float>* q_norm = {};  ///< [head_dim]; null or empty: none
-    const std::vector<float>* k_norm = {};
-    double epsilon = 0;  ///< epsilon of q_norm and k_norm
-    int layer = -1;      ///< decoder layer; -1: the tower's
+    std::int64_t heads = 0, kv_heads = 0, head_dim = 0;  ///< query heads, heads of keys, width of each
+    std::int64_t channels = 0;                           ///< head_dim, padded as caches store it
+    Floats cosines = {}, sines = {};                     ///< [rows, head_dim / 2]
+    const std::vector<float>* q_norm = {};               ///< [head_dim]; null or empty: none
+    const std::vector<float>* k_norm = {};               ///< [head_dim]; null or empty: none
+    double epsilon = 0;                                  ///< epsilon of q_norm and k_norm
+    int layer = -1;                                      ///< decoder layer; -1: the tower's
 
+    /// Query heads that share a key/value head.
     std::int64_t group() const { return heads / kv_heads; }
 };
 
 /// Consecutive rows of one sequence, or of one picture's frame pair, and where attention finds them.
 template <class Cache, class Space>
 struct HeadChunk {
-    Cache* cache = nullptr;  ///< cache of the layer
-    std::int64_t row = 0;    ///< the chunk is rows [row, row + count)
-    std::int64_t count = 0;
+    Cache* cache = nullptr;                             ///< cache of the layer
+    std::int64_t row = 0;                               ///< the chunk is rows [row, row + count)
+    std::int64_t count = 0;                             ///< rows
     std::int64_t first = 0;                             ///< index of token 0 among the cache's keys
     typename Space::template pointer<float> queries{};  ///< [kv_heads, tokens, group, channels], scaled, zero-padded
-    std::int64_t tokens = 0;
-    std::int64_t token = 0;  ///< index of row `row` among the `tokens`
+    std::int64_t tokens = 0;                            ///< tokens whose queries lie together: all of the chunk
+    std::int64_t token = 0;                             ///< index of row `row` among the `tokens`
 };
 
 /// The queries of a chunk for the CPU's attention, whose results go to its rows of `out`.
@@ -64,6 +65,7 @@ inline constexpr std::int64_t least_rows = 4;
 
 /// Order of the tokens of a chunk: as they come.
 struct InSequence {
+    /// The token itself.
     constexpr std::int64_t operator()(std::int64_t token) const { return token; }
 };
 

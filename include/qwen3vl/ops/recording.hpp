@@ -8,6 +8,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::ops {
 /// Receives the arguments of a workspace's operations, where the execution policy is ops::Recorded:
 /// WorkspaceOptions::recorder.
 struct Recorder {
+    /// Kind of a head's row.
     enum class Row { query, key, value };
     /// Rows [rows, cols] that a matrix is multiplied with. Formats that pack activations otherwise than as float32 rows
     /// (all but Mapped) are not told of.
@@ -24,35 +25,41 @@ class Recording : public Cpu<TheArch, TheTeam> {
 
   public:
     using Base::Base;
-    using Weights = typename Base::Weights;
-    using Space = typename Base::Space;
+    using Weights = typename Base::Weights;  ///< matrices, as Cpu
+    using Space = typename Base::Space;      ///< memory, as Cpu
 
+    /// As Cpu::project.
     template <class Format, std::size_t N>
     void project(const weights::PackedActivations& x, const std::array<const Weights*, N>& w, Matrix y) const {
         for (const Weights* matrix : w) tell<Format>(x, *matrix);
         Base::template project<Format>(x, w, y);
     }
+    /// As Cpu::store.
     template <class Format>
     void store(const weights::PackedActivations& x, const Weights& w, const std::vector<float>* bias, Matrix y) const {
         tell<Format>(x, w);
         Base::template store<Format>(x, w, bias, y);
     }
+    /// As Cpu::add.
     template <class Format>
     void add(const weights::PackedActivations& x, const Weights& w, const std::vector<float>* bias, Matrix y) const {
         tell<Format>(x, w);
         Base::template add<Format>(x, w, bias, y);
     }
+    /// As Cpu::add_scaled.
     template <class Format>
     void add_scaled(const weights::PackedActivations& x, const Weights& w, const float* factors, Matrix y) const {
         tell<Format>(x, w);
         Base::template add_scaled<Format>(x, w, factors, y);
     }
+    /// As Cpu::activated.
     template <class Format, class Activation>
     void activated(const weights::PackedActivations& x, const Weights& w, const std::vector<float>& bias,
                    const weights::PackedActivations& y) const {
         tell<Format>(x, w);
         Base::template activated<Format, Activation>(x, w, bias, y);
     }
+    /// As Cpu::gated.
     template <class Format, class Activation>
     void gated(const weights::PackedActivations& x, const Weights& gate, const Weights& up,
                const weights::PackedActivations& y) const {
@@ -60,6 +67,7 @@ class Recording : public Cpu<TheArch, TheTeam> {
         tell<Format>(x, up);
         Base::template gated<Format, Activation>(x, gate, up, y);
     }
+    /// As Cpu::rotate_and_store; rows of heads are told on their way.
     template <class Norm, bool Stores, class Chunk, class Order = InSequence>
     void rotate_and_store(const HeadRows<Space>& rows, std::span<const Chunk> chunks, const Order& order = {}) const {
         const Recorder* recorder = this->team().recorder;
@@ -114,13 +122,14 @@ class Recording : public Cpu<TheArch, TheTeam> {
 template <class Inner = execution::Threads<>>
 struct Recorded : Inner {
     static constexpr const char* name = "Recorded";
+    /// The inner policy's team, with a recorder.
     class Team : public Inner::Team {
       public:
         using Inner::Team::Team;
-        const Recorder* recorder = nullptr;
+        const Recorder* recorder = nullptr;  ///< null: nobody is told
     };
     template <class Arch>
-    using Operations = Recording<Arch, Team>;
+    using Operations = Recording<Arch, Team>;  ///< operations that tell the recorder
 };
 
 }  // namespace qwen3vl::ops

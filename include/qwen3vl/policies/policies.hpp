@@ -28,8 +28,8 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// One slot's policy.
 template <class Slot, class Policy>
 struct Choice {
-    using slot = Slot;
-    using policy = Policy;
+    using slot = Slot;      ///< tag of the slot
+    using policy = Policy;  ///< what fills it
 };
 
 /// The last choice of a slot in a pack, or its default.
@@ -41,7 +41,7 @@ template <class Slot, class Default, class C, class... R>
 struct pick<Slot, Default, C, R...>
     : pick<Slot, std::conditional_t<std::is_same_v<Slot, typename C::slot>, typename C::policy, Default>, R...> {};
 template <class Slot, class Default, class... C>
-using pick_t = typename pick<Slot, Default, C...>::type;
+using pick_t = typename pick<Slot, Default, C...>::type;  ///< The last choice of a slot in a pack, or its default.
 
 /// The decoder's slots.
 template <class... C>

@@ -9,7 +9,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// A number of entries of a table, as a template argument.
 struct Entries {
-    int n = 0;
+    int n = 0;  ///< entries
 };
 
 namespace position {

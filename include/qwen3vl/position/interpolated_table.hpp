@@ -11,8 +11,8 @@ struct InterpolatedTable {
     static constexpr const char* name = "InterpolatedTable";
     /// Two neighbouring entries of the table and the weight of the second.
     struct Sample {
-        int low = 0, high = 0;
-        float weight = 0.0f;
+        int low = 0, high = 0;  ///< indices along one side
+        float weight = 0.0f;    ///< of `high`; 1 - weight is that of `low`
     };
     /// Sample for patch i of n along one side. Computed in float32 from the nearer end, as torch.linspace does.
     static Sample sample(int i, int n, int side) {

@@ -13,8 +13,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::position {
 template <class Table = InterpolatedTable, class Rotary = Axial>
 struct Grid2D {
     static constexpr const char* name = "Grid2D";
-    using table = Table;
-    using rotary = Rotary;
+    using table = Table;    ///< gives the embedding that is added to a patch
+    using rotary = Rotary;  ///< gives the angles of queries and keys
 };
 
 /// Every text position policy: feeds the conformance tests and the bench.

@@ -8,7 +8,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// Context extension: new context / trained context.
 struct Factor {
-    double n = 1.0;
+    double n = 1.0;  ///< 1: none
 };
 
 /// Options of YaRN: fields of rope_scaling in config.json.

@@ -52,6 +52,7 @@ struct Rope : TextRotary {
 struct MRopeInterleaved : TextRotary {
     static constexpr const char* name = "MRopeInterleaved";
     static constexpr bool multimodal = true;
+    /// Axis of (t, h, w) by which pair i of head_dim / 2 turns.
     static constexpr int axis(const TextDims& d, int i) {
         const int a = i % 3;
         return a != 0 && i < 3 * d.mrope_section[static_cast<std::size_t>(a)] ? a : 0;

@@ -49,14 +49,17 @@ class FeatureCache {
         held_ += size;
         entries_.emplace_front(key, std::move(features));
     }
+    /// Bytes of the features kept.
     std::int64_t bytes() const {
         const std::lock_guard lock(mutex_);
         return held_;
     }
+    /// Times that find() gave features.
     std::int64_t hits() const {
         const std::lock_guard lock(mutex_);
         return hits_;
     }
+    /// Times that find() gave none.
     std::int64_t misses() const {
         const std::lock_guard lock(mutex_);
         return misses_;

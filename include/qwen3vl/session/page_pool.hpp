@@ -33,9 +33,11 @@ class PagePool {
     PagePool(const PagePool&) = delete;
     PagePool& operator=(const PagePool&) = delete;
 
+    /// The model whose sessions share the pool.
     const M& model() const { return *model_; }
     /// Tokens of a page, and bytes of it, all layers together.
     static constexpr std::int64_t page_tokens = kv_cache::tile_keys;
+    /// Bytes of page_tokens tokens in all layers.
     static std::int64_t page_bytes() {
         static_assert(detail::in_pages<P>,
                       "qwen3vl: slot kv_cache: this cache has no pages for a PagePool; use kv_cache::Paged");
@@ -46,6 +48,7 @@ class PagePool {
         return {{{"kv_cache: pages", footprint(options), false}}};
     }
 
+    /// Pages in use, shared and free, and what was reused.
     kv_cache::PageStatistics statistics() const { return store_.statistics(); }
     /// The pages themselves, for sessions.
     kv_cache::PageStore& store() { return store_; }

@@ -19,14 +19,14 @@ std::array<std::uint64_t, 2> content_hash(const VisualFeatures& v);
 /// A prompt as the model reads it: token ids, and pictures and clips in the order of their pads. Each picture has as
 /// many pad tokens as it fills. A clip's frame pairs are spans of their own.
 struct Prompt {
-    std::vector<int> tokens;
-    std::vector<std::shared_ptr<const VisualFeatures>> visuals = {};
+    std::vector<int> tokens;                                          ///< ids, pads included
+    std::vector<std::shared_ptr<const VisualFeatures>> visuals = {};  ///< in the order of their pads; never null
 };
 
 /// Consecutive pad tokens that one picture or frame pair fills.
 struct VisualSpan {
-    std::int64_t first = 0;  ///< index in the prompt
-    std::int64_t count = 0;
+    std::int64_t first = 0;                           ///< index in the prompt
+    std::int64_t count = 0;                           ///< tokens
     std::size_t visual = 0;                           ///< index among the prompt's pictures and clips
     std::int64_t row = 0;                             ///< first row of its features
     std::int64_t features = 0;                        ///< rows of them
@@ -39,14 +39,14 @@ struct VisualSpan {
 struct Layout {
     std::vector<std::array<int, 3>> positions;  ///< [tokens]
     std::vector<std::int64_t> after;            ///< [tokens] the position that would follow; -1 where a picture goes on
-    std::vector<VisualSpan> spans;
-    std::int64_t next = 0;  ///< position of the token that follows the prompt
+    std::vector<VisualSpan> spans;              ///< in the order of the tokens
+    std::int64_t next = 0;                      ///< position of the token that follows the prompt
 };
 
 /// Extents of a picture or clip: all that positions depend on.
 struct VisualGrid {
-    Grid grid;
-    int merge = 2;
+    Grid grid;                                        ///< in patches; its t counts frame pairs
+    int merge = 2;                                    ///< patches a side that become one token
     std::span<const std::array<int, 2>> places = {};  ///< VisualFeatures::places
     int stand_in = 0;                                 ///< VisualFeatures::stand_in
 };

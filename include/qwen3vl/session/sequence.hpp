@@ -65,13 +65,17 @@ class Sequence {
     Sequence(const Sequence&) = delete;
     Sequence& operator=(const Sequence&) = delete;
 
+    /// The model, which outlives the sequence.
     const M& model() const { return *model_; }
     /// The pool of its pages; null where the caches keep tokens themselves.
     PagePool<M>* pool() const { return pool_; }
+    /// Options as they were given.
     const SequenceOptions& options() const { return options_; }
     /// Tokens that are computed, those that wait behind them, and how many of both it can hold.
     std::int64_t length() const { return length_; }
+    /// Tokens that are logged and not computed.
     std::int64_t pending() const { return log_.size() - length_; }
+    /// Tokens that it can hold, computed and pending.
     std::int64_t context() const { return options_.context; }
     /// The tokens, pending ones included.
     const TokenLog& tokens() const { return log_; }
@@ -90,8 +94,8 @@ class Sequence {
 
     /// A prefix of a prompt: its first tokens, and the pictures and clips among them.
     struct Prefix {
-        std::int64_t tokens = 0;
-        std::size_t visuals = 0;
+        std::int64_t tokens = 0;  ///< from the first on
+        std::size_t visuals = 0;  ///< pictures and clips whose tokens are all among them
     };
     /// Longest common prefix of a prompt and the computed tokens, pictures included, and without the prompt's last
     /// token. Ends outside of pictures and clips. Throws PromptError as append().
@@ -107,6 +111,7 @@ class Sequence {
     /// True if there are logits of the last computed token; logits() is those, [vocab], and throws PromptError without
     /// any.
     bool has_logits() const { return logits_after_ == length_; }
+    /// Logits of the last computed token, [vocab]; valid until the next pass. Throws PromptError where there are none.
     std::span<const float> logits() const {
         if (!has_logits()) throw PromptError("the session has no logits: append a prompt first");
         return {logits_, static_cast<std::size_t>(D::text.vocab)};

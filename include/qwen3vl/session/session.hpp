@@ -18,6 +18,7 @@ struct AppendOptions {
 /// Scores of a continuation.
 struct Score {
     std::vector<double> logprobs;  ///< natural logarithms of each token's probability after all before it
+    /// Logarithm of the probability of the whole continuation.
     double sum() const {
         double all = 0;
         for (const double p : logprobs) all += p;
@@ -35,8 +36,9 @@ class Session {
   public:
     /// The longest context that the position policy counts to.
     static constexpr std::int64_t max_context = Sequence<M>::max_context;
-    static constexpr bool can_rewind = Sequence<M>::can_rewind, can_save = Sequence<M>::can_save,
-                          can_share = Sequence<M>::can_share;
+    static constexpr bool can_rewind = Sequence<M>::can_rewind;  ///< rewind() works
+    static constexpr bool can_save = Sequence<M>::can_save;      ///< save() and restore() work
+    static constexpr bool can_share = Sequence<M>::can_share;    ///< tokens lie in a PagePool
 
     /// Takes all memory that decoding needs, and room on disk where a cache keeps tokens there. Throws ContextOverflow,
     /// OutOfMemory where it exceeds what the machine has available, FileError where the disk has no room.
@@ -61,6 +63,7 @@ class Session {
             "qwen3vl: slot kv_cache: Paged keeps tokens in a pool that sessions share; make a PagePool of the "
             "model, and Session(pool, workspace)");
     }
+    /// A session on a pool and on a workspace, both of which outlive it.
     Session(PagePool<M>& pool, Workspace<M>& workspace, const SessionOptions& options = {})
         : Session(pool.model(), &pool, &workspace, options) {}
     /// A session does not keep its model alive: name the model first.
@@ -68,12 +71,17 @@ class Session {
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
 
+    /// The model, which outlives the session.
     const M& model() const { return sequence_.model(); }
+    /// The tokens and caches, for passes over several sequences.
     Sequence<M>& sequence() { return sequence_; }
+    /// The tokens and caches.
     const Sequence<M>& sequence() const { return sequence_; }
+    /// The memory and threads, its own or shared.
     Workspace<M>& workspace() { return *workspace_; }
     /// Tokens in the cache, and how many it can hold.
     std::int64_t length() const { return sequence_.length(); }
+    /// Tokens that the session can hold.
     std::int64_t context() const { return sequence_.context(); }
     /// Difference between the next token's M-RoPE position and its sequence index: not above 0, below it after
     /// pictures.

@@ -11,9 +11,9 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// The next pending tokens of a sequence, as a part of a forward pass.
 template <class M>
 struct Chunk {
-    Sequence<M>* sequence = nullptr;
-    std::int64_t count = 0;   ///< pending tokens to compute, from the first on
-    std::int64_t logits = 0;  ///< wanted rows of logits: the last so many of the chunk
+    Sequence<M>* sequence = nullptr;  ///< outlives the pass
+    std::int64_t count = 0;           ///< pending tokens to compute, from the first on
+    std::int64_t logits = 0;          ///< wanted rows of logits: the last so many of the chunk
 };
 
 /// Receives logits of wanted rows [first, first + rows.rows), which are counted through all chunks in order.
@@ -46,8 +46,8 @@ class Workspace {
     static constexpr std::size_t period = detail::layer_period<P>;
 
   public:
-    using Team = typename P::Execution::Team;
-    using Ops = operations_of<typename P::Execution, Arch>;
+    using Team = typename P::Execution::Team;                ///< threads of the execution policy
+    using Ops = operations_of<typename P::Execution, Arch>;  ///< operations of the execution policy
     static_assert(std::is_same_v<space_of<typename P::Memory>, typename Ops::Space>,
                   "qwen3vl: slots execution and memory: the policy of memory gives another memory space than the "
                   "operations of the execution work on");
@@ -60,7 +60,9 @@ class Workspace {
     Workspace(const Workspace&) = delete;
     Workspace& operator=(const Workspace&) = delete;
 
+    /// The model, which outlives the workspace.
     const M& model() const { return *model_; }
+    /// Options as they were given.
     const WorkspaceOptions& options() const { return options_; }
     /// The team, limited to the threads of decoding or of prompts.
     Team& team(bool decoding = false) {

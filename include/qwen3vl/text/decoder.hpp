@@ -21,10 +21,11 @@ constexpr std::int64_t row_floats(const TextDims& d) {
 
 /// Tag of a layer that writes keys and values of its own; SharedKeys: of one that reads those of an earlier layer.
 struct OwnKeys {
-    static constexpr bool stores = true;
+    static constexpr bool stores = true;  ///< writes keys and values
 };
+/// Tag of a layer that reads the keys and values of an earlier one.
 struct SharedKeys {
-    static constexpr bool stores = false;
+    static constexpr bool stores = false;  ///< writes none
 };
 
 /// The policies of a layer, so that bundles with the same ones share its code. Weights is a plain weight format.
@@ -38,7 +39,8 @@ struct Slots {
     using Attention = TheAttention;
     using KvCache = TheCache;
     using Keys = TheKeys;
-    using Cache = typename KvCache::Layer;
+    using Cache = typename KvCache::Layer;  ///< caches of the layer, one for each chunk
+    /// What attention asks for visible keys.
     using Mask = typename attention::MaskState<typename Attention::mask>::type;
 };
 
@@ -46,7 +48,8 @@ struct Slots {
 /// holds.
 template <class Cache, class Mask, class Space = HostSpace>
 struct LayerChunk : ops::HeadChunk<Cache, Space> {
-    Mask* mask = nullptr;
+    Mask* mask = nullptr;  ///< of the sequence in this layer
+    /// Rows [first_row, first_row + rows) behind `before` tokens of the cache, with their place among the queries.
     LayerChunk(Cache& of_layer, Mask& of_mask, const TextDims& d, const Activations<Space>& b, std::int64_t first_row,
                std::int64_t rows, std::int64_t before)
         : ops::HeadChunk<Cache, Space>{.cache = &of_layer,
@@ -58,14 +61,16 @@ struct LayerChunk : ops::HeadChunk<Cache, Space> {
                                        .tokens = rows},
           mask(&of_mask) {}
 };
+/// Chunks of a pass through a layer of these policies.
 template <class S, class Space = HostSpace>
 using ChunksOf = std::span<const LayerChunk<typename S::Cache, typename S::Mask, Space>>;
 
 /// Arguments of a feed-forward policy that keeps a state, beside the rows.
 template <class S>
 struct FfnRows {
+    /// The pass's rows by sequence, with the policy's states.
     std::span<const SequenceRows<state_of<typename S::Ffn>>> sequences = {};
-    int layer = 0;
+    int layer = 0;  ///< decoder layer
 };
 
 namespace detail {

@@ -10,27 +10,27 @@ namespace qwen3vl::inline QWEN3VL_ABI::text {
 /// Parameters of a decoder layer.
 template <class M, class V, class F>
 struct LayerParameters {
-    NormParameters<V> input_norm, post_norm;
-    M q{}, k{}, v{}, o{};  ///< [q_dim, hidden], [kv_dim, hidden] twice, [hidden, q_dim]
-    V q_norm{}, k_norm{};  ///< [head_dim]
-    [[no_unique_address]] F ffn{};
+    NormParameters<V> input_norm, post_norm;  ///< before attention; before the feed-forward policy
+    M q{}, k{}, v{}, o{};                     ///< [q_dim, hidden], [kv_dim, hidden] twice, [hidden, q_dim]
+    V q_norm{}, k_norm{};                     ///< [head_dim]
+    [[no_unique_address]] F ffn{};            ///< the feed-forward policy's
 };
 
 /// Parameters of the decoder.
 template <class M, class V, class F>
 struct Parameters {
-    M embedding{};  ///< [vocab, hidden]
-    M head{};       ///< [vocab, hidden], unused where tied
-    NormParameters<V> norm;
-    std::vector<LayerParameters<M, V, F>> layers;
+    M embedding{};                                 ///< [vocab, hidden]
+    M head{};                                      ///< [vocab, hidden], unused where tied
+    NormParameters<V> norm;                        ///< behind the last layer
+    std::vector<LayerParameters<M, V, F>> layers;  ///< in order
 };
 
 /// Placement of the embedding's and the head's matrices.
 struct InEmbedding {};
 /// Placement of a matrix that is used with a decoder layer.
 struct InLayer {
-    int layer = 0;
-    memory::Pool pool = memory::Pool::attention;
+    int layer = 0;                                ///< decoder layer
+    memory::Pool pool = memory::Pool::attention;  ///< part of the layer
 };
 
 /// f(name, shape, vector) or f(name, shape, matrix, placement) for every parameter of the decoder, in the order of the

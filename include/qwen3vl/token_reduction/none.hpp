@@ -7,6 +7,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::token_reduction {
 /// Every visual token reaches the decoder.
 struct None {
     static constexpr const char* name = "None";
+    /// Leaves the features as they are.
     template <class Weights, class Ops, class Parameters>
     static void reduce(const Ops& /*ops*/, const ModelDims& /*dims*/, const Parameters& /*parameters*/,
                        VisualFeatures& /*features*/) {}

@@ -9,28 +9,28 @@ namespace qwen3vl::inline QWEN3VL_ABI::vision {
 /// Parameters of a block of the tower.
 template <class M, class V>
 struct BlockParameters {
-    NormParameters<V> norm1, norm2;
-    M qkv{}, proj{}, fc1{}, fc2{};  ///< [3 hidden, hidden], [hidden, hidden], [ffn, hidden], [hidden, ffn]
-    V qkv_bias{}, proj_bias{}, fc1_bias{}, fc2_bias{};
+    NormParameters<V> norm1, norm2;  ///< before attention; before the feed-forward layer
+    M qkv{}, proj{}, fc1{}, fc2{};   ///< [3 hidden, hidden], [hidden, hidden], [ffn, hidden], [hidden, ffn]
+    V qkv_bias{}, proj_bias{}, fc1_bias{}, fc2_bias{};  ///< [3 hidden], [hidden], [ffn], [hidden]
 };
 
 /// Joins merge x merge patches into one token of the decoder's width.
 template <class M, class V>
 struct MergerParameters {
-    NormParameters<V> norm;  ///< over hidden channels in the main merger, over merged() in DeepStack's
-    M fc1{}, fc2{};          ///< [merged, merged], [out, merged]
-    V fc1_bias{}, fc2_bias{};
+    NormParameters<V> norm;    ///< over hidden channels in the main merger, over merged() in DeepStack's
+    M fc1{}, fc2{};            ///< [merged, merged], [out, merged]
+    V fc1_bias{}, fc2_bias{};  ///< [merged], [out]
 };
 
 /// Parameters of the tower.
 template <class M, class V>
 struct Parameters {
-    M patch_embed{};       ///< [hidden, patch_values], a Conv3d whose kernel is its stride
-    V patch_embed_bias{};  ///< [hidden]
-    V positions{};         ///< [positions, hidden]
-    std::vector<BlockParameters<M, V>> blocks;
-    MergerParameters<M, V> merger;
-    std::vector<MergerParameters<M, V>> deepstack;
+    M patch_embed{};                                ///< [hidden, patch_values], a Conv3d whose kernel is its stride
+    V patch_embed_bias{};                           ///< [hidden]
+    V positions{};                                  ///< [positions, hidden]
+    std::vector<BlockParameters<M, V>> blocks;      ///< in order
+    MergerParameters<M, V> merger;                  ///< behind the last block
+    std::vector<MergerParameters<M, V>> deepstack;  ///< by level
 };
 
 /// Stage of a block. Stages group the tower's weights that are used together, counted in the order in which a picture
@@ -42,13 +42,16 @@ constexpr int block_stage(const VisionDims& d, int block) {
         stage += d.deepstack[level] < block;
     return stage;
 }
+/// Stage of the merger of a DeepStack level.
 constexpr int deepstack_stage(const VisionDims& d, std::size_t level) { return block_stage(d, d.deepstack[level]) + 1; }
+/// Stage of the main merger, the last one.
 constexpr int merger_stage(const VisionDims& d) { return 1 + d.depth + d.deepstack_count; }
+/// Stages of the tower.
 constexpr int stage_count(const VisionDims& d) { return merger_stage(d) + 1; }
 
 /// Placement of a matrix that is used in a stage of the tower.
 struct InStage {
-    int stage = 0;
+    int stage = 0;  ///< as block_stage() counts
 };
 
 /// f(name, shape, vector) or f(name, shape, matrix, placement) for every parameter of the tower, in the order of the

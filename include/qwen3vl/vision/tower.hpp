@@ -28,13 +28,17 @@ using KeyStore = kv_cache::Contiguous<kv_cache::Float32>;
 /// A picture's activations and their sizes. Memory grows linearly with its patches.
 struct Extents {
     std::int64_t patches, span, channels, tokens;  ///< span: patches of one frame pair, which attend to each other
+    /// Sizes of a picture of this grid.
     Extents(const VisionDims& d, const Grid& g)
         : patches(g.patches()),
           span(std::int64_t{g.h} * g.w),
           channels(kv_cache::padded_channels(d.head_dim())),
           tokens(g.merged(d.merge)) {}
+    /// Patches that pass a dense layer at once.
     std::int64_t pass() const { return std::min(patches, pass_patches); }
+    /// Floats of a frame pair's queries, all heads padded.
     std::int64_t head_floats(const VisionDims& d) const { return d.heads * span * channels; }
+    /// Extent of a frame pair's keys and values.
     kv_cache::Extent key_extent(const VisionDims& d) const { return {d.heads, channels, span, 0, 0}; }
 };
 
@@ -53,17 +57,19 @@ struct Slots {
 /// Activations of a picture, in memory of a space that the caller owns.
 template <class Space = HostSpace>
 struct Buffers : Extents {
-    using Matrix = BasicMatrix<float, Space>;
-    using Bytes = typename Space::template pointer<std::byte>;
-    using Floats = typename Space::template pointer<float>;
+    using Matrix = BasicMatrix<float, Space>;                   ///< rows of float32 in the space
+    using Bytes = typename Space::template pointer<std::byte>;  ///< pointer to bytes in the space
+    using Floats = typename Space::template pointer<float>;     ///< pointer to float32 in the space
+    /// Name of the part in memory plans.
     static constexpr const char* part = "picture: patches, workspace and features";
 
+    /// Describes the buffers; their places are set by visit().
     Buffers(const VisionDims& dims, const Grid& g) : Extents(dims, g), d(dims) {}
 
     /// Floats of scratch that operations need for each thread: a normed row, or a key and a value.
     std::int64_t row_floats() const { return ops::scratch_floats(d.merged(), channels); }
 
-    const VisionDims& d;
+    const VisionDims& d;       ///< extents of the tower
     Bytes keys{};              ///< KeyStore's of a frame pair
     Matrix x, attended;        ///< [patches, hidden]
     Floats queries{};          ///< [heads, span, channels]
@@ -111,6 +117,7 @@ struct Buffers : Extents {
 /// No-op guard source for weights that are always in memory. A source for others returns, for a stage, a guard that
 /// keeps the stage's weights in memory while it lives.
 struct NoGuard {
+    /// Guards nothing.
     constexpr NoGuard operator()(int) const { return {}; }
 };
 

@@ -10,12 +10,12 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// Columns of a weight matrix that share a scale, as a template argument; 0: the whole row.
 struct Group {
-    int columns = 0;
+    int columns = 0;  ///< 0: the whole row
 };
 
 /// Layers of weights in memory at a time, the one in use included, as a template argument.
 struct Resident {
-    int layers = 3;
+    int layers = 3;  ///< at least 2
 };
 
 /// Weight formats as policies. The traits of a format define what it does; algorithms name none. All but Mapped
@@ -99,6 +99,7 @@ struct Streamed {
     static_assert(
         R.layers > 1,
         "qwen3vl: slot weights: Streamed reads nothing ahead into a window of one layer; Resident needs layers > 1");
+    /// The characters of `name`.
     static constexpr auto letters = [] {
         constexpr std::string_view prefix = "streamed_", inner = Inner::name;
         std::array<char, prefix.size() + inner.size() + 1> all{};
@@ -112,14 +113,15 @@ struct Streamed {
 /// 0: its matrices are in memory as a whole.
 template <class F>
 struct streaming {
-    using format = F;
-    static constexpr int layers = 0;
+    using format = F;                 ///< format that kernels know
+    static constexpr int layers = 0;  ///< 0: all are in memory
 };
 template <class Inner, Resident R>
 struct streaming<Streamed<Inner, R>> {
-    using format = Inner;
-    static constexpr int layers = R.layers;
+    using format = Inner;                    ///< format that kernels know
+    static constexpr int layers = R.layers;  ///< of the window
 };
+/// True if a format's matrices are read layer by layer while the model runs.
 template <class F>
 inline constexpr bool is_streamed = streaming<F>::layers > 0;
 

@@ -12,9 +12,9 @@ namespace qwen3vl::inline QWEN3VL_ABI::weights {
 /// Mean products of a matrix's inputs x, the activations: values [cols, block]. Row i holds the means of x_i x_j for
 /// the columns j of i's block. Blocks begin at multiples of `block` columns; entries beyond the last column are zero.
 struct InputGram {
-    std::string file, name;  ///< for messages
-    std::vector<float> values;
-    std::int64_t cols = 0, block = 0;
+    std::string file, name;            ///< for messages
+    std::vector<float> values;         ///< [cols, block]
+    std::int64_t cols = 0, block = 0;  ///< of the matrix; of a block
 };
 
 /// Columns of a block: whole groups of every integer format.
@@ -28,7 +28,7 @@ struct ErrorFeedback {
     std::vector<float> carry;     ///< M, [cols, block]
     std::vector<float> variance;  ///< D, [cols], in a unit of its own: the importance of each column once those behind
                                   ///< it have made up for what they can
-    std::int64_t block = 0;
+    std::int64_t block = 0;       ///< columns of a block
 };
 
 /// Factorises every block, after adding a hundredth of its diagonal's mean to the diagonal, as GPTQ does: inputs that

@@ -21,15 +21,19 @@ void pack_rows(Team& team, ConstMatrix x, const PackedActivations& input) {
 template <std::size_t N>
 class RowTasks {
   public:
+    /// Rows of one of the matrices.
     struct Task {
-        std::size_t which;
-        std::int64_t first, count;
+        std::size_t which;          ///< index of the matrix
+        std::int64_t first, count;  ///< rows [first, first + count)
     };
+    /// The matrices outlive it.
     RowTasks(const std::array<const WeightMatrix*, N>& matrices, std::int64_t height)
         : matrices_(matrices), height_(height) {
         for (std::size_t i = 0; i < N; ++i) begin_[i + 1] = begin_[i] + ceil_div(matrices[i]->rows(), height);
     }
+    /// Tasks of all matrices.
     std::int64_t count() const { return begin_[N]; }
+    /// Task of that number, from 0.
     Task operator[](std::int64_t task) const {
         std::size_t which = 0;
         while (task >= begin_[which + 1]) ++which;

@@ -17,13 +17,16 @@ inline constexpr int layout_version = 2;
 template <class Space>
 class BasicWeightMatrix {
   public:
-    using pointer = typename Space::template pointer<const std::byte>;
+    using pointer = typename Space::template pointer<const std::byte>;  ///< address of bytes in the space
     BasicWeightMatrix() = default;
     /// `data` must outlive the matrix.
     BasicWeightMatrix(pointer data, std::int64_t rows, std::int64_t cols) : data_(data), rows_(rows), cols_(cols) {}
 
+    /// Outputs of the dense layer.
     std::int64_t rows() const { return rows_; }
+    /// Inputs of the dense layer.
     std::int64_t cols() const { return cols_; }
+    /// First byte of the layout.
     pointer data() const { return data_; }
 
   private:
@@ -40,11 +43,15 @@ class BasicWeightMatrix<HostSpace> {
     /// `data` must outlive the matrix.
     BasicWeightMatrix(const std::byte* data, std::int64_t rows, std::int64_t cols)
         : data_(data), rows_(rows), cols_(cols) {}
+    /// Takes the memory over.
     BasicWeightMatrix(AlignedBytes memory, std::int64_t rows, std::int64_t cols)
         : memory_(std::move(memory)), data_(memory_.get()), rows_(rows), cols_(cols) {}
 
+    /// Outputs of the dense layer.
     std::int64_t rows() const { return rows_; }
+    /// Inputs of the dense layer.
     std::int64_t cols() const { return cols_; }
+    /// First byte of the layout.
     const std::byte* data() const { return data_; }
 
   private:
@@ -53,28 +60,29 @@ class BasicWeightMatrix<HostSpace> {
     std::int64_t rows_ = 0, cols_ = 0;
 };
 
-using WeightMatrix = BasicWeightMatrix<HostSpace>;
+using WeightMatrix = BasicWeightMatrix<HostSpace>;  ///< A matrix in the host's memory.
 
 /// Vectors of weight rows that lie side by side in a panel, step of columns after step: one or two register tiles'
 /// width. Decoding then reads a matrix from end to end, with sums enough to hide an instruction's latency.
 template <class Arch>
 inline constexpr int panel_vectors = Arch::floats == 16 ? 2 : 4;
 template <class Arch>
-inline constexpr std::int64_t panel_rows = std::int64_t{panel_vectors<Arch>} * Arch::floats;
+inline constexpr std::int64_t panel_rows = std::int64_t{panel_vectors<Arch>} * Arch::floats;  ///< Rows of a panel.
 
 /// Rows of activations in the layout that a format's kernels read: activation_bytes(rows, cols) bytes that the caller
 /// owns, filled by pack_activations().
 template <class Space>
 struct BasicPackedActivations {
-    typename Space::template pointer<std::byte> data{};
-    std::int64_t rows = 0, cols = 0;
+    typename Space::template pointer<std::byte> data{};  ///< owned by the caller
+    std::int64_t rows = 0, cols = 0;                     ///< as they were before packing
+    /// The first n rows, which kernels read as if there were no others.
     BasicPackedActivations first(std::int64_t n) const { return {data, n, cols}; }
 };
-using PackedActivations = BasicPackedActivations<HostSpace>;
+using PackedActivations = BasicPackedActivations<HostSpace>;  ///< Packed activations in the host's memory.
 
 /// A tile of rows of activations.
 struct RowTile {
-    std::int64_t begin, height;
+    std::int64_t begin, height;  ///< first row; rows
 };
 
 /// Partition of rows of activations into register tiles: as many tiles of `Full` rows as there are, then of `Half`,
@@ -82,6 +90,7 @@ struct RowTile {
 template <int Full, int Half>
 struct RowTiles {
     static_assert(Full % Half == 0);
+    /// Tile of `row` among `rows` rows.
     static RowTile at(std::int64_t row, std::int64_t rows) {
         const std::int64_t full = rows / Full * Full, half = full + (rows - full) / Half * Half;
         if (row < full) return {row / Full * Full, Full};
@@ -106,6 +115,7 @@ struct RowTiles {
 
 /// Partition of rows of activations into AMX tiles: sixteen rows to a tile, the remainder in a smaller one.
 struct AmxRowTiles {
+    /// Tile of `row` among `rows` rows.
     static RowTile at(std::int64_t row, std::int64_t rows) {
         const std::int64_t begin = row / 16 * 16;
         return {begin, std::min<std::int64_t>(16, rows - begin)};
@@ -127,6 +137,6 @@ struct AmxRowTiles {
 /// Outputs to a task, and rows of x that pass a task's weights at once: whole panels and whole register tiles of every
 /// Arch.
 inline constexpr std::int64_t task_rows = 128;
-inline constexpr std::int64_t pass_rows = 192;
+inline constexpr std::int64_t pass_rows = 192;  ///< rows of x
 
 }  // namespace qwen3vl::weights

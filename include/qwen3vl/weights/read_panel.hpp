@@ -61,9 +61,11 @@ void read_panel(const TensorView& view, std::int64_t first, std::int64_t rows, s
 /// pages each time.
 class ThreadBuffers {
   public:
+    /// Takes `floats` floats for each thread. Throws OutOfMemory.
     ThreadBuffers(int threads, std::int64_t floats) {
         for (int i = 0; i < threads; ++i) buffers_.push_back(aligned_floats(static_cast<std::size_t>(floats)));
     }
+    /// The floats of a thread, aligned to 64.
     float* of(int thread) { return buffers_[static_cast<std::size_t>(thread)].get(); }
 
   private:

@@ -8,18 +8,24 @@ namespace qwen3vl::inline QWEN3VL_ABI::weights {
 /// The functions are those of traits<Format> for one Arch.
 template <class Team>
 struct StoredFormat {
-    const char* name;
+    const char* name;   ///< of the format
     bool row_major;     ///< packed files do not hold it
     int window_layers;  ///< layers of a Streamed format in memory at a time; 0: all are
+    /// As traits::bytes.
     std::int64_t (*bytes)(std::int64_t rows, std::int64_t cols);
+    /// As traits::is_mapped.
     bool (*is_mapped)(DType);
     bool (*rounds)(DType);  ///< true if packing rounds GGUF's blocks of this type
+    /// As weights::load.
     WeightMatrix (*load)(const TensorView&, const std::string& name, std::int64_t rows, std::int64_t cols, Team&,
                          const InputGram*);
+    /// As weights::pack.
     void (*pack)(const TensorView&, const std::string& name, std::int64_t rows, std::int64_t cols, Team&,
                  std::byte* out, const InputGram*);
+    /// As traits::row.
     void (*row)(const WeightMatrix&, std::int64_t row, float* out);
 
+    /// True if layers come and go while the model runs.
     bool streamed() const { return window_layers > 0; }
 };
 

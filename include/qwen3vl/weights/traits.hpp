@@ -64,14 +64,17 @@ template <class Format>
 constexpr bool holds_blocks(DType) {
     return false;
 }
+/// Q4_0: groups of 32 without a minimum.
 template <>
 constexpr bool holds_blocks<Int4<Group{32}, ZeroPoint::symmetric>>(DType d) {
     return d == DType::q4_0;
 }
+/// Q4_1: groups of 32 with a minimum.
 template <>
 constexpr bool holds_blocks<Int4<Group{32}, ZeroPoint::asymmetric>>(DType d) {
     return d == DType::q4_1;
 }
+/// Q8_0: groups of 32.
 template <>
 constexpr bool holds_blocks<Int8<Group{32}>>(DType d) {
     return d == DType::q8_0;
