@@ -1,6 +1,6 @@
 # Headers as Doxygen reads them, line by line (-v conventions=FILE):
-# - without the inline namespace of a target, which is no part of a name, and without stand-ins of refused models, which
-#   have the names of what they stand for;
+# - without the inline namespace of a target, which is no part of a name, without namespaces detail, and without
+#   stand-ins of refused models, which have the names of what they stand for;
 # - with indented lines of a docstring as code;
 # - with the docstring of a declaration of several names at each of them;
 # - with the docstrings of FILE at members that have none, where a concept or a convention says what they are.
@@ -30,7 +30,7 @@ function documented(line,    behind, at, c, depth, n, part, i, type, shape, shap
         line = substr(line, 1, index(line, "///<") - 1)
     }
     n = 1
-    if (line ~ /^ *[A-Za-z_][^()]*,[^()]*; *$/ && line !~ /^ *(return|using|case|friend) /)
+    if (begins && line ~ /^ *[A-Za-z_][^()]*,[^()]*; *$/ && line !~ /^ *(return|using|case|friend) /)
         for (at = 1; at <= length(line); ++at) {
             c = substr(line, at, 1)
             if (c == ";") break
@@ -71,9 +71,15 @@ function convention(line,    i) {
     ends = refused && (line ~ /^};/ || line ~ /^requires .*;$/)
     if (refused) line = ""
     if (ends) refused = 0
+    if (line ~ /^ *namespace detail \{/) inner = 1
+    if (inner && line ~ /^ *\}  \/\/ namespace detail/) { inner = 0; line = "" }
+    if (inner) line = ""
     if (line ~ /^ *\/\/\/[^<]/) {
         above = above substr(line, index(line, "///") + 3)
     } else if (line !~ /^ *(template|requires|#)/ || line ~ /[{;]$/) {
+        begins = previous !~ /[,=<(&|?+-] *$/
+        if (line != "") previous = line
+        sub(/ *\/\/.*/, "", previous)
         line = documented(line)
         above = ""
     }

@@ -35,7 +35,7 @@ template <Rank R, TensorRank Kind = TensorRank::cp, CrossLayers Plan = CrossLaye
           class Norm = norm::RMSNorm>
 struct Bilinear : Inner {
     static constexpr const char* name = Kind == TensorRank::cp ? "Bilinear" : "BilinearTucker";
-    static constexpr std::int64_t rank = R.n;
+    static constexpr std::int64_t rank = R.n;  ///< numbers of a joined row
     static_assert(rank > 0 && Plan.every > 0 && Plan.first >= 0,
                   "qwen3vl: slot fusion: Bilinear has a Rank above 0 and CrossLayers with every > 0 and first >= 0");
     static_assert(!BringsParameters<Inner> && !KeepsState<Inner>,
@@ -53,7 +53,7 @@ struct Bilinear : Inner {
     };
     template <class M, class V>
     struct Parameters {
-        std::vector<Layer<M, V>> layers;
+        std::vector<Layer<M, V>> layers;  ///< by layer of the plan
     };
     template <class P, class F>
     static void visit_parameters(const ModelDims& dims, P& p, F&& f) {

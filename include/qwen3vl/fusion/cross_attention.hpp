@@ -29,7 +29,7 @@ struct Inside : Joined {
 template <Tokens Kept = Tokens{4096}>
 struct Outside {
     static_assert(Kept.n > 0, "qwen3vl: slot fusion: pictures::Outside keeps at least one visual token");
-    static constexpr int stand_in = 1;
+    static constexpr int stand_in = 1;  ///< pad tokens of a picture or frame pair
     static constexpr std::int64_t visual_capacity(std::int64_t /*context*/) { return Kept.n; }
     static constexpr bool ends(const ModelDims& /*dims*/, int /*layer*/) { return true; }
     static constexpr bool embeds = false;
@@ -61,7 +61,7 @@ struct CrossAttention : Pictures {
         std::is_same_v<typename Attention::mask, mask::Full>,
         "qwen3vl: slot fusion: CrossAttention takes an algorithm over mask::Full; it shows a token the pictures "
         "before it itself");
-    using Cache = kv_cache::Contiguous<Codec>;
+    using Cache = kv_cache::Contiguous<Codec>;  ///< keys and values of the pictures
     using Ends = CrossAttention;
     static constexpr bool adds_before(int layer) { return Plan.contains(layer); }
 
@@ -76,7 +76,7 @@ struct CrossAttention : Pictures {
     };
     template <class M, class V>
     struct Parameters {
-        std::vector<Layer<M, V>> layers;
+        std::vector<Layer<M, V>> layers;  ///< by cross-attention, in order
     };
     template <class P, class F>
     static void visit_parameters(const ModelDims& dims, P& p, F&& f) {
@@ -106,12 +106,13 @@ struct CrossAttention : Pictures {
     class State {
       public:
         static constexpr bool can_rewind = true, can_save = true;
-        static constexpr const char* layout = Codec::name;
+        static constexpr const char* layout = Codec::name;  ///< a saved sequence of another codec is refused
         static std::int64_t bytes(const ModelDims& d, std::int64_t context) {
             return Plan.count(d.text.layers) * Cache::bytes(extent(d.text, context));
         }
         State(const ModelDims& d, std::int64_t context, std::byte* memory)
             : memory_(memory), extent_(extent(d.text, context)), layers_(Plan.count(d.text.layers)) {}
+        /// Keys and values of cross-attention number `index`.
         typename Cache::Layer layer(int index) const { return {memory_ + index * Cache::bytes(extent_), extent_}; }
         void rewind(std::int64_t /*tokens*/) {}  // keys of later pictures are written again before they are read
         void copy(const State& other, const SavedExtent& used) {

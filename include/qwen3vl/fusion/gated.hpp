@@ -26,17 +26,17 @@ struct Gated : Inner {
             return false;
     }
 
-    /// Parameters under `fusion.gates.`: embed, before.N and after.N, N being a decoder layer; those of Inner by its
-    /// own names.
+    /// A gate's parameters, by name under `fusion.gates.embed`, `fusion.gates.before.N` and `fusion.gates.after.N`, N
+    /// being a decoder layer. Those of Inner have its own names.
     template <class V>
     struct Gate {
         V weight{}, bias{};  ///< [hidden], [1]
     };
     template <class M, class V>
     struct Parameters {
-        [[no_unique_address]] parameters_of<Inner, M, V> inner;
-        Gate<V> embed;
-        std::vector<Gate<V>> before, after;  ///< by decoder layer; empty where Inner adds nothing
+        [[no_unique_address]] parameters_of<Inner, M, V> inner;  ///< of Inner
+        Gate<V> embed;                                           ///< of features that become embeddings
+        std::vector<Gate<V>> before, after;                      ///< by decoder layer; empty where Inner adds nothing
     };
     template <class P, class F>
     static void visit_parameters(const ModelDims& d, P& p, F&& f) {

@@ -8,10 +8,10 @@ namespace qwen3vl::inline QWEN3VL_ABI::fusion {
 /// Consecutive rows of a sequence with the same pictures before them.
 template <class State>
 struct SeeingRows {
-    const SequenceRows<State>* sequence;
-    std::int64_t row, count;    ///< rows [row, row + count) of the pass
-    std::size_t pictures;       ///< the first so many of the sequence's, at least one
-    std::int64_t features = 0;  ///< rows of features of these
+    const SequenceRows<State>* sequence;  ///< all its rows of the pass
+    std::int64_t row, count;              ///< rows [row, row + count) of the pass
+    std::size_t pictures;                 ///< the first so many of the sequence's, at least one
+    std::int64_t features = 0;            ///< rows of features of these
 };
 
 /// f(SeeingRows) for the rows whose tokens lie behind the end of a picture, in order.
@@ -42,6 +42,7 @@ void for_each_seeing(const Pass& pass, F&& f) {
 template <class Pass>
 class SeeingStream {
   public:
+    /// Gathers the rows; `memory`: as many as the pass has, used where others lie between them.
     SeeingStream(const Pass& pass, const Matrix& memory) : pass_(pass) {
         std::int64_t n = 0;
         for_each_seeing(pass, [&](const auto& part) { n += part.count; });
@@ -49,6 +50,7 @@ class SeeingStream {
         x_ = all_ ? pass.x : memory.first(n);
         move([&](const Matrix& row, const Matrix& apart) { pass.ops.copy_rows(row, apart); });
     }
+    /// The rows, [n, hidden].
     const Matrix& x() const { return x_; }
     /// Puts copies back in their places.
     void finish() const {

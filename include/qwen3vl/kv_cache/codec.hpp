@@ -25,6 +25,7 @@ using codecs = list<Float32, Bf16, Int8, Int4>;
 
 /// Rows of a head are padded with zeros to this many channels' multiple, whole vectors on every Arch.
 inline constexpr std::int64_t channel_step = 16;
+/// Channels of a head as caches store them.
 constexpr std::int64_t padded_channels(std::int64_t head_dim) { return round_up(head_dim, channel_step); }
 
 }  // namespace qwen3vl::kv_cache

@@ -16,6 +16,7 @@ struct Contiguous {
     static constexpr bool can_save = true;
     static constexpr std::int64_t capacity = 0;  ///< tokens it holds at most; 0: the session's context
 
+    /// Tiles of a head for the whole context.
     static std::int64_t tiles(const Extent& e) { return ceil_div(e.tokens, tile_keys); }
     /// Bytes of one layer.
     static std::int64_t bytes(const Extent& e) { return Tiles<Codec>::bytes(e.kv_heads, tiles(e), e.channels); }

@@ -85,6 +85,7 @@ struct ElementCodec {
 /// Elements that are floats of fewer bits: each is stored on its own.
 template <class Codec, class Element>
 struct FloatCodec : ElementCodec<Codec, Element, false> {
+    /// Rounds a row, and returns a scale of 1.
     template <class Arch, class Put>
     static bf16 encode(const float* row, std::int64_t channels, Put&& put) {
         alignas(64) Element lanes[Arch::floats];

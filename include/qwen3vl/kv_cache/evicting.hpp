@@ -18,9 +18,9 @@ namespace kv_cache {
 /// last `queries` of every 64 queries, which accumulate or count alone.
 ///     kv_cache::Evicting<Tokens{1024}, kv_cache::HeavyHitters>
 struct HeavyHitters {
-    static constexpr const char* cache = "Evicting/HeavyHitters";
-    static constexpr std::int64_t queries = tile_keys;
-    static constexpr bool accumulates = true;
+    static constexpr const char* cache = "Evicting/HeavyHitters";  ///< name of the cache
+    static constexpr std::int64_t queries = tile_keys;             ///< of every 64, those that rate
+    static constexpr bool accumulates = true;                      ///< probabilities of all queries so far add up
 };
 /// A rating of keys by what the latest Window.n queries look at (Li et al., 2024, "SnapKV: LLM knows what you are
 /// looking for before generation", section 4), without its pooling of neighbours.
@@ -29,17 +29,17 @@ template <Tokens Window = Tokens{16}>
 struct LatestQueries {
     static_assert(Window.n > 0 && Window.n <= tile_keys,
                   "qwen3vl: slot kv_cache: LatestQueries needs a Window of 1 to 64 Tokens");
-    static constexpr const char* cache = "Evicting/LatestQueries";
-    static constexpr std::int64_t queries = Window.n;
-    static constexpr bool accumulates = false;
+    static constexpr const char* cache = "Evicting/LatestQueries";  ///< name of the cache
+    static constexpr std::int64_t queries = Window.n;               ///< of every 64, those that rate
+    static constexpr bool accumulates = false;                      ///< the latest queries count alone
 };
 /// Rating by age alone: the sinks and the latest tokens stay (Xiao et al., 2024, "Efficient streaming language models
 /// with attention sinks").
 ///     kv_cache::Evicting<Tokens{1024}, kv_cache::Age>
 struct Age {
-    static constexpr const char* cache = "Evicting/Age";
-    static constexpr std::int64_t queries = 0;
-    static constexpr bool accumulates = false;
+    static constexpr const char* cache = "Evicting/Age";  ///< name of the cache
+    static constexpr std::int64_t queries = 0;            ///< none rates
+    static constexpr bool accumulates = false;            ///< no probabilities are needed
 };
 
 /// Keeps Budget.n tokens of each head, and those since the last multiple of 64. At every 64th token the 64 keys with
@@ -58,12 +58,13 @@ struct Evicting {
                   "the recent ones, and a Chunk above 0");
     static constexpr const char* name = Rating::cache;
     using codec = Codec;
-    using rating = Rating;
+    using rating = Rating;                     ///< how keys are rated
     static constexpr bool can_rewind = false;  ///< evicted keys are gone
     static constexpr bool can_save = true;
-    static constexpr std::int64_t capacity = 0;  ///< the session's context
-    static constexpr std::int64_t budget = Budget.n;
+    static constexpr std::int64_t capacity = 0;       ///< the session's context
+    static constexpr std::int64_t budget = Budget.n;  ///< tokens kept of each head
 
+    /// Tiles behind them that a chunk may reach into.
     static constexpr std::int64_t ring_tiles = tiles_of_chunk(Chunk.n);
     static std::int64_t bytes(const Extent& e) {
         return books_bytes(e) + Tiles<Codec>::bytes(e.kv_heads, budget / tile_keys + ring_tiles, e.channels);
@@ -73,8 +74,8 @@ struct Evicting {
 
     class Layer {
       public:
-        static constexpr std::int64_t budget = Evicting::budget;
-        using rating = Rating;
+        static constexpr std::int64_t budget = Evicting::budget;  ///< tokens kept of each head
+        using rating = Rating;                                    ///< how keys are rated
         Layer(std::byte* memory, const Extent& e)
             : books_(memory),
               tiles_(memory + books_bytes(e), e.kv_heads, budget / tile_keys + ring_tiles, e.channels),

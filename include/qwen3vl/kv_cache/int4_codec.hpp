@@ -15,12 +15,13 @@ inline constexpr std::int64_t nibble_group = 32;
 /// A tile in 4 bits, which attention widens before use. Byte b of a group holds its channels b (low bits) and b + 16,
 /// each + 8.
 struct NibbleTile {
-    const std::uint8_t* keys = nullptr;    ///< [groups, 16, tile_keys]
-    const std::uint8_t* values = nullptr;  ///< [tile_keys, groups, 16]
-    std::int64_t channels = 0, first = 0, count = 0;
-    const bf16* key_scales = nullptr;    ///< [groups, tile_keys]
-    const bf16* value_scales = nullptr;  ///< [tile_keys, groups]
+    const std::uint8_t* keys = nullptr;               ///< [groups, 16, tile_keys]
+    const std::uint8_t* values = nullptr;             ///< [tile_keys, groups, 16]
+    std::int64_t channels = 0, first = 0, count = 0;  ///< as Tile's
+    const bf16* key_scales = nullptr;                 ///< [groups, tile_keys]
+    const bf16* value_scales = nullptr;               ///< [tile_keys, groups]
 
+    /// Groups of a row.
     static constexpr std::int64_t groups(std::int64_t channels) { return ceil_div(channels, nibble_group); }
     float key(std::int64_t i, std::int64_t channel) const {
         const std::int64_t g = channel / nibble_group, c = channel % nibble_group;
@@ -48,6 +49,7 @@ struct Int4 {
     static constexpr std::int64_t tile_bytes(std::int64_t channels) {
         return 2 * tile_keys * NibbleTile::groups(channels) * (16 + static_cast<std::int64_t>(sizeof(bf16)));
     }
+    /// Views a tile in memory; the caller gives its place in the sequence.
     static tile view(const std::byte* memory, std::int64_t channels, std::int64_t first, std::int64_t count) {
         const std::int64_t groups = NibbleTile::groups(channels);
         const auto* keys = reinterpret_cast<const std::uint8_t*>(memory);

@@ -26,7 +26,8 @@ struct LowRank {
     static constexpr bool can_rewind = Inner::can_rewind;
     static constexpr bool can_save = Inner::can_save;
     static constexpr std::int64_t capacity = Inner::capacity;
-    static constexpr std::int64_t rank = R.n;
+    static constexpr std::int64_t rank = R.n;  ///< coordinates kept of each key and value
+    /// True if the other cache may be given coordinates in place of keys.
     static constexpr bool inner_takes_projected = !Evicts<typename Inner::Layer> && !Offloads<Inner> && !requires {
         Inner::recurrent;
     };
@@ -66,6 +67,7 @@ struct LowRank {
         }
     }
 
+    /// Channels of a row in the other cache.
     static constexpr std::int64_t stored_channels(std::int64_t /*channels*/) { return padded_channels(R.n); }
     static std::int64_t bytes(const Extent& e) { return Inner::bytes(stored(e)); }
     static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) {
@@ -86,11 +88,14 @@ struct LowRank {
             kernels::row_times_matrix<Arch>(value, channels_, values(kv_head), width, rows + width);
             Inner::Layer::template write<Arch>(kv_head, token, rows, rows + width);
         }
+        /// Channels of a row of coordinates.
         std::int64_t stored_channels() const { return width; }
+        /// Writes the coordinates of a query, [stored_channels()], of a row [channels].
         template <class Arch>
         void project(std::int64_t kv_head, const float* query, float* out) const {
             kernels::row_times_matrix<Arch>(query, channels_, keys(kv_head), width, out);
         }
+        /// Writes the row [channels] that coordinates stand for, as of a sum of values.
         template <class Arch>
         void expand(std::int64_t kv_head, const float* row, float* out) const {
             kernels::row_times_matrix<Arch>(row, width, expansion(kv_head), channels_, out);

@@ -41,6 +41,7 @@ struct Offloaded {
     static std::int64_t stride(const Extent& e) { return round_up(codec::tile_bytes(e.channels), ScratchFile::block); }
     /// Bytes of one layer in memory, and in the file.
     static std::int64_t bytes(const Extent& e) { return 2 * ScratchFile::block + ring_tiles(e) * row_bytes(e); }
+    /// Bytes of one layer in the file.
     static std::int64_t file_bytes(const Extent& e) {
         return (Contiguous<codec>::tiles(e) - ring_tiles(e)) * row_bytes(e);
     }
@@ -67,16 +68,20 @@ struct Offloaded {
     /// The tiles of a layer, as StagedTiles. Refers to the layer.
     class Reader {
       public:
-        static constexpr std::int64_t ahead = TileStore::ahead;
+        static constexpr std::int64_t ahead = TileStore::ahead;  ///< frames that may be asked for beyond the one in use
 
+        /// Reads for the first `tokens` tokens.
         Reader(const Layer& layer, std::int64_t tokens) : layer_(&layer), tokens_(tokens) {}
+        /// Gives a tile in memory, or one that await() waited for.
         typename codec::tile operator()(std::int64_t kv_head, std::int64_t index) const {
             const Layer& l = *layer_;
             const std::byte* at =
                 index < l.state().from ? l.place_.store->at(l.position(kv_head, index)) : l.in_ring(kv_head, index);
             return codec::view(at, l.channels_, index * tile_keys, std::min(tile_keys, tokens_ - index * tile_keys));
         }
+        /// Tiles that are not in memory: the first so many.
         std::int64_t away() const { return std::min(layer_->state().from, ceil_div(tokens_, tile_keys)); }
+        /// Tiles of a head that come with one ask() at most.
         std::int64_t most_tiles() const { return layer_->place_.store->frame_bytes() / layer_->row_; }
         /// for_each_wanted(want) calls want(kv_head, index) for some of tiles [first, last), last <= away().
         template <class F>
@@ -88,7 +93,9 @@ struct Offloaded {
         void ask_next(std::int64_t first, std::int64_t last, F&& for_each_wanted) const {
             if (layer_->place_.next >= 0) ask_at(layer_->place_.next, first, last, for_each_wanted);
         }
+        /// Waits for the tiles asked for from tile `first` on.
         void await(std::int64_t first) const { layer_->place_.store->await(layer_->position(0, first)); }
+        /// Lets go of the frame in use, for the next ask().
         void release() const { layer_->place_.store->release(); }
         /// Tiles [first, last) of all heads, at once.
         void bring(std::int64_t first, std::int64_t last) const {
@@ -114,6 +121,7 @@ struct Offloaded {
 
     class Layer {
       public:
+        /// Lays an empty layer over bytes(e) of zeroed memory and its place in the file.
         Layer(std::byte* memory, const Extent& e, const Place& place)
             : state_(reinterpret_cast<State*>(memory)),
               ring_(memory + ScratchFile::block),
@@ -134,6 +142,7 @@ struct Offloaded {
         typename codec::tile tile(std::int64_t kv_head, std::int64_t index, std::int64_t tokens) const {
             return reader(tokens)(kv_head, index);
         }
+        /// The tiles of the first `tokens` tokens.
         Reader reader(std::int64_t tokens) const { return {*this, tokens}; }
 
         /// Makes room for tokens [first, first + count): tiles that they overwrite go to the file, and after a rewind

@@ -25,8 +25,8 @@ struct PageStatistics {
 
 /// Content that identifies a page: the page before it, its tokens, and the pictures among them.
 struct PageContent {
-    std::uint64_t before = 0;  ///< PageStore::number of the page before; 0 for the first
-    std::array<int, tile_keys> tokens{};
+    std::uint64_t before = 0;                 ///< PageStore::number of the page before; 0 for the first
+    std::array<int, tile_keys> tokens{};      ///< ids
     std::array<std::uint64_t, 2> pictures{};  ///< hash of what the pictures' features are and where they stand
     bool operator==(const PageContent&) const = default;
 };
@@ -53,7 +53,9 @@ class PageStore {
     PageStore(const PageStore&) = delete;
     PageStore& operator=(const PageStore&) = delete;
 
+    /// Bytes of a page.
     std::int64_t page_bytes() const { return page_bytes_; }
+    /// Pages of the store, whatever their state.
     std::int64_t pages() const { return static_cast<std::int64_t>(records_.size()); }
 
     /// Fills `out` with pages of any content that no other sequence refers to. Returns false, and changes nothing,
@@ -132,6 +134,7 @@ class PageStore {
     /// Number of a published page that the caller's sequence refers to: above 0, and never that of another page.
     std::uint64_t number(const std::byte* page) const { return record(index_of(page)).number; }
 
+    /// Counts as of now.
     PageStatistics statistics() const {
         const std::lock_guard lock(mutex_);
         PageStatistics s = counts_;

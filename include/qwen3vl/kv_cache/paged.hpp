@@ -37,6 +37,7 @@ struct Paged {
     /// One layer's keys and values, `begin` bytes from where each page begins: [kv_heads] tiles.
     class Layer {
       public:
+        /// Lays a layer over the pages of a sequence's table.
         Layer(PageTable& table, std::int64_t begin, const Extent& e)
             : table_(&table),
               begin_(begin),

@@ -7,7 +7,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// A number of random features, as a template argument.
 struct Features {
-    int n = 0;
+    int n = 0;  ///< of a head
 };
 
 namespace kv_cache {
@@ -31,12 +31,13 @@ struct Recurrent {
                   "qwen3vl: slot kv_cache: Recurrent needs a multiple of 64 Features, and Chunk above 0 Tokens");
     static constexpr const char* name = "Recurrent";
     using codec = Float32;
-    static constexpr bool recurrent = true;
-    static constexpr std::int64_t features = F.n;
-    static constexpr bool can_rewind = false;  ///< sums do not give terms back
+    static constexpr bool recurrent = true;        ///< keeps sums, for attentions that are recurrent too
+    static constexpr std::int64_t features = F.n;  ///< of a head
+    static constexpr bool can_rewind = false;      ///< sums do not give terms back
     static constexpr bool can_save = true;
     static constexpr std::int64_t capacity = 0;  ///< the session's context
 
+    /// Latest tiles that are kept as they are.
     static constexpr std::int64_t ring_tiles = tiles_of_chunk(Chunk.n);
 
     static std::int64_t bytes(const Extent& e) {
@@ -60,6 +61,7 @@ struct Recurrent {
             return tiles_.tile(kv_head, index % ring_tiles, index * tile_keys,
                                std::min(tile_keys, tokens - index * tile_keys));
         }
+        /// The sums of a head, to be read and written.
         RecurrentHead head(std::int64_t kv_head) {
             float* sums = state_ + kv_head * head_floats(extent_);
             float* weights = sums + features * extent_.channels;

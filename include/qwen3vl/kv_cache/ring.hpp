@@ -17,7 +17,9 @@ struct Ring {
     static constexpr bool can_save = true;
     static constexpr std::int64_t capacity = T.n;
 
+    /// Tiles of a head for the mask's sinks.
     static std::int64_t pinned_tiles(const Extent& e) { return ceil_div(e.sinks, tile_keys); }
+    /// Tiles of a head for the latest tokens.
     static std::int64_t ring_tiles(const Extent& e) { return ceil_div(T.n - e.sinks, tile_keys); }
     /// Bytes of one layer.
     static std::int64_t bytes(const Extent& e) {

@@ -19,11 +19,11 @@ constexpr std::int64_t chunk_within(std::int64_t tiles) { return (tiles - 1) * t
 /// but have no meaning.
 template <class Element>
 struct Tile {
-    const Element* keys = nullptr;    ///< [channels, tile_keys]
-    const Element* values = nullptr;  ///< [tile_keys, channels]
-    std::int64_t channels = 0;        ///< padded head_dim; the padding is zero
-    std::int64_t first = 0;
-    std::int64_t count = 0;
+    const Element* keys = nullptr;       ///< [channels, tile_keys]
+    const Element* values = nullptr;     ///< [tile_keys, channels]
+    std::int64_t channels = 0;           ///< padded head_dim; the padding is zero
+    std::int64_t first = 0;              ///< sequence index of key 0
+    std::int64_t count = 0;              ///< keys with a meaning, at most tile_keys
     const bf16* key_scales = nullptr;    ///< [tile_keys] factor of each key; null: 1
     const bf16* value_scales = nullptr;  ///< [tile_keys] factor of each value; null: 1
     const Element* next = nullptr;  ///< keys of the tile behind this one, to be asked for ahead; null: they lie behind
@@ -41,7 +41,7 @@ struct Tile {
 
 /// Size of one layer's storage.
 struct Extent {
-    std::int64_t kv_heads = 0;
+    std::int64_t kv_heads = 0;  ///< heads of keys and values
     std::int64_t channels = 0;  ///< padded head_dim
     std::int64_t tokens = 0;    ///< context to hold
     std::int64_t span = 0;      ///< the mask's: keys back that a query needs, 0 for all

@@ -22,11 +22,11 @@ class TileStore {
   public:
     /// Entries in a row of the file, the first at byte `begin`, `stride` bytes from one to the next.
     struct Span {
-        std::int64_t begin = 0, count = 0, stride = 0;
+        std::int64_t begin = 0, count = 0, stride = 0;  ///< bytes, but for count
     };
     /// Frames: one that is computed with, the others on their way.
     static constexpr std::int64_t frames = 4;
-    static constexpr std::int64_t ahead = frames - 1;
+    static constexpr std::int64_t ahead = frames - 1;  ///< frames that may be on their way
 
     /// Bytes of memory that the frames take, alignment included.
     static std::int64_t memory_bytes(std::int64_t frame_bytes) { return frames * frame_bytes + ScratchFile::block; }
@@ -51,7 +51,9 @@ class TileStore {
     TileStore& operator=(const TileStore&) = delete;
     ~TileStore() { dismiss(); }
 
+    /// Bytes of a frame.
     std::int64_t frame_bytes() const { return frame_bytes_; }
+    /// The file, whose size and bytes tell what is on disk.
     const ScratchFile& file() const { return file_; }
     /// Bytes read into frames so far. Waits for the tiles asked for.
     std::int64_t bytes_read() {

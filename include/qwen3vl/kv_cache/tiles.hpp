@@ -11,10 +11,12 @@ namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 template <class Codec>
 class Tiles {
   public:
+    /// Bytes of a layer.
     static std::int64_t bytes(std::int64_t kv_heads, std::int64_t tiles, std::int64_t channels) {
         return kv_heads * tiles * Codec::tile_bytes(channels);
     }
 
+    /// Lays the tiles over memory.
     Tiles(std::byte* memory, std::int64_t kv_heads, std::int64_t tiles, std::int64_t channels)
         : memory_(memory), kv_heads_(kv_heads), tiles_(tiles), channels_(channels) {}
 

@@ -8,8 +8,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 /// The first channels of a tile, zeros in place of the others, which attention adds before use.
 template <class Inner>
 struct TruncatedTile {
-    Inner inner;
-    std::int64_t channels = 0, first = 0, count = 0;
+    Inner inner;                                      ///< of the channels that are kept
+    std::int64_t channels = 0, first = 0, count = 0;  ///< as Tile's, all channels counted
 
     float key(std::int64_t i, std::int64_t channel) const {
         return channel < inner.channels ? inner.key(i, channel) : 0.0f;
@@ -31,17 +31,22 @@ struct TruncatedRank {
     static constexpr bool needs_directions = true;  ///< the first coordinates have to weigh most
     using tile = TruncatedTile<typename Inner::tile>;
 
+    /// Bytes of a tile; a multiple of 64.
     static constexpr std::int64_t tile_bytes(std::int64_t channels) { return Inner::tile_bytes(kept(channels)); }
+    /// Views a tile in memory; the caller gives its place in the sequence.
     static tile view(const std::byte* memory, std::int64_t channels, std::int64_t first, std::int64_t count) {
         return {Inner::view(memory, kept(channels), first, count), channels, first, count};
     }
+    /// Stores a key and a value, rows of `channels` floats, as number `i` of a tile.
     template <class Arch>
     static void write(std::byte* memory, std::int64_t channels, std::int64_t i, const float* key, const float* value) {
         Inner::template write<Arch>(memory, kept(channels), i, key, value);
     }
+    /// Copies entry i of a tile to entry j of another.
     static void copy(const std::byte* from, std::int64_t i, std::byte* to, std::int64_t j, std::int64_t channels) {
         Inner::copy(from, i, to, j, kept(channels));
     }
+    /// Zeroes the entries of a tile from `from` on.
     static void clear(std::byte* memory, std::int64_t channels, std::int64_t from) {
         Inner::clear(memory, kept(channels), from);
     }

@@ -185,13 +185,14 @@ template <class P>
 using vision_slots =
     VisionSlots<typename P::Attention, typename P::Norm, typename P::Activation, typename P::MergerActivation,
                 typename P::Position, typename P::Weights, typename P::Resolution>;
+template <class P>
+using all_slots = AllSlots<text_slots<typename P::Text>, vision_slots<typename P::Vision>, typename P::Fusion,
+                           typename P::Alignment, typename P::Execution, typename P::Memory, typename P::Arch>;
 }  // namespace detail
 
 /// The slots of a bundle, spelled out: bundles that choose the same policies are one type here, and one model.
 template <class P>
-using SlotsOf =
-    detail::AllSlots<detail::text_slots<typename P::Text>, detail::vision_slots<typename P::Vision>, typename P::Fusion,
-                     typename P::Alignment, typename P::Execution, typename P::Memory, typename P::Arch>;
+using SlotsOf = detail::all_slots<P>;
 
 /// Shortens the common choice: one weight format for decoder and tower.
 template <class Format>

@@ -1,0 +1,130 @@
+#pragma once
+#include <cstddef>
+#include <qwen3vl/concepts/named.hpp>
+#include <qwen3vl/core/arch.hpp>
+#include <qwen3vl/core/grid.hpp>
+#include <qwen3vl/core/token_modalities.hpp>
+#include <type_traits>
+
+namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
+struct Extent;
+}
+namespace qwen3vl::inline QWEN3VL_ABI::attention {
+struct QueryBlock;
+}
+
+/// Requirements on masks, attention algorithms and caches.
+namespace qwen3vl::inline QWEN3VL_ABI::concepts {
+
+/// Visible keys of a query, by sequence index, as attention asks for them. Also: for_each_range(first_query,
+/// last_query, within, f).
+template <class V>
+concept Visibility = requires(const V& v, std::int64_t i) {
+    { v.whole(i, i, i, i) } -> std::same_as<bool>;
+    { v.visible(i, i) } -> std::same_as<bool>;
+};
+
+/// A mask that chooses keys by their content: State summarises a layer's keys after they were written (update), and
+/// selects the keys that a block of queries sees (select).
+template <class M>
+concept StatefulMask = requires(std::byte* memory, std::int64_t i) {
+    { M::State::bytes(i, i, i) } -> std::same_as<std::int64_t>;
+    { M::State::scratch_floats(i, i, i) } -> std::same_as<std::int64_t>;
+    typename M::State;
+    requires std::constructible_from < typename M::State, std::byte*, std::int64_t, std::int64_t, std::int64_t,
+        const parameters_of<M, qwen3vl::detail::AnyParameter, std::vector<float>>
+    & > ;
+};
+
+/// A mask over a picture's patches: over(grid, merge) makes it for each frame pair of a grid, with queries and keys in
+/// an order of its own. Windows are `rows` x `cols` patches.
+template <class M>
+concept GridMask = requires(const M& m, const Grid& grid, std::int64_t i) {
+    { M::over(grid, 2) } -> std::same_as<M>;
+    { m.order(i) } -> std::same_as<std::int64_t>;
+    { M::rows } -> std::convertible_to<int>;
+    { M::cols } -> std::convertible_to<int>;
+};
+
+/// A mask that answers by the modality of tokens: an object made of the modalities of its sequence.
+template <class M>
+concept ModalityMask = std::constructible_from<M, const TokenModalities&>;
+
+/// `span` 0: a query may need all keys before it. Answers by itself, as static members or as an object of a grid or of
+/// token types, or has a State that does.
+template <class M>
+concept Mask = Named<M> && requires {
+    { M::causal } -> std::convertible_to<bool>;
+    { M::span } -> std::convertible_to<std::int64_t>;
+    { M::sinks } -> std::convertible_to<std::int64_t>;
+} &&(Visibility<M> || StatefulMask<M>);
+
+/// Attention and caches that go together: the cache keeps, of earlier keys, sums over the features of the attention.
+/// The attention has attend<Arch>(team, heads, layer, scratch) in place of the other algorithms' attend().
+template <class P>
+concept Recurrent = requires {
+    requires P::recurrent;
+    { P::features } -> std::convertible_to<std::int64_t>;
+};
+
+template <class A>
+concept HasMask = requires {
+    typename A::mask;
+}
+&&Mask<typename A::mask>;
+template <class A>
+concept HasScratch = requires(std::int64_t i) {
+    { A::scratch_floats(i, i, i) } -> std::same_as<std::int64_t>;
+};
+/// The mask as attention is given it: itself, or the result of its State.
+template <class M>
+using VisibleOf = std::conditional_t<Visibility<M>, M, AnyVisible>;
+template <class A>
+concept Attends = Recurrent<A> ||
+    requires(const attention::QueryBlock& queries, const VisibleOf<typename A::mask>& visible, const AnyTiles& tiles,
+             float* out, float* scratch) {
+    A::template attend<arch::native>(queries, visible, tiles, out, scratch);
+};
+/// Attention of a block of queries over the tiles of a head's keys: attend<Arch>(queries, visible, tiles, out,
+/// scratch).
+template <class A>
+concept Attention = Named<A> && HasMask<A> && HasScratch<A> && Attends<A>;
+
+template <class C>
+concept HasCodec = requires {
+    typename C::codec;
+}
+&&Named<typename C::codec>;
+template <class C>
+concept StatesAbilities = requires {
+    { C::can_rewind } -> std::convertible_to<bool>;
+    { C::can_save } -> std::convertible_to<bool>;
+    { C::capacity } -> std::convertible_to<std::int64_t>;
+};
+template <class C>
+concept StatesBytes = requires(const kv_cache::Extent& extent) {
+    { C::bytes(extent) } -> std::same_as<std::int64_t>;
+}
+|| requires(const kv_cache::Extent& extent) {
+    { C::page_bytes(extent) } -> std::same_as<std::int64_t>;
+};
+template <class C>
+concept StatesChunk = requires(const kv_cache::Extent& extent) {
+    { C::largest_chunk(extent) } -> std::same_as<std::int64_t>;
+};
+template <class C>
+concept GivesTiles = requires(const typename C::Layer& layer, std::int64_t i) {
+    layer.tile(i, i, i);
+};
+template <class C>
+concept WritesRows = requires(typename C::Layer& layer, std::int64_t i, const float* row) {
+    layer.template write<arch::native>(i, i, row, row);
+};
+/// A cache's Layer holds one layer's keys and values: write<Arch>(kv_head, token, key, value), tile(kv_head, index,
+/// tokens). A cache that can be saved has saved_bytes(extent, tokens), and its Layer for_each_piece(tokens, f).
+/// kv_cache/layer_access.hpp has what some caches offer beyond that.
+template <class C>
+concept KvCache =
+    Named<C> && HasCodec<C> && StatesAbilities<C> && StatesBytes<C> && StatesChunk<C> && GivesTiles<C> && WritesRows<C>;
+
+}  // namespace qwen3vl::concepts
