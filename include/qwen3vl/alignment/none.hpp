@@ -2,6 +2,7 @@
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/features.hpp>
 
+/// Policies that change what the tower gives the decoder, once for each picture.
 namespace qwen3vl::inline QWEN3VL_ABI::alignment {
 
 /// The mergers' output is the decoder's input as it is.

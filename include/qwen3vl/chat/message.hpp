@@ -4,8 +4,10 @@
 #include <variant>
 #include <vector>
 
+/// Conversations, their format as a prompt, and the reading of answers.
 namespace qwen3vl::inline QWEN3VL_ABI::chat {
 
+/// Speaker of a turn; `tool` gives the result of a call.
 enum class Role { system, user, assistant, tool };
 
 /// Placeholder of a picture in a message. The n-th of a conversation is the n-th picture that is handed over with it.

@@ -7,6 +7,7 @@
 
 namespace qwen3vl::inline QWEN3VL_ABI::chat {
 
+/// Kind of a visual input: their placeholders and pad tokens differ.
 enum class Media { image, video };
 
 /// Text that is tokenised as ordinary text, whatever it says. Neighbouring text is tokenised together.
@@ -36,6 +37,6 @@ struct PadSegment {
 
 /// A prompt before it is tokenised.
 using Segment = std::variant<TextSegment, MarkupSegment, MediaSegment, PadSegment>;
-using Segments = std::vector<Segment>;
+using Segments = std::vector<Segment>;  ///< in order
 
 }  // namespace qwen3vl::chat

@@ -1,6 +1,7 @@
 #pragma once
 #include <qwen3vl/core/config.hpp>
 
+/// Policies that say which decoder layers run, and for which rows.
 namespace qwen3vl::inline QWEN3VL_ABI::depth {
 
 /// Every decoder layer runs.

@@ -5,6 +5,7 @@
 #include <qwen3vl/core/tensor.hpp>
 #include <qwen3vl/weights/matrix.hpp>
 
+/// Feed-forward layers of the decoder.
 namespace qwen3vl::inline QWEN3VL_ABI::ffn {
 
 /// The gated feed-forward layer: down(activation(gate(x), up(x))) (`Qwen3VLTextMLP`).

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+/// Reading of JSON files, whose content is not trusted: bounded, and with errors that name file and field.
 namespace qwen3vl::inline QWEN3VL_ABI::json_reader {
 
 /// Parses a JSON text. Throws ConfigError where it is no valid JSON, names a key of an object twice, nests deeper than
@@ -30,6 +31,7 @@ inline nlohmann::json parse_json(std::string_view text, const std::string& file,
 struct FieldOrigin {
     std::string file, field;  ///< names in messages
 };
+/// Origins by a field's path: "text_config.hidden_size".
 using FieldOrigins = std::map<std::string, FieldOrigin>;
 
 /// A JSON object with its file and its path in there ("text_config"), so that every error can name both. A field that

@@ -6,6 +6,7 @@
 #include <qwen3vl/position/rope_scaling.hpp>
 #include <qwen3vl/position/rotary.hpp>
 
+/// Positions of tokens and patches: rotations of queries and keys, and embeddings that are added.
 namespace qwen3vl::inline QWEN3VL_ABI::position {
 
 /// The vision tower's two: a table added to the patches, and a rotation of queries and keys.
@@ -20,6 +21,7 @@ struct Grid2D {
 /// Every text position policy: feeds the conformance tests and the bench.
 using text_all = list<MRopeInterleaved, Rope, NTK<MRopeInterleaved, Factor{4}>,
                       YaRN<MRopeInterleaved, YarnOptions{.factor = 4}>, Approximate<MRopeInterleaved>>;
+/// Every position policy of the tower: feeds the conformance tests and the bench.
 using vision_all = list<Grid2D<>>;
 
 }  // namespace qwen3vl::position

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <qwen3vl/core/config.hpp>
 
+/// Policies that say to how many pixels a picture is resized.
 namespace qwen3vl::inline QWEN3VL_ABI::resolution {
 
 /// Least and most pixels that a picture is resized to.

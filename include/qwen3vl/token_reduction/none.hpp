@@ -2,6 +2,7 @@
 #include <qwen3vl/core/dims.hpp>
 #include <qwen3vl/core/features.hpp>
 
+/// Policies that leave fewer visual tokens than the tower gives, or change them.
 namespace qwen3vl::inline QWEN3VL_ABI::token_reduction {
 
 /// Every visual token reaches the decoder.

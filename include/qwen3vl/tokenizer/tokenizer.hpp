@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+/// Byte-level BPE tokenizers as tokenizer.json describes them.
 namespace qwen3vl::inline QWEN3VL_ABI::tokenizer {
 
 /// Options of Tokenizer::encode().
