@@ -1,7 +1,8 @@
 # What the library links. Also read by the installed package, so that find_package(qwen3vl) finds the same things.
 find_package(Threads REQUIRED)
 find_package(xsimd 8.1 REQUIRED)
-if(NOT TARGET xtl)  # Debian's xsimd names xtl, which its headers need for complex numbers alone, without depending on it
+# Debian's xsimd names xtl, which its headers need for complex numbers alone, without depending on it.
+if(NOT TARGET xtl)
   set_property(TARGET xsimd PROPERTY INTERFACE_LINK_LIBRARIES "")
 endif()
 find_package(nlohmann_json 3.11 REQUIRED)

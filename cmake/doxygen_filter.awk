@@ -60,7 +60,8 @@ function before_name(docstring) { return docstring == "" ? "" : "/**" docstring 
 
 function convention(line,    i) {
     for (i = 1; i <= entries; ++i)
-        if ((folder[i] == "*" || index(FILENAME, "/include/qwen3vl/" folder[i])) && line ~ pattern[i]) return " " text[i]
+        if (line ~ pattern[i] && (folder[i] == "*" || index(FILENAME, "/include/qwen3vl/" folder[i])))
+            return " " text[i]
     return ""
 }
 

@@ -1,5 +1,6 @@
-# cmake -DCOMPILER=… -DFLAGS=… -DFILE=… -P check.cmake: FILE must fail to compile, and the compiler must say each text of its `// expect:` lines, with one
-# error and no cascade unless it says `// errors: several`, or how many. `// expect: success` is a file that must compile. `// flags:` are added.
+# cmake -DCOMPILER=… -DFLAGS=… -DFILE=… -P check.cmake: FILE must fail to compile, and the compiler must say each text
+# of its `// expect:` lines, with one error and no cascade unless it says `// errors: several`, or how many. `// expect:
+# success` is a file that must compile. `// flags:` are added.
 file(STRINGS ${FILE} expected REGEX "^// expect: ")
 file(STRINGS ${FILE} several REGEX "^// errors: several")
 file(STRINGS ${FILE} extra REGEX "^// flags: ")
@@ -8,7 +9,8 @@ separate_arguments(extra)
 if(NOT expected)
   message(FATAL_ERROR "${FILE} expects nothing")
 endif()
-execute_process(COMMAND ${COMPILER} ${FLAGS} ${extra} -fsyntax-only -fdiagnostics-color=never ${FILE} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+execute_process(COMMAND ${COMPILER} ${FLAGS} ${extra} -fsyntax-only -fdiagnostics-color=never ${FILE}
+                RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
 if(expected STREQUAL "// expect: success")
   if(NOT result EQUAL 0)
     message(FATAL_ERROR "${FILE} must compile:\n${output}")
