@@ -10,6 +10,7 @@ struct NoGate {};
 /// Visual tokens replace their placeholders' embeddings, and DeepStack level i is added to them after decoder layer i
 /// (`_deepstack_process`, modeling_qwen3_vl.py; Meng et al., 2024, "DeepStack"). A model without levels gets the
 /// replacement alone.
+///     Policies<>::with_fusion<fusion::DeepStack>
 struct DeepStack {
     static constexpr const char* name = "DeepStack";
     /// Rows of visual tokens before the first layer = their features, times the gate of these.
