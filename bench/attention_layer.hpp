@@ -144,7 +144,8 @@ void for_each_policy(F&& f) {
           q::type_tag<AttentionLayer<Attention, Cache>>{});
     };
     const auto for_each_mask = [](auto&& each) {
-        q::for_each_type<q::concat_t<q::concat_t<q::mask::all, q::mask::typed>, q::mask::stateful>>(
+        q::for_each_type<
+            q::concat_t<q::concat_t<q::mask::all, q::mask::typed>, q::concat_t<q::mask::tempered, q::mask::stateful>>>(
             [&]<class M>(M mask) {
                 if constexpr (M::type::causal) each(mask);
             });

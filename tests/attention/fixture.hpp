@@ -51,11 +51,16 @@ struct Sequence {
     template <class Mask>
     std::vector<double> expected(const Mask& mask) const {
         const auto at = [](std::size_t i) { return static_cast<std::int64_t>(i); };
+        return expected_where([&](std::size_t q, std::size_t k) { return mask.visible(at(q), at(k)); });
+    }
+    /// As reference::attention() with these.
+    template <class Visible, class Temperature = reference::NoTemperature>
+    std::vector<double> expected_where(const Visible& visible, const Temperature& temperature = {}) const {
         return reference::attention(testing::as_rows(queries, static_cast<std::size_t>(q_dim())),
                                     testing::as_rows(keys, static_cast<std::size_t>(kv_heads * head_dim)),
                                     testing::as_rows(values, static_cast<std::size_t>(kv_heads * head_dim)),
-                                    static_cast<std::size_t>(head_dim), static_cast<std::size_t>(group), 0,
-                                    [&](std::size_t q, std::size_t k) { return mask.visible(at(q), at(k)); })
+                                    static_cast<std::size_t>(head_dim), static_cast<std::size_t>(group), 0, visible,
+                                    temperature)
             .values;
     }
 

@@ -37,8 +37,13 @@ bool sees(type_tag<mask::ByModality<S>>, std::int64_t query, std::int64_t key) {
     return to_picture ? S.language_to_vision : S.language_to_language;
 }
 
+template <Temperatures T, class Inner>
+bool sees(type_tag<mask::TemperedBy<T, Inner>>, std::int64_t query, std::int64_t key) {
+    return sees(type_tag<Inner>{}, query, key);
+}
+
 using Masks =
-    concat_t<concat_t<mask::all, mask::typed>,
+    concat_t<concat_t<concat_t<mask::all, mask::typed>, mask::tempered>,
              list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 5, .sinks = 9}>,
                   mask::BlockSparse<BlockPattern{.block = 8, .local = 1, .global = 0, .stride = 3}>,
                   mask::BlockSparse<BlockPattern{.block = 7, .local = 2, .global = 2}>,

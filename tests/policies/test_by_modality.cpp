@@ -17,6 +17,7 @@ using With = Model<
 using Causal = With<attention::Flash<>>;
 template <Sees S>
 using Seeing = With<attention::Flash<mask::ByModality<S>>>;
+using Tempered = With<attention::Flash<mask::Tempered<Temperatures{.language_to_vision = 0.5f}>>>;
 using Apart = With<attention::WithinModality>;
 using Pages = With<attention::GlobalEvery<>, kv_cache::Paged<kv_cache::Float32>>;
 using Planned = With<attention::GlobalEvery<>>;
@@ -64,6 +65,23 @@ TEST_CASE("a session tells its mask which tokens are pictures") {
     check(model<Seeing<Sees{.vision_to_language = false}>>());
     check(model<Seeing<Sees{.vision_to_vision = false}>>());
     check(model<Planned>());
+}
+
+TEST_CASE("a temperature between text and pictures changes what pictures do to text, and no text alone") {
+    Session<Tempered> session(model<Tempered>(), {.context = 250, .chunk = 50, .threads = 2});
+    const Prompt shown = talk(session), told{words(90), {}};
+    const auto expected = conversation(model<Tempered>(), shown);
+    CHECK_FALSE(testing::same_bits(expected, conversation(model<Causal>(), shown)));
+    for (const int chunk : {7, 50}) CHECK(testing::same_bits(conversation(model<Tempered>(), shown, chunk), expected));
+    CHECK(testing::same_bits(conversation(model<Tempered>(), told), conversation(model<Causal>(), told)));
+
+    const TemporaryFolder folder;
+    session.append(shown);
+    session.save(folder.file("state"));
+    const auto next = go_on(session);
+    session.rewind(42);
+    session.restore(folder.file("state"));
+    CHECK(testing::same_bits(go_on(session), next));
 }
 
 TEST_CASE("where text sees no picture, and pictures no text, neither changes what the other becomes") {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <qwen3vl/concepts/attention.hpp>
 #include <qwen3vl/core/checked.hpp>
 #include <qwen3vl/kv_cache/tile.hpp>
 #include <qwen3vl/mask/ranges.hpp>
@@ -55,6 +56,22 @@ mask::KeyRange visible_keys(const QueryBlock& q, const Mask& visible, std::int64
         seen = {std::min(seen.begin, range.begin - first_key), std::max(seen.end, range.end - first_key)};
     });
     return seen;
+}
+
+/// Multiplies scores by the mask's factors, where it has some: scores [rows, count] of keys in a row.
+template <class Mask>
+void scale([[maybe_unused]] const QueryBlock& q, [[maybe_unused]] const Mask& visible,
+           [[maybe_unused]] std::int64_t first_key, [[maybe_unused]] std::int64_t count, [[maybe_unused]] float* scores,
+           [[maybe_unused]] std::int64_t stride) {
+    if constexpr (concepts::ScalesScores<Mask>)
+        for (std::int64_t from = 0, to; from < count; from = to) {
+            to = visible.same_factor_until(first_key + from, first_key + count) - first_key;
+            for (std::int64_t r = 0; r < q.rows; ++r) {
+                const float factor = visible.score_factor(q.position(r), first_key + from);
+                if (factor == 1.0f) continue;
+                for (std::int64_t k = from; k < to; ++k) scores[r * stride + k] *= factor;
+            }
+        }
 }
 
 /// Puts -infinity where the mask hides a key: scores [rows, count] of keys in a row.

@@ -67,12 +67,14 @@ void with_tile_for(std::int64_t rows, const kv_cache::TileVariant<A, B>& either,
     either.visit([&](const auto& tile) { with_tile_for<Arch>(rows, tile, wide, f); });
 }
 
-/// scores [size, tile_keys] of a group's rows and the keys `seen` of a tile, -infinity where the mask hides one.
+/// scores [size, tile_keys] of a group's rows and the keys `seen` of a tile, times the mask's factors where it has
+/// some, -infinity where it hides a key.
 template <class Arch, class Mask, class Element>
 void score(const QueryBlock& rows, const Mask& visible, const float* packed, int size,
            const kv_cache::Tile<Element>& tile, mask::KeyRange seen, float* scores) {
     kernels::key_products<Arch, kv_cache::tile_keys>(packed, size, tile.keys, tile.key_scales, tile.channels,
                                                      seen.begin, seen.end, scores);
+    scale(rows, visible, tile.first + seen.begin, seen.end - seen.begin, scores + seen.begin, kv_cache::tile_keys);
     hide(rows, visible, tile.first + seen.begin, seen.end - seen.begin, scores + seen.begin, kv_cache::tile_keys);
 }
 

@@ -50,6 +50,13 @@ concept GridMask = requires(const M& m, const Grid& grid, std::int64_t i) {
 template <class M>
 concept ModalityMask = std::constructible_from<M, const TokenModalities&>;
 
+/// A mask that multiplies scores too: by score_factor(query, key), the same for keys up to same_factor_until(key, end).
+template <class V>
+concept ScalesScores = requires(const V& v, std::int64_t i) {
+    { v.score_factor(i, i) } -> std::same_as<float>;
+    { v.same_factor_until(i, i) } -> std::same_as<std::int64_t>;
+};
+
 /// `span` 0: a query may need all keys before it. Answers by itself, as static members or as an object of a grid or of
 /// token types, or has a State that does.
 template <class M>

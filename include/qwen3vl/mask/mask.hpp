@@ -8,6 +8,7 @@
 #include <qwen3vl/mask/grid_window.hpp>
 #include <qwen3vl/mask/router.hpp>
 #include <qwen3vl/mask/sliding_window.hpp>
+#include <qwen3vl/mask/tempered.hpp>
 
 namespace qwen3vl::inline QWEN3VL_ABI::mask {
 /// Every mask that answers by itself and knows no picture: feeds the conformance tests and the bench.
@@ -15,6 +16,8 @@ using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>,
                  BlockSparse<BlockPattern{.local = 4, .global = 1, .stride = 8}>>;
 /// Masks by the types of tokens, which the tests and the bench take too.
 using typed = list<ByModality<Sees{.vision_to_language = false, .sinks = 4}>>;
+/// Masks that scale scores by the types of tokens, which the bench takes too.
+using tempered = list<Tempered<Temperatures{.language_to_vision = 0.8f}>>;
 /// Masks with a state, which the bench takes too.
 using stateful = list<DynamicSparse<BlockBudget{.keep = 8}>>;
 /// Masks over a picture's grid.
