@@ -18,7 +18,8 @@ struct BundleOptions {
             ->take_all();
         app.add_option("--calibration", calibration, "a file made by calibrate, for the integer formats");
         app.add_option("--parameters", parameters,
-                       "a file with the parameters of policies that bring some, such as low_rank makes");
+                       "a file with the parameters of policies that bring some, such as low_rank makes, or a folder of "
+                       "such files with the bundles' names");
     }
     /// f(type_tag<Bundle>) for each that is asked for, then ConfigError where a name is no bundle's.
     template <class F>

@@ -71,10 +71,11 @@ struct Measured {
 template <class D, class Bundle, class Take>
 std::int64_t predict(const Options& o, const std::string& calibration, const Take& take) {
     using M = q::Model<D, Bundle>;
-    const auto model = M::load(o.model, {.threads = o.threads,
-                                         .calibration = calibration,
-                                         .parameters = policy_fields::parameters_for<M>(o.bundles.parameters),
-                                         .mmproj = o.mmproj});
+    const auto model =
+        M::load(o.model, {.threads = o.threads,
+                          .calibration = calibration,
+                          .parameters = policy_fields::parameters_for<M>(o.bundles.parameters, Bundle::name),
+                          .mmproj = o.mmproj});
     o.predict(model, take);
     std::int64_t bytes = 0;
     for (const auto& part : M::memory_plan().parts)

@@ -1,4 +1,5 @@
 #pragma once
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <qwen3vl/core/layers.hpp>
 #include <string>
@@ -19,13 +20,15 @@ std::string names(Name&& name) {
     return all;
 }
 
-/// {bundle, attention, mask, cache, codec, position, vision_attention, vision_mask}, several by layer with commas.
+/// {bundle, fusion, attention, mask, cache, codec, position, vision_attention, vision_mask}, several by layer with
+/// commas.
 template <class Bundle>
 nlohmann::ordered_json of() {
     using Text = typename Bundle::Text;
     using Vision = typename Bundle::Vision;
     return {
         {"bundle", Bundle::name},
+        {"fusion", Bundle::Fusion::name},
         {"attention", names<typename Text::Attention>([](auto tag) { return decltype(tag)::type::name; })},
         {"mask", names<typename Text::Attention>([](auto tag) { return decltype(tag)::type::mask::name; })},
         {"cache", names<typename Text::KvCache>([](auto tag) { return decltype(tag)::type::name; })},
@@ -35,12 +38,13 @@ nlohmann::ordered_json of() {
         {"vision_mask", names<typename Vision::Attention>([](auto tag) { return decltype(tag)::type::mask::name; })}};
 }
 
-/// The file for LoadOptions::parameters of a model; none where its policies bring nothing.
+/// The file for LoadOptions::parameters of a model; none where its policies bring nothing. In a folder: the file with
+/// the bundle's name.
 template <class M>
-std::vector<std::string> parameters_for(const std::string& file) {
-    if (file.empty()) return {};
+std::vector<std::string> parameters_for(const std::string& path, const std::string& bundle) {
+    if (path.empty()) return {};
     for (const auto& p : M::manifest().parameters)
-        if (p.of_policy) return {file};
+        if (p.of_policy) return {std::filesystem::is_directory(path) ? path + "/" + bundle + ".safetensors" : path};
     return {};
 }
 

@@ -1,11 +1,12 @@
 // Asks the Shapes model every question of an evaluation folder and prints, bundle by bundle, how many answers are right
 // and how many are the reference's own text.
-//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--calibration FILE] [--parameters FILE]
+//     shapes_eval --model MODEL FOLDER [--mmproj FILE] [--bundle NAME]... [--calibration FILE] [--parameters PATH]
 //     [--min-agreement X] [--min-prompt N] [--json FILE]
 // MODEL is a checkpoint folder or a .gguf file.
 // FOLDER holds cases.json and images/ in the layout of make_eval.py (beside the shipped model). Exit code: 0, 1 an
 // agreement below the minimum, 2 a file cannot be used. `catalogue_eval` is the same over the bundles of
 // catalogue_bundles.hpp, which differ from float32 in one policy each: a new policy proves its quality there.
+// `fusion_eval` is the same over those of fusion_bundles.hpp.
 #include <qwen3vl/policies/bundles.hpp>
 #include <qwen3vl/qwen3vl.hpp>
 
@@ -116,9 +117,10 @@ double kv_bytes_per_token(int context) {
 template <class Bundle>
 json evaluate(const Options& o, const std::vector<Case>& cases) {
     using M = q::Model<q::models::Shapes, Bundle>;
-    const auto model = M::load(o.model, {.calibration = o.bundles.calibration,
-                                         .parameters = policy_fields::parameters_for<M>(o.bundles.parameters),
-                                         .mmproj = o.mmproj});
+    const auto model =
+        M::load(o.model, {.calibration = o.bundles.calibration,
+                          .parameters = policy_fields::parameters_for<M>(o.bundles.parameters, Bundle::name),
+                          .mmproj = o.mmproj});
     q::ChatOptions options;
     options.max_new_tokens = 96;
     options.session.context = 2048;

@@ -47,17 +47,17 @@ class CrossAttention(nn.Module):
         self.gate, self.ffn_gate = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
 
     def forward(self, x, seen, factors):
-        """x [tokens, hidden]; seen: a mask [tokens, keys], and the keys' features [keys, hidden]."""
+        """x [..., tokens, hidden]; seen: a mask [tokens, keys], and the keys' features [..., keys, hidden]."""
         mask, visual = seen
         sees = mask.any(-1, keepdim=True)
-        heads = lambda y, n: y.view(len(y), n, self.head_dim).transpose(0, 1)
+        heads = lambda y, n: y.unflatten(-1, (n, self.head_dim)).transpose(-3, -2)
         q = rms_norm(heads(self.q_proj(rms_norm(x, self.norm.weight, self.eps)), self.heads), self.q_norm.weight, self.eps)
         k = rms_norm(heads(self.k_proj(visual), self.kv_heads), self.k_norm.weight, self.eps)
         v = heads(self.v_proj(visual), self.kv_heads)
         group = self.heads // self.kv_heads
-        scores = q @ k.repeat_interleave(group, 0).transpose(1, 2) / self.head_dim ** 0.5
+        scores = q @ k.repeat_interleave(group, -3).transpose(-2, -1) / self.head_dim ** 0.5
         p = torch.softmax(scores.masked_fill(~(mask | ~sees), float("-inf")), -1)
-        attended = (p @ v.repeat_interleave(group, 0)).transpose(0, 1).reshape(len(x), -1)
+        attended = (p @ v.repeat_interleave(group, -3)).transpose(-3, -2).flatten(-2)
         x = x + sees * factors * torch.tanh(self.gate) * self.o_proj(attended)
         n = rms_norm(x, self.ffn_norm.weight, self.eps)
         inner = F.silu(self.mlp["gate_proj"](n)) * self.mlp["up_proj"](n)
@@ -78,11 +78,11 @@ class Bilinear(nn.Module):
         self.out = dense(c.hidden_size, rank)
 
     def forward(self, x, pooled, factors):
-        """x [tokens, hidden]; pooled [tokens, hidden]: the mean of the means of the pictures before each token, and
-        which tokens have any."""
+        """x [..., tokens, hidden]; pooled [..., tokens, hidden]: the mean of the means of the pictures before each token,
+        and which tokens have any [tokens, 1]."""
         z, sees = pooled
         a, b = self.text(rms_norm(x, self.norm.weight, self.eps)), self.visual(z)
-        h = torch.einsum("tij,ni,nj->nt", self.core["weight"], a, b) if hasattr(self, "core") else a * b
+        h = torch.einsum("tij,...i,...j->...t", self.core["weight"], a, b) if hasattr(self, "core") else a * b
         return x + sees * factors * self.out(h)
 
 
@@ -112,7 +112,8 @@ class Fusion(nn.Module):
             if not outside:
                 self.gates["embed"] = gate()
                 self.gates["after"] = nn.ModuleDict({str(i): gate() for i in range(levels)})
-        self.seen_layers = {}
+        self.seen_layers = None  # a dict takes what the layers read
+        self.at, self.first, self.level = None, 0, 0
 
     def tensors(self):
         return {"fusion." + name: p.detach().float().contiguous() for name, p in self.named_parameters()}
@@ -124,44 +125,54 @@ class Fusion(nn.Module):
         if ends is None:
             ends = [i + 1 for i in range(len(types)) if types[i] and (i + 1 == len(types) or not types[i + 1])]
         assert len(ends) == len(features)
-        self.ends, self.features, self.first, self.level = ends, features, 0, 0
+        self.first, self.level = 0, 0
+        if ends:
+            self.at = lambda tokens: self.seen(torch.arange(self.first, self.first + tokens), ends, [f.unsqueeze(0) for f in features])
         yield self
-        self.ends = None
+        self.at = None
 
-    def at(self, tokens):
-        """For so many tokens from self.first on: (mask, features), (pooled, sees)."""
-        visual = torch.cat(self.features) if self.features else torch.zeros(1, 1)
-        owner = torch.cat([torch.full((len(f),), i) for i, f in enumerate(self.features)])
-        position = torch.arange(self.first, self.first + tokens).unsqueeze(-1)
-        before = position >= torch.tensor(self.ends)
-        mask = before[:, owner]
-        means = torch.stack([f.mean(0) for f in self.features])
-        sees = before.any(-1, keepdim=True)
+    @contextlib.contextmanager
+    def batch(self, ends, features):
+        """A batch of whole prompts to come, whose pictures have their ends and extents in common: features [batch, rows,
+        hidden] of each."""
+        self.first, self.level = 0, 0
+        self.at = lambda tokens: self.seen(torch.arange(tokens), ends, features)
+        yield self
+        self.at = None
+
+    @staticmethod
+    def seen(positions, ends, features):
+        """(mask, features), (pooled, sees) of tokens at these positions."""
+        owner = torch.cat([torch.full((f.shape[1],), i) for i, f in enumerate(features)])
+        before = positions.unsqueeze(-1) >= torch.tensor(ends)
+        means = torch.stack([f.mean(1) for f in features], 1)
         pooled = before.float() @ means / before.sum(-1, keepdim=True).clamp(min=1)
-        return (mask, visual), (pooled, sees)
+        return (before[:, owner], torch.cat(features, 1)), (pooled, before.any(-1, keepdim=True))
 
     def attach(self, model):
         text = model.model.language_model
-        factors = lambda kind, i, x: self.gates[kind][i](x) if kind in self.gates and i in self.gates[kind] else 1.0
+
+        def factors(kind, i, x):
+            return self.gates[kind][i](x) if self.at and kind in self.gates and i in self.gates[kind] else 1.0
 
         def before(i):
             def hook(module, args, kwargs):
-                x = args[0] if args else kwargs["hidden_states"]
-                if not self.ends:
+                y = args[0] if args else kwargs["hidden_states"]
+                if not self.at:
                     return None
-                y, (attended, pooled) = x[0], self.at(x.shape[1])
+                attended, pooled = self.at(y.shape[1])
                 if str(i) in self.layers:
                     y = self.layers[str(i)](y, attended, factors("before", str(i), y))
                 if str(i) in self.bilinear:
                     y = self.bilinear[str(i)](y, pooled, factors("before", str(i), y))
-                self.seen_layers.setdefault(i, []).append(y.detach())
-                y = y.unsqueeze(0)
+                if self.seen_layers is not None:
+                    self.seen_layers.setdefault(i, []).append(y[0].detach())
                 return ((y, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": y})
             return hook
 
         def begin(module, args, kwargs):
             self.level, mask = 0, kwargs.get("visual_pos_masks")
-            if "embed" in self.gates and mask is not None:
+            if self.at and "embed" in self.gates and mask is not None:
                 x = kwargs["inputs_embeds"].clone()
                 x[mask] = x[mask] * self.gates["embed"](x[mask])
                 kwargs = {**kwargs, "inputs_embeds": x}
