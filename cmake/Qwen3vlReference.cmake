@@ -11,6 +11,6 @@ add_custom_target(
   COMMAND ${CMAKE_COMMAND} -E make_directory ${QWEN3VL_REFERENCE_DIR}
   COMMAND Doxygen::doxygen ${CMAKE_CURRENT_BINARY_DIR}/Doxyfile
   COMMAND ${CMAKE_COMMAND} -DLOG=${QWEN3VL_REFERENCE_DIR}/warnings.txt -DHTML=${QWEN3VL_REFERENCE_DIR}/html/index.html
-          -P ${CMAKE_CURRENT_LIST_DIR}/check_reference.cmake
+          -DINCLUDE=${PROJECT_SOURCE_DIR}/include/qwen3vl -P ${CMAKE_CURRENT_LIST_DIR}/check_reference.cmake
   COMMENT "Reference of the library's public names"
   VERBATIM)

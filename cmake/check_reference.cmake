@@ -1,6 +1,16 @@
-# cmake -DLOG=… -DHTML=… -P check_reference.cmake: fails where Doxygen's log holds a warning, such as of a public name
-# without a docstring; says where the pages are.
+# cmake -DLOG=… -DHTML=… -DINCLUDE=… -P check_reference.cmake: fails where Doxygen's log holds a warning, such as of a
+# public name without a docstring, or a concept has none, at which Doxygen does not look. Says where the pages are.
 file(READ ${LOG} warnings)
+file(GLOB_RECURSE headers ${INCLUDE}/*.hpp)
+list(FILTER headers EXCLUDE REGEX "/(reference|testing)/|/policies/check")
+foreach(header ${headers})
+  file(READ ${header} text)
+  string(REGEX MATCHALL "\n(/?/?[^/\n][^\n]*)?\ntemplate <[^\n]*>\nconcept [A-Za-z]+" bare "${text}")
+  foreach(concept ${bare})
+    string(REGEX REPLACE ".*\n" "" concept "${concept}")
+    string(APPEND warnings "${header}: ${concept} is not documented\n")
+  endforeach()
+endforeach()
 string(STRIP "${warnings}" warnings)
 if(NOT warnings STREQUAL "")
   message("${warnings}")

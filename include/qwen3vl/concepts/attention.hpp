@@ -74,11 +74,13 @@ concept Recurrent = requires {
     { P::features } -> std::convertible_to<std::int64_t>;
 };
 
+/// Attentions name their mask.
 template <class A>
 concept HasMask = requires {
     typename A::mask;
 }
 &&Mask<typename A::mask>;
+/// Attentions tell the floats of scratch that a block of rows takes: scratch_floats(rows, channels, keys).
 template <class A>
 concept HasScratch = requires(std::int64_t i) {
     { A::scratch_floats(i, i, i) } -> std::same_as<std::int64_t>;
@@ -86,6 +88,7 @@ concept HasScratch = requires(std::int64_t i) {
 /// The mask as attention is given it: itself, or the result of its State.
 template <class M>
 using VisibleOf = std::conditional_t<Visibility<M>, M, AnyVisible>;
+/// Attentions compute a block of queries, or are recurrent.
 template <class A>
 concept Attends = Recurrent<A> ||
     requires(const attention::QueryBlock& queries, const VisibleOf<typename A::mask>& visible, const AnyTiles& tiles,
@@ -97,17 +100,20 @@ concept Attends = Recurrent<A> ||
 template <class A>
 concept Attention = Named<A> && HasMask<A> && HasScratch<A> && Attends<A>;
 
+/// Caches name their codec.
 template <class C>
 concept HasCodec = requires {
     typename C::codec;
 }
 &&Named<typename C::codec>;
+/// Caches tell whether they can be rewound and saved, and how many tokens they keep.
 template <class C>
 concept StatesAbilities = requires {
     { C::can_rewind } -> std::convertible_to<bool>;
     { C::can_save } -> std::convertible_to<bool>;
     { C::capacity } -> std::convertible_to<std::int64_t>;
 };
+/// Caches tell the bytes of a layer, or of a layer in a page.
 template <class C>
 concept StatesBytes = requires(const kv_cache::Extent& extent) {
     { C::bytes(extent) } -> std::same_as<std::int64_t>;
@@ -115,14 +121,17 @@ concept StatesBytes = requires(const kv_cache::Extent& extent) {
 || requires(const kv_cache::Extent& extent) {
     { C::page_bytes(extent) } -> std::same_as<std::int64_t>;
 };
+/// Caches tell how many tokens may be written before attention reads them.
 template <class C>
 concept StatesChunk = requires(const kv_cache::Extent& extent) {
     { C::largest_chunk(extent) } -> std::same_as<std::int64_t>;
 };
+/// Layers of caches give tiles of keys and values.
 template <class C>
 concept GivesTiles = requires(const typename C::Layer& layer, std::int64_t i) {
     layer.tile(i, i, i);
 };
+/// Layers of caches store the key and value of a token and head.
 template <class C>
 concept WritesRows = requires(typename C::Layer& layer, std::int64_t i, const float* row) {
     layer.template write<arch::native>(i, i, row, row);

@@ -8,6 +8,7 @@
 /// reduction, fusion.
 namespace qwen3vl::inline QWEN3VL_ABI::concepts {
 
+/// Policies reduce the tokens of an encoded picture.
 template <class T>
 concept ReducesTokens = requires(const AnyOps& ops, const ModelDims& dims, const VisionParameters<T>& p,
                                  VisualFeatures& f) {
@@ -17,6 +18,7 @@ concept ReducesTokens = requires(const AnyOps& ops, const ModelDims& dims, const
 template <class T>
 concept TokenReduction = Named<T> && ReducesTokens<T>;
 
+/// Policies tell the least and most pixels of a picture.
 template <class R>
 concept LimitsPixels = requires {
     { R::budget({}).least } -> std::convertible_to<std::int64_t>;
@@ -32,6 +34,7 @@ concept LimitsPixels = requires {
 template <class R>
 concept Resolution = Named<R> && LimitsPixels<R>;
 
+/// Policies join pictures to the embeddings of a pass.
 template <class F>
 concept EmbedsPictures = requires(const Pass<AnyOps, VisionParameters<F>, state_of<F>>& pass) {
     F::template embed<AnyFormat>(pass);
@@ -42,6 +45,7 @@ concept EmbedsPictures = requires(const Pass<AnyOps, VisionParameters<F>, state_
 template <class F>
 concept Fusion = Named<F> && EmbedsPictures<F>;
 
+/// Policies align the features of an encoded picture.
 template <class A>
 concept AlignsFeatures = requires(const AnyOps& ops, const ModelDims& dims, const VisionParameters<A>& p,
                                   VisualFeatures& f) {

@@ -8,10 +8,12 @@
 /// Requirements on the other policies of a layer: norm, activation, positions, weights, feed-forward, depth.
 namespace qwen3vl::inline QWEN3VL_ABI::concepts {
 
+/// Norms tell whether a checkpoint has a bias for them.
 template <class N>
 concept StatesBias = requires {
     { N::has_bias } -> std::convertible_to<bool>;
 };
+/// Norms compute a row.
 template <class N>
 concept NormalisesRows = requires(const float* x, float epsilon, std::int64_t n, float* out) {
     N::template row<arch::native>(x, x, x, epsilon, n, out);
@@ -20,10 +22,12 @@ concept NormalisesRows = requires(const float* x, float epsilon, std::int64_t n,
 template <class N>
 concept Norm = Named<N> && StatesBias<N> && NormalisesRows<N>;
 
+/// Activations tell whether they take a gate.
 template <class A>
 concept StatesGate = requires {
     { A::gated } -> std::convertible_to<bool>;
 };
+/// Activations compute a row, with a gate or without.
 template <class A>
 concept ActivatesRows = requires(const float* x, std::int64_t n, float* out) {
     requires !A::gated;
@@ -37,20 +41,24 @@ concept ActivatesRows = requires(const float* x, std::int64_t n, float* out) {
 template <class A>
 concept Activation = Named<A> && StatesGate<A> && ActivatesRows<A>;
 
+/// Positions tell whether they count time, row and column apart.
 template <class P>
 concept StatesMultimodal = requires {
     { P::multimodal } -> std::convertible_to<bool>;
 };
+/// Positions give each pair's axis and frequency, and a factor of cosines and sines.
 template <class P>
 concept GivesAngles = requires(const TextDims& d) {
     { P::axis(d, 0) } -> std::same_as<int>;
     { P::frequency(d, 0) } -> std::same_as<float>;
     { P::attention_factor() } -> std::same_as<float>;
 };
+/// Positions tell the longest context that they count to.
 template <class P>
 concept LimitsPositions = requires(const TextDims& d) {
     { P::max_positions(d) } -> std::same_as<std::int64_t>;
 };
+/// Positions turn angles into cosines and sines.
 template <class P>
 concept TurnsAngles = requires(std::int64_t n, float* values) {
     P::template cos_sin<arch::native>(n, values, values);
@@ -59,6 +67,7 @@ concept TurnsAngles = requires(std::int64_t n, float* values) {
 template <class P>
 concept TextPosition = Named<P> && StatesMultimodal<P> && GivesAngles<P> && LimitsPositions<P> && TurnsAngles<P>;
 
+/// Positions of the tower: `table` gives the embedding of a patch, `rotary` the angles.
 template <class P>
 concept VisionPosition = Named<P> && requires(const VisionDims& d) {
     { P::rotary::axis(d, 0) } -> std::same_as<int>;
@@ -70,6 +79,7 @@ concept VisionPosition = Named<P> && requires(const VisionDims& d) {
 template <class F>
 concept WeightFormat = Named<F>;
 
+/// Policies tell whether a released checkpoint runs as it was trained.
 template <class P>
 concept StatesCapacity = requires {
     { P::preserves_capacity } -> std::convertible_to<bool>;
@@ -80,14 +90,17 @@ concept StatesCapacity = requires {
 template <class F>
 concept Ffn = Named<F> && StatesCapacity<F>;
 
+/// Depth policies tell which layers run.
 template <class D>
 concept ChoosesLayers = requires {
     { D::runs(0, 1) } -> std::same_as<bool>;
 };
+/// Depth policies that look at rows before and after a layer.
 template <class D>
 concept ComparesRows = requires {
     requires D::compares_rows;
 };
+/// Depth policies put rows back, if they compare any.
 template <class D>
 concept LeavesRows =
     !ComparesRows<D> || requires(const Pass<AnyOps, VisionParameters<D>, state_of<D>>& pass, ConstMatrix before) {

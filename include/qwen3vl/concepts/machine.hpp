@@ -4,6 +4,7 @@
 /// Requirements on the policies of the machine: execution, memory, instruction set.
 namespace qwen3vl::inline QWEN3VL_ABI::concepts {
 
+/// Execution policies have a team, made of a number of threads.
 template <class E>
 concept HasTeam = requires {
     typename E::Team;
@@ -11,10 +12,12 @@ concept HasTeam = requires {
 &&std::constructible_from<typename E::Team, int>&& requires(const typename E::Team& t) {
     { t.threads() } -> std::same_as<int>;
 };
+/// Execution policies tell how many threads a team of so many asked for has.
 template <class E>
 concept StatesTeamSize = requires {
     { E::team_size(0) } -> std::same_as<int>;
 };
+/// Teams run tasks, on as many threads as they are limited to.
 template <class E>
 concept RunsTasks = requires(typename E::Team& team, std::int64_t count, const AnyTask& task) {
     team.run(count, task);
@@ -24,10 +27,12 @@ concept RunsTasks = requires(typename E::Team& team, std::int64_t count, const A
 template <class E>
 concept Execution = Named<E> && HasTeam<E> && StatesTeamSize<E> && RunsTasks<E>;
 
+/// Memory policies are made of bytes, and tell how many of them a block takes.
 template <class M>
 concept StatesFootprint = std::constructible_from<M, std::int64_t> && requires(std::int64_t n) {
     { M::footprint(n) } -> std::same_as<std::int64_t>;
 };
+/// Memory policies hand out blocks.
 template <class M>
 concept GivesBlocks = requires(M& m, std::int64_t n) {
     m.take(n);
@@ -36,6 +41,7 @@ concept GivesBlocks = requires(M& m, std::int64_t n) {
 template <class M>
 concept Memory = Named<M> && StatesFootprint<M> && GivesBlocks<M>;
 
+/// Instruction sets tell their vectors' width, and whether file and CPU have them.
 template <class A>
 concept Arch = Named<A> && requires {
     { A::floats } -> std::convertible_to<int>;

@@ -91,6 +91,7 @@ concept Dims = requires {
     { D::text } -> std::convertible_to<TextDims>;
 };
 
+/// Extents of a model with a vision tower, and the ids of its pictures' tokens.
 template <class D>
 concept VisionLanguageDims = Dims<D> && requires {
     { D::vision } -> std::convertible_to<VisionDims>;

@@ -58,6 +58,7 @@ struct policy_parameters<P, M, V> {
 template <class P, class M, class V>
 using parameters_of = typename detail::policy_parameters<P, M, V>::type;
 
+/// Policies that bring parameters of their own.
 template <class P>
 concept BringsParameters = requires {
     typename P::template Parameters<detail::AnyParameter, detail::AnyParameter>;

@@ -10,7 +10,7 @@
 /// A forward pass as policies see it, and the state that they may keep of a sequence.
 namespace qwen3vl::inline QWEN3VL_ABI {
 
-/// What a sequence holds, as far as the sizes of policies' states depend on it.
+/// Counts of what a sequence holds, on which the sizes of policies' states depend.
 struct SavedExtent {
     std::int64_t tokens = 0;         ///< text and pad tokens together
     std::int64_t visual_tokens = 0;  ///< rows of features of all pictures among the tokens
@@ -56,6 +56,7 @@ struct policy_state<P> {
 /// A policy's state of a sequence: P::State, or NoState.
 template <class P>
 using state_of = typename detail::policy_state<P>::type;
+/// Policies that keep a state of each sequence.
 template <class P>
 concept KeepsState = requires {
     typename P::State;

@@ -18,7 +18,7 @@ class ScratchParts {
     }
     /// Takes rows without gaps.
     Matrix matrix(std::int64_t rows, std::int64_t cols) { return Matrix(take(rows * cols), rows, cols); }
-    /// What lies behind the parts taken so far.
+    /// Memory behind the parts taken so far.
     float* rest() const { return memory_ ? memory_ + floats_ : nullptr; }
     /// Floats taken so far, with what alignment costs.
     std::int64_t floats() const { return floats_; }

@@ -37,8 +37,8 @@ void for_each_seeing(const Pass& pass, F&& f) {
     }
 }
 
-/// Those rows of the stream, one behind another: the stream itself where it has no others, else copies in memory of the
-/// policy's scratch, [rows, hidden].
+/// Rows of the stream that see pictures, one behind another: the stream itself where it has no others, else copies in
+/// memory of the policy's scratch, [rows, hidden].
 template <class Pass>
 class SeeingStream {
   public:

@@ -23,7 +23,7 @@ enum class Content : std::uint8_t {
 /// tower.
 struct Role {
     Pool pool = Pool::attention;        ///< whose limit counts the block
-    Content content = Content::pinned;  ///< what has to be kept of it
+    Content content = Content::pinned;  ///< says for how long it has to be kept
     int group = 0;                      ///< decoder layer, or stage of the tower
     friend bool operator==(const Role&, const Role&) = default;
 };

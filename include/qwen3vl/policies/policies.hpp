@@ -29,7 +29,7 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 template <class Slot, class Policy>
 struct Choice {
     using slot = Slot;      ///< tag of the slot
-    using policy = Policy;  ///< what fills it
+    using policy = Policy;  ///< fills the slot
 };
 
 /// The last choice of a slot in a pack, or its default.

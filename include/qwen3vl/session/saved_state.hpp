@@ -21,7 +21,7 @@ struct SavedHeader {
     std::uint64_t logits = 0;         ///< numbers: none, or one for each token of the vocabulary
     std::uint64_t extra = 0;          ///< bytes that the owner added
     std::uint64_t bytes = 0;          ///< size of the whole file
-    /// What the sizes of policies' states depend on.
+    /// Counts on which the sizes of policies' states depend.
     SavedExtent extent() const {
         return {static_cast<std::int64_t>(length), static_cast<std::int64_t>(visual_tokens),
                 static_cast<std::int64_t>(pictures)};

@@ -40,7 +40,7 @@ struct Slots {
     using KvCache = TheCache;
     using Keys = TheKeys;
     using Cache = typename KvCache::Layer;  ///< caches of the layer, one for each chunk
-    /// What attention asks for visible keys.
+    /// Answers attention's questions for visible keys.
     using Mask = typename attention::MaskState<typename Attention::mask>::type;
 };
 
