@@ -49,12 +49,12 @@ void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t ro
                       const std::byte* w, const float* w_scales, const float* w_minima, bool first, float* out,
                       std::int64_t out_stride);
 
-/// out [XT * rows, 2 * 16] (+)= x · w^T over `columns` columns of bfloat16, a multiple of 32 or padded with zeros. x
-/// lies in tiles [columns / 32][rows][32], w in pairs of columns [columns / 2][32]. Sums as TDPBF16PS makes them, in
-/// ascending order.
-template <class Arch, int XT>
-void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1,
-                   const std::byte* w, bool first, float* out, std::int64_t out_stride);
+/// out [rows, 2 * 16] (+)= x · w^T over `columns` columns of bfloat16, a multiple of 32 or padded with zeros. x lies in
+/// steps [columns / 32][rows][32], of 32 rows (two tiles) or 16 at most; w in pairs of columns [columns / 2][32]. Sums
+/// as TDPBF16PS makes them, in ascending order.
+template <class Arch, bool Pair>
+void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x, const std::byte* w, bool first,
+                   float* out, std::int64_t out_stride);
 
 /// Computes amx_bf16_tile for one row of x, with the same bits, in vectors: a single row waits for w, which tiles
 /// cannot prefetch.
@@ -143,42 +143,42 @@ void amx_integer_tile(const IntegerBlock& block, int step_bytes, std::int64_t ro
     }
 }
 
-template <class Arch, int XT>
-void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x0, const std::byte* x1,
-                   const std::byte* w, bool first, float* out, std::int64_t out_stride) {
+template <class Arch, bool Pair>
+void amx_bf16_tile(std::int64_t columns, std::int64_t rows, const std::byte* x, const std::byte* w, bool first,
+                   float* out, std::int64_t out_stride) {
     const std::int64_t pitch = out_stride * static_cast<std::int64_t>(sizeof(float));
-    float* below = out + rows * out_stride;
+    float* below = out + 16 * out_stride;
     asm volatile("" ::: "memory");  // as above
     if (first) {
         _tile_zero(0);
         _tile_zero(1);
-        if constexpr (XT == 2) {
+        if constexpr (Pair) {
             _tile_zero(2);
             _tile_zero(3);
         }
     } else {
         _tile_loadd(0, out, pitch);
         _tile_loadd(1, out + 16, pitch);
-        if constexpr (XT == 2) {
+        if constexpr (Pair) {
             _tile_loadd(2, below, pitch);
             _tile_loadd(3, below + 16, pitch);
         }
     }
-    for (std::int64_t c = 0; c < columns; c += 32, w += 2048, x0 += 64 * rows, x1 += 64 * rows) {
+    for (std::int64_t c = 0; c < columns; c += 32, w += 2048, x += 64 * rows) {
         _tile_loadd(6, w, 128);
-        _tile_loadd(4, x0, 64);
+        _tile_loadd(4, x, 64);
         _tile_dpbf16ps(0, 4, 6);
         _tile_loadd(7, w + 64, 128);
         _tile_dpbf16ps(1, 4, 7);
-        if constexpr (XT == 2) {
-            _tile_loadd(5, x1, 64);
+        if constexpr (Pair) {
+            _tile_loadd(5, x + 1024, 64);
             _tile_dpbf16ps(2, 5, 6);
             _tile_dpbf16ps(3, 5, 7);
         }
     }
     _tile_stored(0, out, pitch);
     _tile_stored(1, out + 16, pitch);
-    if constexpr (XT == 2) {
+    if constexpr (Pair) {
         _tile_stored(2, below, pitch);
         _tile_stored(3, below + 16, pitch);
     }

@@ -141,7 +141,7 @@ class Cpu {
         weights::linear<Arch, Format>(
             *team_, x, std::array{&w},
             [&](int, std::int64_t row, std::int64_t first, std::int64_t count, const float* sums) {
-                alignas(64) float out[weights::task_rows];
+                alignas(64) float out[std::size_t{weights::most_task_rows<Arch>}];
                 std::copy_n(sums, count, out);
                 kernels::add_row<Arch>(bias.data() + first, count, out);
                 Activation::template row<Arch>(out, count, out);
@@ -155,7 +155,7 @@ class Cpu {
         weights::linear_pair<Arch, Format>(
             *team_, x, gate, up,
             [&](std::int64_t row, std::int64_t first, std::int64_t count, const float* left, const float* right) {
-                alignas(64) float joined[weights::task_rows];
+                alignas(64) float joined[std::size_t{weights::most_task_rows<Arch>}];
                 Activation::template row<Arch>(left, right, count, joined);
                 weights::traits<Format>::template pack_activations<Arch>(y, row, first, count, joined);
             });

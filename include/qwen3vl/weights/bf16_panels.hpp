@@ -63,11 +63,12 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
             if (!tiles) {  // one row reads a panel from end to end
                 kernels::GradualAsk nothing;
                 for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
-                    for (std::int64_t k = 0; k < cols; k += block_columns)
-                        multiply(p, k, std::min(block_columns, cols - k), at(p, k), nothing);
+                    for (std::int64_t k = 0; k < cols; k += block_columns<Arch>)
+                        multiply(p, k, std::min(block_columns<Arch>, cols - k), at(p, k), nothing);
                 return;
             }
-            for_each_block<Arch>(count, cols, block_columns, ceil_div(rows, kernels::outer_rows<Arch>), at,
+            for_each_block<Arch>(count, cols, block_columns<Arch>,
+                                 ceil_div(rows, Arch::tiles ? 32 : kernels::outer_rows<Arch>), at,
                                  [&](std::int64_t p, std::int64_t k, std::int64_t depth, kernels::GradualAsk& ask) {
                                      multiply(p, k, depth, at(p, k), ask);
                                  });
@@ -75,9 +76,11 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
     }
 
   private:
-    static constexpr std::int64_t block_columns = 2 * float_block;
+    /// Columns of a block. With tiles it, the rows of x that pass it and their sums share the first-level cache.
     template <class Arch>
-    using Tiles = std::conditional_t<Arch::tiles, AmxRowTiles,
+    static constexpr std::int64_t block_columns = (Arch::tiles ? 1 : 2) * float_block;
+    template <class Arch>
+    using Tiles = std::conditional_t<Arch::tiles, AmxRowPairs,
                                      RowTiles<kernels::outer_rows<Arch>, kernels::outer_rows<Arch> / 3>>;
     /// Bytes of a row of x that lie together in its tile.
     template <class Arch>
@@ -92,18 +95,22 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
     }
 
     /// Callable f(p, k, depth, weights, ask) that adds rows [begin, begin + rows) of x times columns [k, k + depth) of
-    /// the panel of rows [p, p + panel_rows) to out. Calls ask() between tiles of vectors; AMX gains nothing by it.
+    /// the panel of rows [p, p + panel_rows) to out. Calls ask() between tiles.
     template <class Arch>
     static auto product(const PackedActivations& x, std::int64_t begin, std::int64_t rows, float* out,
                         std::int64_t out_stride) {
         if constexpr (Arch::tiles)
             return [=, registers = kernels::AmxTiles(16, 64)](std::int64_t p, std::int64_t k, std::int64_t depth,
-                                                              const std::byte* w, kernels::GradualAsk&) mutable {
-                Tiles<Arch>::for_each(begin, begin + rows, [&](std::int64_t r, std::int64_t height, auto tiles) {
-                    registers.set_rows(static_cast<int>(height));
+                                                              const std::byte* w, kernels::GradualAsk& ask) mutable {
+                Tiles<Arch>::for_each(begin, begin + rows, x.rows, [&](std::int64_t r, std::int64_t height) {
+                    ask();
+                    registers.set_rows(static_cast<int>(std::min<std::int64_t>(16, height)));
                     const std::byte* in = x.data + r * row_bytes<Arch>(x.cols) + k * 2 * height;
-                    kernels::amx_bf16_tile<Arch, tiles()>(depth, height, in, in + 16 * row_bytes<Arch>(x.cols), w,
-                                                          k == 0, out + (r - begin) * out_stride + p, out_stride);
+                    float* to = out + (r - begin) * out_stride + p;
+                    if (height == 32)
+                        kernels::amx_bf16_tile<Arch, true>(depth, height, in, w, k == 0, to, out_stride);
+                    else
+                        kernels::amx_bf16_tile<Arch, false>(depth, height, in, w, k == 0, to, out_stride);
                 });
             };
         else

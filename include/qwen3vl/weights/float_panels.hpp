@@ -122,8 +122,8 @@ struct FloatPanels {
     }
 
     /// Computes out [rows, count] = rows [begin, begin + rows) of x times weight rows [first, first + count)^T. `first`
-    /// is a multiple of task_rows, `count` at most that; `begin` is a multiple of pass_rows, `rows` at most that. out
-    /// has rows of out_stride floats, whole vectors of which may be written.
+    /// is a multiple of task_rows, `count` at most most_task_rows; `begin` is a multiple of whole_pass, `rows` at most
+    /// pass_rows. out has rows of out_stride floats, whole vectors of which may be written.
     template <class Arch>
     static void gemm_panel(const WeightMatrix& w, std::int64_t first, std::int64_t count, const PackedActivations& x,
                            std::int64_t begin, std::int64_t rows, float* out, std::int64_t out_stride) {

@@ -54,6 +54,12 @@ std::int64_t free_height(std::int64_t x_rows, const WeightMatrix& w) {
     return x_rows == 1 && w.rows() < 64 * task_rows ? panel_rows<Arch> : task_rows;
 }
 
+/// `height` or, where every thread gets several tasks all the same, most_task_rows.
+template <class Arch>
+std::int64_t tall_height(std::int64_t x_rows, std::int64_t w_rows, int threads, std::int64_t height) {
+    return x_rows >= whole_pass && w_rows >= 4 * threads * most_task_rows<Arch> ? most_task_rows<Arch> : height;
+}
+
 /// Tells the team that a dense layer over these matrices, in tasks of `height` rows, comes next, so that threads which
 /// wait ask for their weights.
 template <class Arch, class Format, class Team, std::size_t N>
@@ -72,16 +78,20 @@ void prefetch(Team& team, const std::array<const WeightMatrix*, N>& matrices, st
 template <class Arch, class Format, class Team, std::size_t N, class Epilogue>
 void linear(Team& team, const PackedActivations& x, const std::array<const WeightMatrix*, N>& matrices,
             Epilogue&& epilogue, std::int64_t height = task_rows) {
-    const RowTasks tasks(matrices, height);
+    std::int64_t rows_of_all = 0;
+    for (const WeightMatrix* w : matrices) rows_of_all += w->rows();
+    const RowTasks tasks(matrices, tall_height<Arch>(x.rows, rows_of_all, team.threads(), height));
+    const std::int64_t pass = rows_of_pass<Arch>(x.rows);
     team.run(tasks.count(), [&](std::int64_t task, int) {
         const auto [which, first, count] = tasks[task];
         const WeightMatrix& w = *matrices[which];
-        alignas(64) float out[pass_rows * task_rows];
-        for (std::int64_t i = 0; i < x.rows; i += pass_rows) {
-            const std::int64_t rows = std::min(pass_rows, x.rows - i);
-            traits<Format>::template gemm_panel<Arch>(w, first, count, x, i, rows, out, task_rows);
+        alignas(64) float out[std::size_t{pass_rows<Arch> * task_pitch<Arch>}];
+        for (std::int64_t i = 0; i < x.rows; i += pass) {
+            const std::int64_t rows = std::min(pass, x.rows - i);
+            traits<Format>::template gemm_panel<Arch>(w, first, count, x, i, rows, out, task_pitch<Arch>);
             for (std::int64_t r = 0; r < rows; ++r)
-                epilogue(static_cast<int>(which), i + r, first, count, static_cast<const float*>(out + r * task_rows));
+                epilogue(static_cast<int>(which), i + r, first, count,
+                         static_cast<const float*>(out + r * task_pitch<Arch>));
         }
     });
 }
@@ -91,17 +101,18 @@ void linear(Team& team, const PackedActivations& x, const std::array<const Weigh
 template <class Arch, class Format, class Team, class Epilogue>
 void linear_pair(Team& team, const PackedActivations& x, const WeightMatrix& a, const WeightMatrix& b,
                  Epilogue&& epilogue) {
+    const std::int64_t pass = rows_of_pass<Arch>(x.rows);
     team.run(ceil_div(a.rows(), task_rows), [&](std::int64_t task, int) {
         const std::int64_t first = task * task_rows, count = std::min(task_rows, a.rows() - first);
-        alignas(64) float left[pass_rows * task_rows];
-        alignas(64) float right[pass_rows * task_rows];
-        for (std::int64_t i = 0; i < x.rows; i += pass_rows) {
-            const std::int64_t rows = std::min(pass_rows, x.rows - i);
-            traits<Format>::template gemm_panel<Arch>(a, first, count, x, i, rows, left, task_rows);
-            traits<Format>::template gemm_panel<Arch>(b, first, count, x, i, rows, right, task_rows);
+        alignas(64) float left[std::size_t{pass_rows<Arch> * pair_pitch}];
+        alignas(64) float right[std::size_t{pass_rows<Arch> * pair_pitch}];
+        for (std::int64_t i = 0; i < x.rows; i += pass) {
+            const std::int64_t rows = std::min(pass, x.rows - i);
+            traits<Format>::template gemm_panel<Arch>(a, first, count, x, i, rows, left, pair_pitch);
+            traits<Format>::template gemm_panel<Arch>(b, first, count, x, i, rows, right, pair_pitch);
             for (std::int64_t r = 0; r < rows; ++r)
-                epilogue(i + r, first, count, static_cast<const float*>(left + r * task_rows),
-                         static_cast<const float*>(right + r * task_rows));
+                epilogue(i + r, first, count, static_cast<const float*>(left + r * pair_pitch),
+                         static_cast<const float*>(right + r * pair_pitch));
         }
     });
 }

@@ -120,23 +120,46 @@ struct AmxRowTiles {
         const std::int64_t begin = row / 16 * 16;
         return {begin, std::min<std::int64_t>(16, rows - begin)};
     }
-    /// f(first row, height, std::integral_constant<int, tiles>) for the tiles of rows [begin, end), two whole ones at
-    /// once.
+};
+/// The same with as many pairs of tiles as there are. The rows of a pair lie side by side, step of columns after step:
+/// two streams at a distance of a power of two would meet in the same sets of a cache.
+struct AmxRowPairs {
+    /// Tile, or pair of tiles, of `row` among `rows` rows.
+    static RowTile at(std::int64_t row, std::int64_t rows) {
+        const std::int64_t pair = row / 32 * 32;
+        return pair + 32 <= rows ? RowTile{pair, 32} : AmxRowTiles::at(row, rows);
+    }
+    /// f(first row, height) for the tiles of rows [begin, end), which are whole ones.
     template <class F>
-    static void for_each(std::int64_t begin, std::int64_t end, F&& f) {
-        while (begin < end) {
-            const bool two = begin + 32 <= end;
-            const auto height = std::min<std::int64_t>(16, end - begin);
-            two ? f(begin, height, std::integral_constant<int, 2>{})
-                : f(begin, height, std::integral_constant<int, 1>{});
-            begin += two ? 32 : height;
+    static void for_each(std::int64_t begin, std::int64_t end, std::int64_t rows, F&& f) {
+        for (std::int64_t r = begin, height; r < end; r += height) {
+            height = at(r, rows).height;
+            f(r, height);
         }
     }
 };
 
-/// Outputs to a task, and rows of x that pass a task's weights at once: whole panels and whole register tiles of every
-/// Arch.
+/// Unit of a task's outputs: whole panels of every Arch, whole groups of activations of every format.
 inline constexpr std::int64_t task_rows = 128;
-inline constexpr std::int64_t pass_rows = 192;  ///< rows of x
+/// Most outputs of a task. AMX multiplies faster than rows of x come from beyond the second-level cache, which each
+/// task reads anew.
+template <class Arch>
+inline constexpr std::int64_t most_task_rows = (Arch::tiles ? 2 : 1) * task_rows;
+/// Unit of the rows of x that pass a task's weights at once: whole register tiles of every Arch.
+inline constexpr std::int64_t whole_pass = 96;
+/// Most rows of such a pass.
+template <class Arch>
+inline constexpr std::int64_t pass_rows = (Arch::tiles ? 3 : 2) * whole_pass;
+/// Pitch of a task's outputs, in floats: no power of two, so that a tile's rows lie in different sets of a cache.
+template <class Arch>
+inline constexpr std::int64_t task_pitch = most_task_rows<Arch> + 16;
+/// The same for a task over two matrices.
+inline constexpr std::int64_t pair_pitch = task_rows + 16;
+
+/// Rows of each pass of `rows` rows: passes are as equal as they can be.
+template <class Arch>
+std::int64_t rows_of_pass(std::int64_t rows) {
+    return rows == 0 ? whole_pass : round_up(ceil_div(rows, ceil_div(rows, pass_rows<Arch>)), whole_pass);
+}
 
 }  // namespace qwen3vl::weights
