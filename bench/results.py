@@ -121,7 +121,7 @@ def better(row, other):
 
 
 def panels(files):
-    """[(work, unit, [row])]: works, and in each the measurements, in the files' order; each is followed by its peers."""
+    """[(work, unit, [row])]: works, and in each the measurements, in the files' order; its peers follow each."""
     own, peers = {}, {}
     for result in files:
         for row in result["rows"]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs the packages of cmake/packages.txt (and any named on the command line) where they are missing; without root it
-# names them.
+# Installs the packages of cmake/packages.txt (and any named on the command line) where they are missing; without root
+# it names them.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 mapfile -t wanted < <(grep -v '^#' "$here/packages.txt"; printf '%s\n' "$@" | sed '/^$/d')

@@ -1,5 +1,6 @@
 #!/bin/sh
-# check_instructions.sh PROGRAM: in a program that links objects for AVX2 and for AVX-512, only functions of the AVX-512 namespace use AVX-512's registers.
+# check_instructions.sh PROGRAM: in a program that links objects for AVX2 and for AVX-512, only functions of the AVX-512
+# namespace use AVX-512's registers.
 command -v objdump > /dev/null || { echo "SKIPPED: no objdump"; exit 4; }
 objdump -d --no-show-raw-insn "$1" | awk '
     /^[0-9a-f]+ <.*>:$/ { name = $2; next }
