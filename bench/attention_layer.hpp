@@ -145,7 +145,8 @@ void for_each_policy(F&& f) {
     };
     const auto for_each_mask = [](auto&& each) {
         q::for_each_type<
-            q::concat_t<q::concat_t<q::mask::all, q::mask::typed>, q::concat_t<q::mask::tempered, q::mask::stateful>>>(
+            q::concat_t<q::concat_t<q::mask::all, q::mask::typed>,
+                        q::concat_t<q::concat_t<q::mask::tempered, q::mask::looking_ahead>, q::mask::stateful>>>(
             [&]<class M>(M mask) {
                 if constexpr (M::type::causal) each(mask);
             });

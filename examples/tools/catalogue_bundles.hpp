@@ -50,6 +50,7 @@ QWEN3VL_CATALOGUE_BUNDLE(global_every, Attending<q::attention::GlobalEvery<>>);
 QWEN3VL_CATALOGUE_BUNDLE(within_modality, Attending<q::attention::GlobalEvery<q::attention::WithinModality>>);
 QWEN3VL_CATALOGUE_BUNDLE(
     tempered_0_8, Attending<q::attention::Flash<q::mask::Tempered<q::Temperatures{.language_to_vision = 0.8f}>>>);
+QWEN3VL_CATALOGUE_BUNDLE(both_ways, Attending<q::attention::Flash<q::mask::BidirectionalPictures<>>>);
 QWEN3VL_CATALOGUE_BUNDLE(linear_256, Text<q::Choice<q::slot::attention, q::attention::Linear<>>,
                                           q::Choice<q::slot::kv_cache, q::kv_cache::Recurrent<>>>);
 QWEN3VL_CATALOGUE_BUNDLE(kv_bf16, Caching<q::kv_cache::Contiguous<q::kv_cache::Bf16>>);
@@ -108,8 +109,8 @@ QWEN3VL_CATALOGUE_BUNDLE(
 /// For questions about Shapes.
 using questions =
     q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, vision_within, global_every,
-            within_modality, tempered_0_8, linear_256, kv_bf16, kv_int8, kv_int4, low_rank_16, low_rank_16_int8,
-            low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate, patch_windows_4>;
+            within_modality, tempered_0_8, both_ways, linear_256, kv_bf16, kv_int8, kv_int4, low_rank_16,
+            low_rank_16_int8, low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate, patch_windows_4>;
 /// For texts of 2048 tokens and a text model with head_dim 64.
 using texts = q::list<window_1000, blocks_1000, chosen_1000, chosen_16_1000, linear_256, kv_bf16, kv_int8, kv_int4,
                       hybrid_64, heavy_hitters_1024, latest_queries_1024, age_1024, low_rank_32, low_rank_48_int8,

@@ -73,7 +73,7 @@ CAUSAL = [policy("attention", a, "Causal", "Contiguous", "bf16") for a in ("Dens
 ]
 MASKED = [
     policy("attention", "Flash", m, "Contiguous", "bf16")
-    for m in ("SlidingWindow", "BlockSparse", "ByModality", "Tempered", "DynamicSparse")
+    for m in ("SlidingWindow", "BlockSparse", "ByModality", "Tempered", "BidirectionalPictures", "DynamicSparse")
 ]
 CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("float32", "bf16", "int8", "int4")] + [
     policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"),

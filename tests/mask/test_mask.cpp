@@ -42,6 +42,13 @@ bool sees(type_tag<mask::TemperedBy<T, Inner>>, std::int64_t query, std::int64_t
     return sees(type_tag<Inner>{}, query, key);
 }
 
+template <class Inner>
+bool sees(type_tag<mask::BidirectionalPictures<Inner>>, std::int64_t query, std::int64_t key) {
+    const std::int64_t of_query = query % (picture + text), of_key = key % (picture + text);
+    return sees(type_tag<Inner>{}, query, key) ||
+           (of_query < picture && of_key < picture && query - of_query == key - of_key);
+}
+
 using Masks =
     concat_t<concat_t<concat_t<mask::all, mask::typed>, mask::tempered>,
              list<mask::SlidingWindow<Window{.tokens = 1}>, mask::SlidingWindow<Window{.tokens = 5, .sinks = 9}>,
@@ -52,7 +59,9 @@ using Masks =
                   mask::ByModality<Sees{.language_to_vision = false}>,
                   mask::ByModality<Sees{.vision_to_language = false, .sinks = 30}>,
                   mask::ByModality<Sees{.language_to_language = false, .vision_to_vision = false, .sinks = 5}>,
-                  mask::ByModality<Sees{false, false, false, false, 2}>>>;
+                  mask::ByModality<Sees{false, false, false, false, 2}>, mask::BidirectionalPictures<>,
+                  mask::BidirectionalPictures<mask::ByModality<Sees{.vision_to_vision = false, .sinks = 5}>>,
+                  mask::BidirectionalPictures<mask::BlockSparse<BlockPattern{.block = 7, .local = 1, .global = 2}>>>>;
 
 TEMPLATE_LIST_TEST_CASE("a mask's predicate is its definition", "", testing::tuple_t<Masks>) {
     using Mask = typename TestType::type;
@@ -63,8 +72,10 @@ TEMPLATE_LIST_TEST_CASE("a mask's predicate is its definition", "", testing::tup
     int beyond_span = 0;
     for (std::int64_t q = 0; q < 150; ++q)
         for (std::int64_t k = 0; k < 150; ++k)
-            // what a ring relies on: nothing older than the span is visible but the sinks
-            if (Mask::span > 0 && k <= q - Mask::span && k >= Mask::sinks) beyond_span += mask.visible(q, k);
+            // what a ring relies on: nothing older than the span is visible but the sinks, and of a query's own picture
+            // what is in its chunk
+            if (Mask::span > 0 && !concepts::LooksAhead<Mask> && k <= q - Mask::span && k >= Mask::sinks)
+                beyond_span += mask.visible(q, k);
     CHECK(beyond_span == 0);
 }
 
@@ -81,9 +92,9 @@ TEMPLATE_LIST_TEST_CASE("a block that is called whole is wholly visible", "", te
 }
 
 TEST_CASE("token types are those that were assigned, in runs") {
-    std::vector<std::uint64_t> memory(4);
-    REQUIRE(TokenModalities::bytes(256) == 32);
-    REQUIRE(TokenModalities::bytes(193) == 32);
+    std::vector<std::uint64_t> memory(8);
+    REQUIRE(TokenModalities::bytes(256) == 64);
+    REQUIRE(TokenModalities::bytes(193) == 64);
     TokenModalities types(reinterpret_cast<std::byte*>(memory.data()));
     std::vector<Modality> expected(256, Modality::language);
     int wrong = 0;
@@ -109,6 +120,34 @@ TEST_CASE("token types are those that were assigned, in runs") {
     assign(0, 256, Modality::vision);
     assign(63, 66, Modality::language);
     CHECK(wrong == 0);
+}
+
+TEST_CASE("pictures that touch are told apart, over several words") {
+    std::vector<std::uint64_t> memory(static_cast<std::size_t>(TokenModalities::bytes(400)) / 8);
+    TokenModalities types(reinterpret_cast<std::byte*>(memory.data()));
+    const auto check = [&](const std::vector<std::int64_t>& begins) {  // of pictures and of each text token; the end
+        int wrong = 0;
+        for (std::size_t i = 0; i + 1 < begins.size(); ++i)
+            for (std::int64_t t = begins[i]; t < begins[i + 1]; ++t) {
+                wrong += types.picture_begin(t) != begins[i];
+                wrong += types.picture_end(t) != begins[i + 1];
+                for (std::int64_t other = 0; other < begins.back(); other += 7)
+                    wrong += types.same_picture(std::min(t, other), std::max(t, other)) !=
+                             (other >= begins[i] && other < begins[i + 1]);
+            }
+        CHECK(wrong == 0);
+    };
+    types.assign(0, 62, Modality::vision);
+    types.assign(62, 2, Modality::vision);
+    types.assign(64, 64, Modality::vision);
+    types.assign(128, 1, Modality::language);
+    types.assign(129, 200, Modality::vision);
+    check({0, 62, 64, 128, 129, 329});
+    types.assign(129, 3, Modality::language);  // other tokens in the same places
+    types.assign(132, 1, Modality::vision);
+    types.join_next(132);
+    types.assign(133, 1, Modality::vision);
+    check({0, 62, 64, 128, 129, 130, 131, 132, 134});
 }
 
 }  // namespace mask_test

@@ -18,12 +18,8 @@ struct MaskState {
     static std::int64_t bytes(std::int64_t, std::int64_t, std::int64_t) { return 0; }
     /// Mask of a sequence whose tokens have the modalities `types`.
     template <class P>
-    static type in(std::byte*, std::int64_t, std::int64_t, std::int64_t, const P&,
-                   [[maybe_unused]] const TokenModalities& types) {
-        if constexpr (concepts::ModalityMask<Mask>)
-            return Mask(types);
-        else
-            return {};
+    static type in(std::byte*, std::int64_t, std::int64_t, std::int64_t, const P&, const TokenModalities& types) {
+        return concepts::mask_over<Mask>(types);
     }
     /// Does nothing: the mask looks at no keys.
     template <class Team, class Tile>

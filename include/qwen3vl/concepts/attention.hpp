@@ -49,12 +49,26 @@ concept GridMask = requires(const M& m, const Grid& grid, std::int64_t i) {
 /// A mask that answers by the modality of tokens: an object made of the modalities of its sequence.
 template <class M>
 concept ModalityMask = std::constructible_from<M, const TokenModalities&>;
+/// A mask that answers by itself, or by the modalities of tokens, for a sequence.
+template <class M>
+M mask_over([[maybe_unused]] const TokenModalities& types) {
+    if constexpr (ModalityMask<M>)
+        return M(types);
+    else
+        return {};
+}
 
 /// A mask that multiplies scores too: by score_factor(query, key), the same for keys up to same_factor_until(key, end).
 template <class V>
 concept ScalesScores = requires(const V& v, std::int64_t i) {
     { v.score_factor(i, i) } -> std::same_as<float>;
     { v.same_factor_until(i, i) } -> std::same_as<std::int64_t>;
+};
+
+/// A mask by which the visual tokens of a picture see later ones of it: a chunk ends outside of pictures.
+template <class M>
+concept LooksAhead = requires {
+    requires M::looks_ahead;
 };
 
 /// `span` 0: a query may need all keys before it. Answers by itself, as static members or as an object of a grid or of

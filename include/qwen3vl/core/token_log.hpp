@@ -84,6 +84,7 @@ class TokenLog {
         ids_[size_] = token;
         positions_[size_] = position;
         types_.assign(size_, 1, modality);
+        if (after == inside) types_.join_next(size_);
         after_[++size_] = after;
     }
     /// Notes that tokens which are appended already, or will be next, stand for a picture.

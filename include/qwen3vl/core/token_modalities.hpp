@@ -10,37 +10,41 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 /// Modality of a decoder's token: text, or a part of a picture or clip.
 enum class Modality { language, vision };
 
-/// The modality of each token of a sequence, by sequence index: a bit for each, in memory that the caller owns. Copies
-/// refer to the same bits.
+/// The modality of each token of a sequence, by sequence index, and which visual tokens are of one picture: two bits
+/// for each, in memory that the caller owns. Copies refer to the same bits.
 class TokenModalities {
+    /// Bits of 64 tokens.
+    struct Word {
+        std::uint64_t vision = 0;   ///< of a picture
+        std::uint64_t goes_on = 0;  ///< of a picture that the next token is of too
+    };
+
   public:
     /// Bytes for so many tokens, in whole words.
     static constexpr std::int64_t bytes(std::int64_t tokens) {
-        return ceil_div(tokens, word_bits) * static_cast<std::int64_t>(sizeof(std::uint64_t));
+        return ceil_div(tokens, word_bits) * static_cast<std::int64_t>(sizeof(Word));
     }
 
     /// Makes one of no tokens.
     TokenModalities() = default;
     /// `memory`: bytes(tokens), aligned to 8.
-    explicit TokenModalities(std::byte* memory) : words_(reinterpret_cast<std::uint64_t*>(memory)) {}
+    explicit TokenModalities(std::byte* memory) : words_(reinterpret_cast<Word*>(memory)) {}
 
-    /// Sets tokens [first, first + count) to this modality; all others stay as they were.
+    /// Sets tokens [first, first + count) to text, or to those of a picture; all others stay as they were.
     void assign(std::int64_t first, std::int64_t count, Modality m) {
-        for (std::int64_t t = first, end = first + count; t < end;) {
-            const std::int64_t n = std::min(end - t, word_bits - t % word_bits);
-            const std::uint64_t bits = (~std::uint64_t{0} >> (word_bits - n)) << t % word_bits;
-            std::uint64_t& word = words_[t / word_bits];
-            word = m == Modality::vision ? word | bits : word & ~bits;
-            t += n;
-        }
+        set(first, count, m == Modality::vision, &Word::vision);
+        set(first, count, m == Modality::vision, &Word::goes_on);
+        if (count > 0) set(first + count - 1, 1, false, &Word::goes_on);
     }
+    /// Notes that a visual token and the next one are of the same picture.
+    void join_next(std::int64_t token) { set(token, 1, true, &Word::goes_on); }
     /// Copies the modalities of the first `tokens` tokens of another.
     void copy(const TokenModalities& other, std::int64_t tokens) {
         std::copy_n(other.words_, ceil_div(tokens, word_bits), words_);
     }
     /// Modality of a token.
     Modality operator[](std::int64_t token) const {
-        return words_[token / word_bits] >> token % word_bits & 1 ? Modality::vision : Modality::language;
+        return words_[token / word_bits].vision >> token % word_bits & 1 ? Modality::vision : Modality::language;
     }
     /// The first token behind `first` that is of another modality than it; `end`, which lies behind `first`, where
     /// there is none before it.
@@ -48,7 +52,7 @@ class TokenModalities {
         const std::uint64_t same =
             (*this)[first] == Modality::vision ? 0 : ~std::uint64_t{0};  // makes the bits of others 1
         for (std::int64_t t = first; t < end; t += word_bits - t % word_bits)
-            if (const std::uint64_t others = ~(words_[t / word_bits] ^ same) >> t % word_bits; others != 0)
+            if (const std::uint64_t others = ~(words_[t / word_bits].vision ^ same) >> t % word_bits; others != 0)
                 return std::min(end, t + std::countr_zero(others));
         return end;
     }
@@ -57,10 +61,48 @@ class TokenModalities {
         return (*this)[first] == m || run_end(first, last + 1) <= last;
     }
 
+    /// First token of the picture that a token is of, and the token behind its last; of text, itself and the next.
+    std::int64_t picture_begin(std::int64_t token) const {
+        while (token > 0) {
+            const std::int64_t before = token - 1, bits = before % word_bits + 1;  // tokens of the word up to `before`
+            const int run = std::countl_one(words_[before / word_bits].goes_on << (word_bits - bits));
+            token -= std::min<std::int64_t>(run, bits);
+            if (run < bits) break;
+        }
+        return token;
+    }
+    /// As picture_begin().
+    std::int64_t picture_end(std::int64_t token) const {
+        for (;;) {
+            const std::int64_t bits = word_bits - token % word_bits;
+            const int run = std::countr_one(words_[token / word_bits].goes_on >> token % word_bits);
+            if (run < bits) return token + run + 1;
+            token += bits;
+        }
+    }
+    /// True if both are tokens of one picture, or the same token; `first` <= `last`.
+    bool same_picture(std::int64_t first, std::int64_t last) const {
+        for (std::int64_t t = first; t < last; t += word_bits - t % word_bits) {
+            const std::int64_t bits = std::min(last - t, word_bits - t % word_bits);
+            if (std::countr_one(words_[t / word_bits].goes_on >> t % word_bits) < bits) return false;
+        }
+        return true;
+    }
+
   private:
     static constexpr std::int64_t word_bits = 64;
 
-    std::uint64_t* words_ = nullptr;
+    void set(std::int64_t first, std::int64_t count, bool one, std::uint64_t Word::*which) {
+        for (std::int64_t t = first, end = first + count; t < end;) {
+            const std::int64_t n = std::min(end - t, word_bits - t % word_bits);
+            const std::uint64_t bits = (~std::uint64_t{0} >> (word_bits - n)) << t % word_bits;
+            std::uint64_t& word = words_[t / word_bits].*which;
+            word = one ? word | bits : word & ~bits;
+            t += n;
+        }
+    }
+
+    Word* words_ = nullptr;
 };
 
 }  // namespace qwen3vl

@@ -1,5 +1,6 @@
 #pragma once
 #include <qwen3vl/core/list.hpp>
+#include <qwen3vl/mask/bidirectional_pictures.hpp>
 #include <qwen3vl/mask/block_sparse.hpp>
 #include <qwen3vl/mask/by_modality.hpp>
 #include <qwen3vl/mask/causal.hpp>
@@ -18,6 +19,8 @@ using all = list<Full, Causal, SlidingWindow<Window{.tokens = 64, .sinks = 4}>,
 using typed = list<ByModality<Sees{.vision_to_language = false, .sinks = 4}>>;
 /// Masks that scale scores by the types of tokens, which the bench takes too.
 using tempered = list<Tempered<Temperatures{.language_to_vision = 0.8f}>>;
+/// Masks by which pictures look ahead, which the bench takes too.
+using looking_ahead = list<BidirectionalPictures<>>;
 /// Masks with a state, which the bench takes too.
 using stateful = list<DynamicSparse<BlockBudget{.keep = 8}>>;
 /// Masks over a picture's grid.

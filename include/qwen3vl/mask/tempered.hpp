@@ -48,7 +48,7 @@ class TemperedBy : public Inner {
     static constexpr const char* name = "Tempered";
 
     /// Makes one for the tokens of a sequence.
-    explicit TemperedBy(const TokenModalities& types) : Inner(inner(types)), types_(types) {}
+    explicit TemperedBy(const TokenModalities& types) : Inner(concepts::mask_over<Inner>(types)), types_(types) {}
 
     /// Factor of the score of a query and a key.
     float score_factor(std::int64_t query, std::int64_t key) const {
@@ -60,12 +60,6 @@ class TemperedBy : public Inner {
     std::int64_t same_factor_until(std::int64_t first, std::int64_t end) const { return types_.run_end(first, end); }
 
   private:
-    static Inner inner([[maybe_unused]] const TokenModalities& types) {
-        if constexpr (concepts::ModalityMask<Inner>)
-            return Inner(types);
-        else
-            return {};
-    }
     TokenModalities types_;
 };
 

@@ -114,6 +114,13 @@ inline constexpr bool masks_by_modality = []<std::size_t... I>(std::index_sequen
 }
 (std::make_index_sequence<layer_period<P>>{});
 
+/// True if by some layer's mask the tokens of a picture see each other, so that each picture passes in one chunk.
+template <class P>
+inline constexpr bool looks_ahead = []<std::size_t... I>(std::index_sequence<I...>) {
+    return (concepts::LooksAhead<typename LayerSlots<P, I>::Attention::mask> || ...);
+}
+(std::make_index_sequence<layer_period<P>>{});
+
 /// True if the layers' caches lie in pages of a pool: all of them, or none.
 template <class P>
 inline constexpr bool in_pages = kv_cache::Pages<typename LayerSlots<P, 0>::KvCache>;

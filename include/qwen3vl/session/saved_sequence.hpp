@@ -125,6 +125,7 @@ std::uint64_t Sequence<M>::state_key() {
     add(cosines.data(), cosines.size());
     add(sines.data(), sines.size());
     h = detail::PolicyStates<D, P>::key(h);
+    if (detail::looks_ahead<P>) h = checksum("pictures both ways", h);
     return detail::masks_by_modality<P> ? checksum("mask by modality", h) : h;
 }
 
@@ -194,8 +195,8 @@ void Sequence<M>::restore(const std::string& path, Team& team, const AcceptState
     const auto& header = in.header();
     if (header.key != state_key())
         in.fail(
-            "saved by another model, with another kv_cache or position policy, or with a mask by modality here or "
-            "there alone");
+            "saved by another model, with another kv_cache or position policy, or with a mask by modality, or "
+            "one that shows a picture's tokens both ways, here or there alone");
     if (header.length > static_cast<std::uint64_t>(context()))
         throw ContextOverflow(path + ": the saved session has " + std::to_string(header.length) +
                               " tokens, the context holds " + std::to_string(context()));

@@ -79,6 +79,24 @@ class Sequence {
     std::int64_t context() const { return options_.context; }
     /// The tokens, pending ones included.
     const TokenLog& tokens() const { return log_; }
+    /// Tokens of the next chunk, of at most `most` pending ones: where by some layer's mask the tokens of a picture see
+    /// each other (mask::BidirectionalPictures), a chunk ends outside of pictures.
+    std::int64_t next_chunk(std::int64_t most) const {
+        const std::int64_t end = std::min(length_ + most, log_.size());
+        if (!detail::looks_ahead<P> || log_.after(end) != TokenLog::inside) return end - length_;
+        const std::int64_t begin = log_.types().picture_begin(end);
+        return begin > length_ ? begin - length_ : end - length_;
+    }
+    /// Throws PromptError where next_chunk() of so many tokens finds no end outside of a pending picture.
+    void require_chunks(std::int64_t most) const {
+        for (const SequencePicture& p : log_.pictures())
+            if (const std::int64_t tokens = p.end() - std::max(p.first, length_);
+                detail::looks_ahead<P> && tokens > most)
+                throw PromptError("a picture of " + std::to_string(tokens) + " tokens at token " +
+                                  std::to_string(p.first) + " does not fit a chunk of " + std::to_string(most) +
+                                  ", and by the mask its tokens see each other; raise SessionOptions::chunk, choose a "
+                                  "kv_cache that takes longer chunks, or make the picture smaller");
+    }
     /// Difference between the next token's M-RoPE position and its sequence index: not above 0, below it after
     /// pictures.
     std::int64_t rope_delta() const { return log_.after(length_) - length_; }

@@ -188,10 +188,11 @@ void Session<M>::compute(std::int64_t begin, std::int64_t total, std::int64_t lo
     const std::int64_t step =
         std::min<std::int64_t>({options_.chunk < 1 ? 1 : options_.chunk, workspace_->options().rows,
                                 detail::largest_chunk<D, P>(options_.context)});
+    sequence_.require_chunks(step);
     std::int64_t wanted = 0;  // rows so far whose logits were taken
     for (std::int64_t i = begin; sequence_.pending() > 0;) {
         report(options.progress, "prefill", i, total);
-        const std::int64_t count = std::min(step, sequence_.pending()), left = sequence_.pending() - count;
+        const std::int64_t count = sequence_.next_chunk(step), left = sequence_.pending() - count;
         const Chunk<M> chunk{&sequence_, count, std::clamp<std::int64_t>(logits - left, 0, count)};
         ForwardOptions forward;
         if (options.hook) forward.hook = options.hook;

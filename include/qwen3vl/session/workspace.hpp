@@ -297,6 +297,10 @@ std::int64_t Workspace<M>::require_fit(std::span<const Chunk<M>> chunks) const {
             throw PromptError("forward: a chunk of " + std::to_string(c.count) + " tokens with logits of " +
                               std::to_string(c.logits) + "; the sequence has " + std::to_string(c.sequence->pending()) +
                               " pending tokens, of which its caches take " + std::to_string(most) + " at once");
+        if (detail::looks_ahead<P> && c.sequence->tokens().after(c.sequence->length() + c.count) == TokenLog::inside)
+            throw PromptError("forward: a chunk of " + std::to_string(c.count) +
+                              " tokens ends inside a picture, whose tokens see each other by the mask; "
+                              "Sequence::next_chunk() tells where a chunk may end");
         if (c.sequence->length() + c.count > options_.context)
             throw ContextOverflow("forward: a sequence of " + std::to_string(c.sequence->length() + c.count) +
                                   " tokens, the workspace's context is " + std::to_string(options_.context));

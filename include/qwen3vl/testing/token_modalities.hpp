@@ -1,5 +1,5 @@
 #pragma once
-#include <qwen3vl/attention/mask_state.hpp>
+#include <qwen3vl/concepts/attention.hpp>
 #include <qwen3vl/core/token_modalities.hpp>
 #include <vector>
 
@@ -25,7 +25,7 @@ class AlternatingTypes {
 /// A mask that answers by itself, or by the types of tokens.
 template <class Mask>
 Mask mask_over(const TokenModalities& types) {
-    return attention::MaskState<Mask>::in(nullptr, 0, 0, 0, NoParameters{}, types);
+    return concepts::mask_over<Mask>(types);
 }
 
 }  // namespace qwen3vl::testing
