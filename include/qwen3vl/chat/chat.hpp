@@ -118,7 +118,7 @@ class Chat {
 
     /// Pictures encoded so far.
     FeatureCache& feature_cache() { return *cache_; }
-    /// The session below, for its caches and counts; not to be changed but by the chat.
+    /// The session that holds the conversation's tokens and caches.
     const Session<M>& session() const { return session_; }
 
   private:

@@ -17,9 +17,9 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 class Input : public std::variant<std::string, Image, Video, ImageInfo> {
   public:
     using std::variant<std::string, Image, Video, ImageInfo>::variant;
-    /// Text.
+    /// A piece of text, copied.
     Input(const char* text) : variant(std::string(text)) {}
-    /// Text, copied.
+    /// A piece of text, copied.
     Input(std::string_view text) : variant(std::string(text)) {}
 };
 

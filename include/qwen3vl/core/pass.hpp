@@ -76,7 +76,7 @@ struct Pass {
     const Ops& ops;                ///< the execution's operations, as ops::Cpu
     ModelDims dims;                ///< extents of the model
     const Parameters& parameters;  ///< the policy's
-    /// The pass's rows, by sequence; sequences follow each other without gaps.
+    /// The rows of the pass, sequence by sequence.
     std::span<const SequenceRows<State>> sequences;
     Matrix x;  ///< [rows, hidden], the residual stream
     /// The workspace's buffers, free for use as Activations tells.

@@ -35,7 +35,7 @@ struct HeadChunk {
     std::int64_t count = 0;                             ///< rows
     std::int64_t first = 0;                             ///< index of token 0 among the cache's keys
     typename Space::template pointer<float> queries{};  ///< [kv_heads, tokens, group, channels], scaled, zero-padded
-    std::int64_t tokens = 0;                            ///< tokens whose queries lie together: all of the chunk
+    std::int64_t tokens = 0;                            ///< tokens whose queries lie together, the chunk's among them
     std::int64_t token = 0;                             ///< index of row `row` among the `tokens`
 };
 
