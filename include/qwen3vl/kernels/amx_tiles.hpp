@@ -7,17 +7,19 @@
 /// once. Defined where this file is compiled for arch::amx; declared everywhere, so that templates can name them.
 namespace qwen3vl::inline QWEN3VL_ABI::kernels {
 
-inline constexpr int amx_rows = 16;
+inline constexpr int amx_rows = 16;  ///< rows of a tile, of activations and of weights alike
 
 /// Configures the thread's tile registers for activations of `rows` rows and steps of `step_bytes` bytes of columns;
 /// releases them when destroyed.
 class AmxTiles {
   public:
+    /// Configures at once; `rows` is at most amx_rows, `step_bytes` at most 64.
     AmxTiles(int rows, int step_bytes) : rows_(rows), step_(step_bytes) { configure(); }
     ~AmxTiles();
     AmxTiles(const AmxTiles&) = delete;
     AmxTiles& operator=(const AmxTiles&) = delete;
 
+    /// Configures for another number of rows.
     void set_rows(int rows) {
         if (rows == rows_) return;
         rows_ = rows;
@@ -37,9 +39,9 @@ class AmxTiles {
 /// Rows of a tile of quantised activations: codes [columns / 64][rows][64], scales and starts [flushes][rows].
 template <class Kind>
 struct AmxIntegerRows {
-    const std::byte* codes;
-    const float* scales;
-    const typename Kind::Start* starts;
+    const std::byte* codes;              ///< signed bytes
+    const float* scales;                 ///< of each row and flush
+    const typename Kind::Start* starts;  ///< sums that a flush begins with, as IntegerKind::Start
 };
 
 /// Computes integer_tile for a tile of `rows` activations and two vectors of weights, four columns to a quad. Sums
