@@ -11,3 +11,4 @@ void add_inspect(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);
 void add_advise(CLI::App& app, int& exit_code);
 void add_detect(CLI::App& app, int& exit_code);
+void add_align(CLI::App& app, int& exit_code);

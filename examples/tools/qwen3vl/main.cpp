@@ -1,4 +1,4 @@
-// The command line: qwen3vl describe | chat | detect | plan | advise | inspect | tokenize | preprocess.
+// The command line: qwen3vl describe | chat | detect | align | plan | advise | inspect | tokenize | preprocess.
 #include <qwen3vl/core/config.hpp>
 
 #include "commands.hpp"
@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
     add_describe(app, exit_code);
     add_chat(app, exit_code);
     add_detect(app, exit_code);
+    add_align(app, exit_code);
     add_plan(app, exit_code);
     add_advise(app, exit_code);
     add_inspect(app, exit_code);

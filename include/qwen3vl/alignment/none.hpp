@@ -6,6 +6,7 @@
 namespace qwen3vl::inline QWEN3VL_ABI::alignment {
 
 /// The mergers' output is the decoder's input as it is.
+///     Policies<>::with_alignment<alignment::None>
 struct None {
     static constexpr const char* name = "None";
     /// Leaves the features as they are.
