@@ -17,6 +17,7 @@ using json = nlohmann::ordered_json;
 
 struct Options {
     std::string dims = "Qwen3VL_2B", json_file;
+    std::vector<std::string> fusions = {"stock", "inside", "outside"};
     std::vector<int> pictures = {512, 1024};
     int question = 40, threads = 0, rounds = 3;
 };
@@ -95,9 +96,12 @@ void run_all(const Options& o) {
                 "first s", "next ms");
     json rows = json::array();
     namespace f = q::fusion;
-    run_model<D, f::DeepStack>(o, "DeepStack", rows);
-    run_model<D, f::CrossAttention<f::pictures::Inside<>>>(o, "CrossAttention, inside", rows);
-    run_model<D, f::CrossAttention<f::pictures::Outside<>>>(o, "CrossAttention, outside", rows);
+    const auto wanted = [&](const char* name) {
+        return std::find(o.fusions.begin(), o.fusions.end(), name) != o.fusions.end();
+    };
+    if (wanted("stock")) run_model<D, f::DeepStack>(o, "DeepStack", rows);
+    if (wanted("inside")) run_model<D, f::CrossAttention<f::pictures::Inside<>>>(o, "CrossAttention, inside", rows);
+    if (wanted("outside")) run_model<D, f::CrossAttention<f::pictures::Outside<>>>(o, "CrossAttention, outside", rows);
     bench::write_json(o.json_file,
                       {{"machine", bench::machine()}, {"dims", D::name}, {"threads", o.threads}, {"rows", rows}});
 }
@@ -110,6 +114,10 @@ int main(int argc, char** argv) {
     app.add_option("--dims", o.dims, "the model's extents")
         ->check(CLI::IsMember({"Qwen3VL_2B", "Shapes"}))
         ->capture_default_str();
+    app.add_option("--fusion", o.fusions,
+                   "stock, or cross-attention with the pictures inside or outside; by default all")
+        ->delimiter(',')
+        ->check(CLI::IsMember({"stock", "inside", "outside"}));
     app.add_option("--pictures", o.pictures, "sides of the pictures, in pixels")
         ->delimiter(',')
         ->check(CLI::Range(64, 1024))
