@@ -42,8 +42,9 @@ class AttentionLayer {
           extent_(extent(kv_heads, tokens)),
           memory_(q::memory::Arena::footprint(Cache::bytes(extent_)) +
                   q::memory::Arena::footprint(MaskState::bytes(kv_heads, stored, tokens))),
-          cache_(memory_.take(Cache::bytes(extent_)), extent_, stage_keys()),
           types_(tokens),
+          cache_(q::testing::standalone_layer<Cache>(memory_.take(Cache::bytes(extent_)), extent_, stage_keys(), {},
+                                                     types_.types())),
           state_(MaskState::in(memory_.take(MaskState::bytes(kv_heads, stored, tokens)), kv_heads, stored, tokens,
                                q::parameters_of<Mask, float, std::vector<float>>{}, types_.types())),  // learns nothing
           scratch_(q::aligned_floats(static_cast<std::size_t>(scratch_bytes() / 4))) {}
@@ -115,8 +116,8 @@ class AttentionLayer {
     Team& team_;
     q::kv_cache::Extent extent_;
     q::memory::Arena memory_;
-    q::testing::StandaloneLayer<Cache> cache_;
     Conversation types_;
+    q::testing::StandaloneLayer<Cache> cache_;
     typename MaskState::type state_;
     q::AlignedFloats scratch_;
 };
@@ -156,7 +157,8 @@ void for_each_policy(F&& f) {
             [&](auto attention) { give("attention", attention, q::type_tag<q::kv_cache::Contiguous<Codec>>{}); });
     });
     give("attention", q::type_tag<q::attention::Linear<>>{}, q::type_tag<q::kv_cache::Recurrent<>>{});
-    q::for_each_type<q::concat_t<q::concat_t<q::kv_cache::all, q::kv_cache::evicting>, q::kv_cache::with_parameters>>(
+    q::for_each_type<q::concat_t<q::concat_t<q::kv_cache::all, q::kv_cache::typed>,
+                                 q::concat_t<q::kv_cache::evicting, q::kv_cache::with_parameters>>>(
         [&]<class C>(C cache) {
             for_each_mask([&]<class M>(M) {
                 using Mask = typename M::type;

@@ -15,7 +15,9 @@ struct Filled {
     q::kv_cache::Extent extent{heads, q::kv_cache::padded_channels(bench::Full::text.head_dim),
                                Cache::capacity > 0 ? Cache::capacity : 4096, 64, 4};
     q::memory::Arena memory{Cache::bytes(extent)};
-    q::testing::StandaloneLayer<Cache> layer{memory.take(Cache::bytes(extent)), extent};
+    q::testing::AlternatingTypes types{extent.tokens, 200, 100};  // most tiles hold text and pictures
+    q::testing::StandaloneLayer<Cache> layer = q::testing::standalone_layer<Cache>(
+        memory.take(Cache::bytes(extent)), extent, 16 * q::kv_cache::tile_keys, {}, types.types());
     std::vector<float> rows = bench::random_floats(2 * extent.channels);
 
     void write() {
@@ -44,6 +46,15 @@ struct Filled {
             for (std::int64_t i = away; i < all; ++i) f(tiles(h, i));
     }
 };
+
+/// f(tile as float32) of a tile of any kind.
+template <class Tile, class F>
+void with_widened(const Tile& stored, float* wide, F&& f) {
+    if constexpr (requires { stored.index(); })
+        stored.visit([&](const auto& one) { with_widened(one, wide, f); });
+    else
+        f(q::kv_cache::widened<bench::Arch>(stored, wide));
+}
 
 /// Of all tokens, wherever they lie.
 template <class Cache>
@@ -74,9 +85,10 @@ void add_cache() {
             q::aligned_floats(static_cast<std::size_t>(2 * q::kv_cache::tile_keys * cache.extent.channels));
         bench::measure(state, 1, {.bytes = static_cast<double>(bytes), .footprint = bytes}, tokens, [&] {
             cache.for_each_tile([&](const auto& stored) {
-                const auto tile = q::kv_cache::widened<bench::Arch>(stored, wide.get());
-                bench::sink = tile.keys[0] + tile.values[0];
-                benchmark::ClobberMemory();
+                with_widened(stored, wide.get(), [](const auto& tile) {
+                    bench::sink = tile.keys[0] + tile.values[0];
+                    benchmark::ClobberMemory();
+                });
             });
         });
     });
@@ -216,7 +228,7 @@ void add_attentions(std::int64_t tokens) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    q::for_each_type<q::concat_t<q::kv_cache::all, q::kv_cache::with_parameters>>(
+    q::for_each_type<q::concat_t<q::concat_t<q::kv_cache::all, q::kv_cache::typed>, q::kv_cache::with_parameters>>(
         []<class T>(T) { add_cache<typename T::type>(); });
     add_attentions<q::Tokens{1024}>(4096);
     add_attentions<q::Tokens{4096}>(16384);

@@ -56,6 +56,7 @@ QWEN3VL_CATALOGUE_BUNDLE(linear_256, Text<q::Choice<q::slot::attention, q::atten
 QWEN3VL_CATALOGUE_BUNDLE(kv_bf16, Caching<q::kv_cache::Contiguous<q::kv_cache::Bf16>>);
 QWEN3VL_CATALOGUE_BUNDLE(kv_int8, Caching<q::kv_cache::Contiguous<q::kv_cache::Int8>>);
 QWEN3VL_CATALOGUE_BUNDLE(kv_int4, Caching<q::kv_cache::Contiguous<q::kv_cache::Int4>>);
+QWEN3VL_CATALOGUE_BUNDLE(kv_bf16_int4, Caching<q::kv_cache::ByModality<q::kv_cache::Bf16, q::kv_cache::Int4>>);
 QWEN3VL_CATALOGUE_BUNDLE(low_rank_16, Caching<q::kv_cache::LowRank<q::Rank{16}>>);
 QWEN3VL_CATALOGUE_BUNDLE(low_rank_16_int8,
                          Caching<q::kv_cache::LowRank<q::Rank{16}, q::kv_cache::Contiguous<q::kv_cache::Int8>>>);
@@ -109,7 +110,7 @@ QWEN3VL_CATALOGUE_BUNDLE(
 /// For questions about Shapes.
 using questions =
     q::list<dense_float32, chunked, window_20, blocks_20, chosen_20, chosen_pairs_20, vision_within, global_every,
-            within_modality, tempered_0_8, both_ways, linear_256, kv_bf16, kv_int8, kv_int4, low_rank_16,
+            within_modality, tempered_0_8, both_ways, linear_256, kv_bf16, kv_int8, kv_int4, kv_bf16_int4, low_rank_16,
             low_rank_16_int8, low_rank_24_int8, cross_layer, ntk_4, yarn_4, approximate, patch_windows_4>;
 /// For texts of 2048 tokens and a text model with head_dim 64.
 using texts = q::list<window_1000, blocks_1000, chosen_1000, chosen_16_1000, linear_256, kv_bf16, kv_int8, kv_int4,

@@ -88,9 +88,9 @@ class LayerRun {
           team_(team),
           extent_{s.kv_heads, s.channels(), s.tokens, Mask::span, Mask::sinks},
           memory_(static_cast<std::size_t>(Cache::bytes(extent_))),
-          cache_(memory_.data(), extent_, stage_keys(), s.tables),
-          mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, stored, s.tokens))),
           types_(s.tokens, s.picture, s.text),
+          cache_(testing::standalone_layer<Cache>(memory_.data(), extent_, stage_keys(), s.tables, types_.types())),
+          mask_memory_(static_cast<std::size_t>(State::bytes(s.kv_heads, stored, s.tokens))),
           parameters_(testing::parameters_from<Mask>(s.tables)),
           mask_(State::in(mask_memory_.data(), s.kv_heads, stored, s.tokens, parameters_, types_.types())),
           out_(static_cast<std::size_t>(s.tokens * s.q_dim())) {}
@@ -148,9 +148,9 @@ class LayerRun {
     Team& team_;
     kv_cache::Extent extent_;
     std::vector<std::byte> memory_;
+    testing::AlternatingTypes types_;
     testing::StandaloneLayer<Cache> cache_;
     std::vector<std::byte> mask_memory_;
-    testing::AlternatingTypes types_;
     parameters_of<Mask, qwen3vl::detail::AnyParameter, std::vector<float>> parameters_;
     typename State::type mask_;
     std::int64_t written_ = 0;

@@ -79,6 +79,7 @@ CACHES = [policy("kv_cache", "Flash", "Causal", "Contiguous", c) for c in ("floa
     policy("kv_cache", "Flash", "SlidingWindow", "Ring", "bf16"),
     policy("kv_cache", "Flash", "Causal", "CrossLayer", "bf16"),
     policy("kv_cache", "Flash", "Causal", "Hybrid", "int4"),
+    policy("kv_cache", "Flash", "Causal", "ByModality", "bf16+int4"),
     *(policy("kv_cache", "Flash", "Causal", "LowRank", codec) for codec in ("bf16", "truncated_rank")),
     *(
         policy("kv_cache", "Flash", "Causal", f"Evicting/{rating}", "bf16")

@@ -1,5 +1,6 @@
 #include <qwen3vl/concepts/concepts.hpp>
 #include <qwen3vl/mask/mask.hpp>
+#include <qwen3vl/testing/rng.hpp>
 #include <qwen3vl/testing/token_modalities.hpp>
 #include <qwen3vl/testing/type_list.hpp>
 #include "conformance.hpp"
@@ -92,9 +93,9 @@ TEMPLATE_LIST_TEST_CASE("a block that is called whole is wholly visible", "", te
 }
 
 TEST_CASE("token types are those that were assigned, in runs") {
-    std::vector<std::uint64_t> memory(8);
-    REQUIRE(TokenModalities::bytes(256) == 64);
-    REQUIRE(TokenModalities::bytes(193) == 64);
+    std::vector<std::uint64_t> memory(12);
+    REQUIRE(TokenModalities::bytes(256) == 96);
+    REQUIRE(TokenModalities::bytes(193) == 96);
     TokenModalities types(reinterpret_cast<std::byte*>(memory.data()));
     std::vector<Modality> expected(256, Modality::language);
     int wrong = 0;
@@ -119,6 +120,27 @@ TEST_CASE("token types are those that were assigned, in runs") {
     assign(128, 64, Modality::language);
     assign(0, 256, Modality::vision);
     assign(63, 66, Modality::language);
+    CHECK(wrong == 0);
+}
+
+TEST_CASE("visual tokens are counted, and again where other tokens take their place") {
+    std::vector<std::uint64_t> memory(static_cast<std::size_t>(TokenModalities::bytes(400)) / 8);
+    TokenModalities types(reinterpret_cast<std::byte*>(memory.data()));
+    testing::Rng rng(5);
+    std::vector<std::int64_t> before{0};
+    int wrong = 0;
+    for (const std::size_t kept : {0u, 70u, 192u}) {
+        before.resize(kept + 1);
+        while (before.size() <= 400) {
+            const bool vision = rng.below(2) == 1;
+            const auto at = static_cast<std::int64_t>(before.size()) - 1,
+                       n = std::min<std::int64_t>(1 + rng.below(90), 400 - at);
+            types.assign(at, n, vision ? Modality::vision : Modality::language);
+            for (std::int64_t i = 0; i < n; ++i) before.push_back(before.back() + vision);
+            for (std::size_t t = 0; t < before.size(); ++t)
+                wrong += types.visual_before(static_cast<std::int64_t>(t)) != before[t];
+        }
+    }
     CHECK(wrong == 0);
 }
 

@@ -11,12 +11,13 @@ namespace qwen3vl::inline QWEN3VL_ABI {
 enum class Modality { language, vision };
 
 /// The modality of each token of a sequence, by sequence index, and which visual tokens are of one picture: two bits
-/// for each, in memory that the caller owns. Copies refer to the same bits.
+/// for each and a number for every 64, in memory that the caller owns. Copies refer to the same memory.
 class TokenModalities {
     /// Bits of 64 tokens.
     struct Word {
         std::uint64_t vision = 0;   ///< of a picture
         std::uint64_t goes_on = 0;  ///< of a picture that the next token is of too
+        std::int64_t before = 0;    ///< visual tokens before them
     };
 
   public:
@@ -30,11 +31,14 @@ class TokenModalities {
     /// `memory`: bytes(tokens), aligned to 8.
     explicit TokenModalities(std::byte* memory) : words_(reinterpret_cast<Word*>(memory)) {}
 
-    /// Sets tokens [first, first + count) to text, or to those of a picture; all others stay as they were.
+    /// Sets tokens [first, first + count) to text, or to those of a picture; all others stay as they were. What
+    /// visual_before() tells of tokens behind `first` is right where they are assigned in order.
     void assign(std::int64_t first, std::int64_t count, Modality m) {
         set(first, count, m == Modality::vision, &Word::vision);
         set(first, count, m == Modality::vision, &Word::goes_on);
         if (count > 0) set(first + count - 1, 1, false, &Word::goes_on);
+        for (std::int64_t w = std::max<std::int64_t>(1, ceil_div(first, word_bits)); w * word_bits < first + count; ++w)
+            words_[w].before = words_[w - 1].before + std::popcount(words_[w - 1].vision);
     }
     /// Notes that a visual token and the next one are of the same picture.
     void join_next(std::int64_t token) { set(token, 1, true, &Word::goes_on); }
@@ -60,6 +64,15 @@ class TokenModalities {
     bool any(std::int64_t first, std::int64_t last, Modality m) const {
         return (*this)[first] == m || run_end(first, last + 1) <= last;
     }
+
+    /// Visual tokens among the first `tokens`, and which of 64 tokens from 64 * index on are visual, a bit for each.
+    std::int64_t visual_before(std::int64_t tokens) const {
+        if (tokens == 0) return 0;
+        const Word& word = words_[(tokens - 1) / word_bits];
+        return word.before + std::popcount(word.vision << (word_bits - 1 - (tokens - 1) % word_bits));
+    }
+    /// As visual_before().
+    std::uint64_t visual_in(std::int64_t index) const { return words_[index].vision; }
 
     /// First token of the picture that a token is of, and the token behind its last; of text, itself and the next.
     std::int64_t picture_begin(std::int64_t token) const {

@@ -1,5 +1,6 @@
 #pragma once
 #include <qwen3vl/core/list.hpp>
+#include <qwen3vl/kv_cache/by_modality.hpp>
 #include <qwen3vl/kv_cache/contiguous.hpp>
 #include <qwen3vl/kv_cache/cross_layer.hpp>
 #include <qwen3vl/kv_cache/evicting.hpp>
@@ -16,6 +17,8 @@ namespace qwen3vl::inline QWEN3VL_ABI::kv_cache {
 using all = list<Contiguous<Float32>, Contiguous<Bf16>, Contiguous<Int8>, Contiguous<Int4>, Ring<Tokens{256}, Float32>,
                  Ring<Tokens{256}, Bf16>, Ring<Tokens{256}, Int8>, Ring<Tokens{256}, Int4>,
                  CrossLayer<Contiguous<Bf16>>, Hybrid<>, Offloaded<>, Paged<>>;
+/// Caches by the modality of tokens.
+using typed = list<ByModality<Bf16, Int4, Compression{.ratio = 1.5}>>;
 /// Caches that evict keys.
 using evicting = list<Evicting<Tokens{1024}>, Evicting<Tokens{1024}, LatestQueries<>>, Evicting<Tokens{1024}, Age>>;
 /// Caches that need tables.

@@ -51,6 +51,21 @@ concept Evicts = requires(const Layer& layer, std::int64_t i) {
     { layer.ratings(i) } -> std::same_as<float*>;
 };
 
+/// Caches whose bytes for a token depend on its modality: Layer(memory, extent, modalities of the tokens),
+/// holds(extent, text tokens, visual tokens), and saved_bytes() of as many.
+template <class Cache>
+concept ByModalities = requires {
+    requires Cache::by_modality;
+};
+/// Bytes of so many tokens of a layer in a file, of which `visual` are of pictures.
+template <class Cache>
+std::int64_t saved_bytes(const Extent& e, std::int64_t tokens, [[maybe_unused]] std::int64_t visual) {
+    if constexpr (ByModalities<Cache>)
+        return Cache::saved_bytes(e, tokens - visual, visual);
+    else
+        return Cache::saved_bytes(e, tokens);
+}
+
 /// Callable f(kv_head, index) -> tile over the first `tokens` keys, as seen by queries far behind them. Refers to the
 /// layer.
 template <class Layer>

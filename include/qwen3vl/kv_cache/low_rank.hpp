@@ -1,5 +1,6 @@
 #pragma once
 #include <algorithm>
+#include <concepts>
 #include <qwen3vl/core/aligned.hpp>
 #include <qwen3vl/core/parameter.hpp>
 #include <qwen3vl/core/tokens.hpp>
@@ -26,7 +27,8 @@ struct LowRank {
     static constexpr bool can_rewind = Inner::can_rewind;
     static constexpr bool can_save = Inner::can_save;
     static constexpr std::int64_t capacity = Inner::capacity;
-    static constexpr std::int64_t rank = R.n;  ///< coordinates kept of each key and value
+    static constexpr bool by_modality = ByModalities<Inner>;  ///< as Inner
+    static constexpr std::int64_t rank = R.n;                 ///< coordinates kept of each key and value
     /// True if the other cache may be given coordinates in place of keys.
     static constexpr bool inner_takes_projected = !Evicts<typename Inner::Layer> && !Offloads<Inner> && !requires {
         Inner::recurrent;
@@ -70,17 +72,21 @@ struct LowRank {
     /// Channels of a row in the other cache.
     static constexpr std::int64_t stored_channels(std::int64_t /*channels*/) { return padded_channels(R.n); }
     static std::int64_t bytes(const Extent& e) { return Inner::bytes(stored(e)); }
-    static std::int64_t saved_bytes(const Extent& e, std::int64_t tokens) {
-        return Inner::saved_bytes(stored(e), tokens);
+    static std::int64_t saved_bytes(const Extent& e, std::same_as<std::int64_t> auto... tokens) {
+        return Inner::saved_bytes(stored(e), tokens...);
+    }
+    /// As Inner, where it keeps modalities apart.
+    static bool holds(const Extent& e, std::int64_t language, std::int64_t vision) requires(by_modality) {
+        return Inner::holds(stored(e), language, vision);
     }
     static std::int64_t largest_chunk(const Extent& e) { return Inner::largest_chunk(stored(e)); }
 
     class Layer : public Inner::Layer {
       public:
         /// `p`: prepared Parameters of the layer, which outlive it.
-        template <class P>
-        Layer(std::byte* memory, const Extent& e, const P& p)
-            : Inner::Layer(memory, stored(e)), basis_(p.basis.get()), channels_(e.channels) {}
+        template <class P, class... Types>
+        Layer(std::byte* memory, const Extent& e, const P& p, const Types&... types)
+            : Inner::Layer(memory, stored(e), types...), basis_(p.basis.get()), channels_(e.channels) {}
         template <class Arch>
         void write(std::int64_t kv_head, std::int64_t token, const float* key, const float* value) {
             alignas(64) float rows[std::size_t{2 * width}];

@@ -40,6 +40,11 @@ consteval bool check_layer() {
         static_assert(told_apart,
                       "qwen3vl: slot attention: these Dims have no vision, so that a mask by modality has nothing to "
                       "tell apart; use mask::Causal");
+        constexpr bool kept_apart = VisionLanguageDims<D> || !kv_cache::ByModalities<C>;
+        static_assert(
+            kept_apart,
+            "qwen3vl: slot kv_cache: these Dims have no vision, so that ByModality has nothing to keep apart; "
+            "use kv_cache::Contiguous");
         constexpr bool forgets = C::capacity > 0;
         static_assert(!forgets || M::span > 0,
                       "qwen3vl: slot kv_cache: a ring forgets keys that the mask still shows; use mask::SlidingWindow "
@@ -80,8 +85,8 @@ consteval bool check_layer() {
         static_assert(directed,
                       "qwen3vl: slot kv_cache: TruncatedRank keeps the first numbers of a row alone; put the cache "
                       "under LowRank, which orders them by weight");
-        return directed && told_apart && M::causal && (!forgets || M::span > 0) && fits && paired && !routed &&
-               has_rank && projectable && all_seen && alone && check_stages<A, C>();
+        return directed && told_apart && kept_apart && M::causal && (!forgets || M::span > 0) && fits && paired &&
+               !routed && has_rank && projectable && all_seen && alone && check_stages<A, C>();
     }
     return false;
 }

@@ -29,9 +29,15 @@ class LayerTable {
                 const auto cache = [&] {
                     if constexpr (in_pages<P>)
                         return typename Cache::Layer(pages.table(), pages.begin(owner), e);
+                    else if constexpr (BringsParameters<Cache> && kv_cache::ByModalities<Cache>)
+                        return
+                            typename Cache::Layer(memory.layers[i].cache, e,
+                                                  std::get<index()>(parameters.layers)[owner / period].kv_cache, types);
                     else if constexpr (BringsParameters<Cache>)
                         return typename Cache::Layer(memory.layers[i].cache, e,
                                                      std::get<index()>(parameters.layers)[owner / period].kv_cache);
+                    else if constexpr (kv_cache::ByModalities<Cache>)
+                        return typename Cache::Layer(memory.layers[i].cache, e, types);
                     else if constexpr (kv_cache::Offloads<Cache>)
                         return typename Cache::Layer(memory.layers[i].cache, e, file.template place_of<Cache>(i));
                     else

@@ -129,6 +129,14 @@ std::uint64_t Sequence<M>::state_key() {
     return detail::masks_by_modality<P> ? checksum("mask by modality", h) : h;
 }
 
+/// Tokens that pictures fill in the saved sequence.
+template <class M>
+std::int64_t Sequence<M>::visual_in(const detail::SavedHeader& header) {
+    return fusion::KeepsOutside<typename P::Fusion>
+               ? static_cast<std::int64_t>(header.pictures) * fusion::stand_in_of<typename P::Fusion>()
+               : static_cast<std::int64_t>(header.visual_tokens);
+}
+
 /// Bytes of tokens, pictures, logits and caches in a file.
 template <class M>
 std::int64_t Sequence<M>::saved_bytes(std::int64_t tokens, const detail::SavedHeader& header) {
@@ -136,8 +144,9 @@ std::int64_t Sequence<M>::saved_bytes(std::int64_t tokens, const detail::SavedHe
         static_cast<std::int64_t>(header.length * sizeof(int) + header.pictures * sizeof(detail::SavedPicture) +
                                   header.places * sizeof(std::array<int, 2>) + header.logits * sizeof(float));
     bytes += detail::PolicyStates<D, P>::saved_bytes(header.extent());
+    const std::int64_t visual = visual_in(header);
     layers_.visit_owners([&]<class S>(S, std::size_t, auto&) {
-        bytes += S::KvCache::saved_bytes(S::extent(D::text, options_.context), tokens);
+        bytes += kv_cache::saved_bytes<typename S::KvCache>(S::extent(D::text, options_.context), tokens, visual);
     });
     return bytes;
 }
@@ -212,6 +221,7 @@ void Sequence<M>::restore(const std::string& path, Team& team, const AcceptState
         header.bytes - header.extra != detail::SavedHeader::file_bytes(saved_bytes(tokens, header)))
         in.fail("damaged: its sizes do not fit each other");
     const detail::SavedTokens<D, P> saved(in, header);
+    require_cache_room_for(tokens - visual_in(header), visual_in(header));
     const Layout layout = lay_out(tokens, saved.spans, 0);
     if (accept) accept(in.extra());
     pages_.renew(tokens);

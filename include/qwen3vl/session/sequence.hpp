@@ -107,6 +107,7 @@ class Sequence {
     void append(int token) {
         require_room(1);
         require_token(token);
+        require_cache_room(1, 0);
         log_.append(token);
     }
 
@@ -236,6 +237,25 @@ class Sequence {
                                   " tokens: " + std::to_string(options_.context - log_.size()) +
                                   " fit, the prompt has " + std::to_string(n));
     }
+    /// Throws ContextOverflow where a cache that keeps modalities apart cannot take so many more tokens of each.
+    void require_cache_room(std::int64_t language, std::int64_t vision) const {
+        const std::int64_t visual = log_.types().visual_before(log_.size());
+        require_cache_room_for(language + log_.size() - visual, vision + visual);
+    }
+    /// As the other, for so many tokens in all.
+    void require_cache_room_for([[maybe_unused]] std::int64_t language, [[maybe_unused]] std::int64_t vision) const {
+        for (std::size_t i = 0; i < period; ++i)
+            detail::with_layer_slots<P>(i, [&](auto index) {
+                using S = detail::LayerSlots<P, index()>;
+                if constexpr (kv_cache::ByModalities<typename S::KvCache>)
+                    if (!S::KvCache::holds(S::extent(D::text, options_.context), language, vision))
+                        throw ContextOverflow("the context of " + std::to_string(options_.context) +
+                                              " tokens has no room for " + std::to_string(language) +
+                                              " tokens of text and " + std::to_string(vision) +
+                                              " of pictures: kv_cache::ByModality has less memory by its Compression; "
+                                              "state a lower ratio, or give a longer context");
+            });
+    }
     /// Throws ContextOverflow where the fusion policy cannot keep so many rows of features outside of the sequence.
     void require_visual_room([[maybe_unused]] std::int64_t visual_tokens) const {
         if constexpr (fusion::KeepsOutside<typename P::Fusion>) {
@@ -254,6 +274,7 @@ class Sequence {
     static std::vector<VisualSpan> spans_of(const Prompt& prompt);
     void log(std::span<const int> ids, const Layout& layout);
     std::uint64_t state_key();
+    static std::int64_t visual_in(const detail::SavedHeader& header);
     std::int64_t saved_bytes(std::int64_t tokens, const detail::SavedHeader& header);
 
     static constexpr std::int64_t none = -1;
@@ -357,6 +378,9 @@ void Sequence<M>::append(const Prompt& prompt) {
     std::int64_t visual_tokens = 0;
     for (const auto& p : pictures) visual_tokens += p.features;
     require_visual_room(visual_tokens + log_.visual_tokens());
+    std::int64_t visual = 0;
+    for (const auto& s : layout.spans) visual += s.count;
+    require_cache_room(n - visual, visual);
     log(prompt.tokens, layout);
     for (auto& p : pictures) log_.note(std::move(p));
 }

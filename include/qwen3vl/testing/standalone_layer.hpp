@@ -125,6 +125,32 @@ struct StandaloneLayer<Cache> : private StandalonePages, Cache::Layer {
         : StandalonePages(memory, Cache::page_bytes(e), e.tokens), Cache::Layer(table(), 0, e) {}
 };
 
+/// A layer that keeps modalities apart, of tokens with these.
+template <class Cache>
+requires(kv_cache::ByModalities<Cache> && !BringsParameters<Cache>) struct StandaloneLayer<Cache> : Cache::Layer {
+    StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, const TokenModalities& types)
+        : Cache::Layer(memory, e, types) {}
+};
+/// As the other, with parameters.
+template <class Cache>
+requires(kv_cache::ByModalities<Cache>&& BringsParameters<Cache>) struct StandaloneLayer<Cache>
+    : detail::StandaloneParameters<Cache>, Cache::Layer {
+    StandaloneLayer(std::byte* memory, const kv_cache::Extent& e, const TokenModalities& types, Tables tables = {})
+        : detail::StandaloneParameters<Cache>(e, tables), Cache::Layer(memory, e, this->parameters, types) {}
+};
+
+/// A layer of any cache, for tokens of these types.
+template <class Cache>
+StandaloneLayer<Cache> standalone_layer(std::byte* memory, const kv_cache::Extent& e, std::int64_t stage_keys,
+                                        Tables tables, const TokenModalities& types) {
+    if constexpr (!kv_cache::ByModalities<Cache>)
+        return {memory, e, stage_keys, tables};
+    else if constexpr (BringsParameters<Cache>)
+        return {memory, e, types, tables};
+    else
+        return {memory, e, types};
+}
+
 /// A tile of a layer that holds so many tokens, wherever it lies. For one thread, until the next call.
 template <class Layer>
 auto tile_of(const Layer& layer, std::int64_t kv_head, std::int64_t index, std::int64_t tokens) {

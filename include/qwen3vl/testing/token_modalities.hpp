@@ -11,8 +11,11 @@ class AlternatingTypes {
   public:
     AlternatingTypes(std::int64_t tokens, std::int64_t picture, std::int64_t text)
         : memory_(static_cast<std::size_t>(TokenModalities::bytes(tokens)) / sizeof(std::uint64_t)) {
-        for (std::int64_t t = 0; t < tokens; t += picture + text)
+        for (std::int64_t t = 0; t < tokens; t += picture + text) {
             types().assign(t, std::min(picture, tokens - t), Modality::vision);
+            if (t + picture < tokens)
+                types().assign(t + picture, std::min(text, tokens - t - picture), Modality::language);
+        }
     }
     AlternatingTypes(const AlternatingTypes&) = delete;
     AlternatingTypes& operator=(const AlternatingTypes&) = delete;
