@@ -10,6 +10,7 @@
 #include <qwen3vl/image/heat.hpp>
 #include <qwen3vl/model/load.hpp>
 #include <qwen3vl/policies/bundles.hpp>
+#include <qwen3vl/policies/from_config.hpp>
 #include <qwen3vl/session/session.hpp>
 #if defined(QWEN3VL_COMPILED_MODELS)  // by the target qwen3vl::models
 #include <qwen3vl/compiled_models.hpp>
