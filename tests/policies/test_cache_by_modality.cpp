@@ -77,6 +77,28 @@ TEST_CASE("both parts of a cache by modality are rewound, saved and restored") {
     CHECK(narrow.length() == 0);
 }
 
+TEST_CASE("a fork copies both parts of a cache by modality") {
+    Session<Two> session(model<Two>(), {.context = 320, .chunk = 50, .threads = 1});
+    const Prompt shown = talk(session);
+    session.append(shown);
+    auto fork = session.fork();
+    session.append(Prompt{words(20, 5), {}});
+    fork.append(Prompt{words(20, 6), {}});
+    fork.append(shown);
+    const auto alone = [&](std::uint64_t seed, bool again) {
+        Session<Two> other(model<Two>(), {.context = 320, .threads = 2});
+        other.append(shown);
+        other.append(Prompt{words(20, seed), {}});
+        if (again) other.append(shown);
+        return go_on(other);
+    };
+    CHECK(testing::same_bits(go_on(session), alone(5, false)));
+    CHECK(testing::same_bits(go_on(fork), alone(6, true)));
+
+    Sequence<Two> shorter(model<Two>(), {.context = 60});
+    CHECK_THROWS_AS(shorter.share(session.sequence(), session.workspace().team()), ContextOverflow);
+}
+
 TEST_CASE("what a ratio leaves no room for is refused, and the session stays as it was") {
     const auto kv_bytes = [](const MemoryPlan& plan) {
         std::int64_t n = 0;

@@ -57,6 +57,11 @@ template <class Cache>
 concept ByModalities = requires {
     requires Cache::by_modality;
 };
+/// Caches of one sequence that a fork copies.
+template <class Cache>
+concept CopiedByForks = requires {
+    requires Cache::copied_by_forks;
+};
 /// Bytes of so many tokens of a layer in a file, of which `visual` are of pictures.
 template <class Cache>
 std::int64_t saved_bytes(const Extent& e, std::int64_t tokens, [[maybe_unused]] std::int64_t visual) {

@@ -69,6 +69,17 @@ class LayerTable {
         });
     }
 
+    /// Calls f(layer, the same layer of another table) for each of those.
+    template <class F>
+    void visit_owners(LayerTable& other, F&& f) {
+        for (std::size_t i = 0; i < static_cast<std::size_t>(D::text.layers); ++i)
+            with_layer_slots<P>(i, [&](auto index) {
+                using Cache = typename LayerSlots<P, index()>::KvCache;
+                if (kv_cache::owner_of<Cache>(static_cast<int>(i)) == static_cast<int>(i))
+                    f(at<index()>(i), other.template at<index()>(i));
+            });
+    }
+
   private:
     template <std::size_t... I>
     static auto tuple(std::index_sequence<I...>) -> std::tuple<std::vector<Layer<I>>...>;

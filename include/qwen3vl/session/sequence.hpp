@@ -47,6 +47,9 @@ class Sequence {
         all_caches([]<class C>(type_tag<C>) { return C::can_save; }) && detail::PolicyStates<D, P>::can_save;
     /// True if the caches lie in pages of a PagePool, which sequences share.
     static constexpr bool can_share = detail::in_pages<P>;
+    /// True if another sequence can go on from where this one stands: pages are shared, kv_cache::ByModality is copied.
+    static constexpr bool can_fork =
+        can_share || all_caches([]<class C>(type_tag<C>) { return kv_cache::CopiedByForks<C>; });
 
     /// Takes the memory of its caches, and room on disk where a cache keeps tokens there. Throws ContextOverflow,
     /// OutOfMemory where it exceeds what the machine has available, FileError where the disk has no room.
@@ -153,8 +156,8 @@ class Sequence {
     /// rewind is emptied where some of it was computed.
     void cancel(std::int64_t length) { cut(length_ <= length ? length_ : can_rewind ? length : 0); }
 
-    /// Replaces its tokens by those of another sequence on the same pool, whose pages both refer to. Throws
-    /// ContextOverflow.
+    /// Replaces its tokens by those of another sequence on the same pool, whose pages both refer to; caches that are in
+    /// no pool are copied. Throws ContextOverflow.
     template <class Team>
     void share(Sequence& other, Team& team);
 
@@ -439,15 +442,29 @@ std::int64_t Sequence<M>::match_prefix(Team& team) {
 template <class M>
 template <class Team>
 void Sequence<M>::share(Sequence& other, Team& team) {
-    static_assert(can_share,
+    static_assert(can_fork,
                   "qwen3vl: slot kv_cache: this cache belongs to one session, which cannot fork; use kv_cache::Paged");
     if (other.log_.size() > context())
         throw ContextOverflow("fork: the context holds " + std::to_string(context()) +
                               " tokens, the other sequence has " + std::to_string(other.log_.size()));
+    const std::int64_t visual = other.log_.types().visual_before(other.log_.size());
+    require_cache_room_for(other.log_.size() - visual, visual);
     const ResidencyGuard held(*this), held_other(other);
     reset();
     pages_.share(other.pages_);
     log_.copy(other.log_);
+    if constexpr (!can_share)
+        layers_.visit_owners(other.layers_, [&](auto& to, auto& from) {
+            std::vector<std::byte> bytes;
+            from.cache.for_each_piece(other.length_, [&](std::span<const std::byte> piece) {
+                bytes.insert(bytes.end(), piece.begin(), piece.end());
+            });
+            auto at = bytes.begin();
+            kv_cache::fill_pieces(to.cache, other.length_, [&](std::span<std::byte> piece) {
+                std::copy_n(at, piece.size(), piece.begin());
+                at += static_cast<std::ptrdiff_t>(piece.size());
+            });
+        });
     states_->copy(*other.states_, {log_.size(), log_.visual_tokens(), std::ssize(log_.pictures())});
     length_ = other.length_;
     if (other.has_logits()) std::copy_n(other.logits_, D::text.vocab, logits_);

@@ -116,13 +116,14 @@ class Session {
     void reset() { sequence_.reset(); }
 
     /// Returns another session on the same pool, with the same options, that goes on from where this one stands. Both
-    /// refer to the same pages, and the first to write to one copies it. Throws OutOfMemory. Only this session's thread
-    /// may call it; afterwards each may have a thread of its own, unless they share a workspace.
+    /// refer to the same pages, and the first to write to one copies it; kv_cache::ByModality is copied at once. Throws
+    /// OutOfMemory. Only this session's thread may call it; afterwards each may have a thread of its own, unless they
+    /// share a workspace.
     ///     auto other = session.fork();
     template <class Self = Session>
     Self fork() {
         static_assert(
-            can_share,
+            Sequence<M>::can_fork,
             "qwen3vl: slot kv_cache: this cache belongs to one session, which cannot fork; use kv_cache::Paged");
         return Self(*this, Fork{});
     }
@@ -149,7 +150,7 @@ class Session {
     }
     Session(Session& other, Fork)
         : Session(other.model(), other.sequence_.pool(), other.own_ ? nullptr : other.workspace_, other.options_) {
-        if constexpr (can_share) sequence_.share(other.sequence_, workspace_->team());
+        if constexpr (Sequence<M>::can_fork) sequence_.share(other.sequence_, workspace_->team());
     }
     static std::unique_ptr<Workspace<M>> make_workspace(const M& model, const SessionOptions& o) {
         if (o.context >= 1 && o.context <= max_context && !o.tiers) {
