@@ -64,7 +64,7 @@ struct ByModality {
     static constexpr bool can_rewind = true;
     static constexpr bool can_save = true;
     static constexpr std::int64_t capacity = 0;  ///< the session's context
-    static constexpr bool copied_by_forks = true;
+    static constexpr bool copied_by_forks = true;  ///< of a sequence
     static constexpr bool by_modality = true;  ///< its Layer is made with the modalities of the sequence
 
     /// Bytes of one layer.
