@@ -21,7 +21,7 @@ namespace qwen3vl::inline QWEN3VL_ABI::alignment {
 template <Rank R>
 struct Projected : None {
     static constexpr const char* name = "Projected";
-    static constexpr std::int64_t rank = R.n;
+    static constexpr std::int64_t rank = R.n;  ///< directions of the space
     static_assert(rank > 0, "qwen3vl: slot alignment: Projected has a Rank above 0");
 
     /// Parameters by name under `alignment.`.
