@@ -42,6 +42,25 @@ TEST_CASE("sampling follows the distribution") {
     for (int i = 0; i < 4; ++i) CHECK(counts.at(i) / 4000.0 == Approx(expected[i]).margin(0.032));
 }
 
+TEST_CASE("only tokens of the mask are chosen") {
+    const std::vector<std::uint64_t> allowed{0b0011};
+    for (const double temperature : {0.0, 2.0}) {
+        q::Sampler sampler({.temperature = temperature, .repetition_penalty = 1.3}, 4);
+        for (int i = 0; i < 50; ++i) CHECK(sampler.next(ladder, {}, {}, allowed) <= 1);
+    }
+    std::vector<float> many(130, 0.0f);
+    many[129] = 9.0f;
+    many[70] = 5.0f;
+    q::Sampler sampler({}, 130);
+    CHECK(sampler.next(many, {}, {}, std::vector<std::uint64_t>{0, ~std::uint64_t{0}}) ==
+          70);  // 129 is beyond the mask
+    const auto forbid = [](std::span<const int>, std::span<float> logits) {
+        for (float& l : logits) l = -std::numeric_limits<float>::infinity();
+    };
+    CHECK(sampler.next(many, {}, forbid, std::vector<std::uint64_t>{8}) == 3);
+    CHECK_THROWS_AS(sampler.next(many, {}, {}, std::vector<std::uint64_t>{0}), q::PromptError);
+}
+
 TEST_CASE("temperature sharpens") {
     const auto counts = draws({.temperature = 0.25}, ladder);  // 3 against 2: e^4
     CHECK(counts.at(3) / 4000.0 == Approx(0.9817).margin(0.01));

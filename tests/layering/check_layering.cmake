@@ -1,7 +1,7 @@
 # cmake -DINCLUDE=…/include/qwen3vl -P check_layering.cmake: each folder includes only itself and those of lower rank.
-# json, image, tokenizer and checkpoint read files: they see what sees_… lists, and are seen by model, session and chat.
-# reference and testing see everything and are seen by no library folder and not by the umbrella. A folder without a
-# rank is an error.
+# json, image, tokenizer, constrain and checkpoint stand beside the floors: they see what sees_… lists, and are seen by
+# model, session and chat. reference and testing see everything and are seen by no library folder and not by the
+# umbrella. A folder without a rank is an error.
 cmake_minimum_required(VERSION 3.22)
 set(ranks core=0 concepts=1 kernels=2 weights=3 norm=4 activation=4 position=4 mask=4 kv_cache=4 memory=4 execution=4
     attention=5 ffn=5 depth=5 token_reduction=5 resolution=5 ops=6 text=7 vision=7 fusion=8 alignment=8 policies=9
@@ -13,6 +13,7 @@ endforeach()
 set(sees_json core)
 set(sees_image core json)
 set(sees_tokenizer core json)
+set(sees_constrain core json tokenizer)
 # A GGUF file holds the tokenizer and the preprocessing beside the weights.
 set(sees_checkpoint core weights json image tokenizer)
 

@@ -5,10 +5,15 @@
 #include <qwen3vl/chat/generate.hpp>
 #include <qwen3vl/chat/saved_chat.hpp>
 #include <qwen3vl/chat/tool_calls.hpp>
+#include <qwen3vl/constrain/constrain.hpp>
 #include <type_traits>
 #include <utility>
 
 namespace qwen3vl::inline QWEN3VL_ABI {
+
+/// Choice of tools: an answer calls one as the model likes, or always one of ChatOptions::tools, with arguments that
+/// satisfy its parameters' schema.
+enum class ToolChoice { automatic, required };
 
 /// Options of a Chat. Absent sampling options come from the checkpoint's generation_config.json, and are greedy where
 /// that is silent.
@@ -22,10 +27,13 @@ struct ChatOptions {
     std::vector<std::string> stop = {};                                    ///< strings that end an answer
     LoopGuard loop_guard = {};              ///< ends an answer that repeats itself; LoopGuard's defaults
     LogitsProcessor logits_processor = {};  ///< changes the logits before each token is chosen; empty: none
-    int logprobs = -1;                      ///< as GenerationOptions::logprobs
-    std::string system = {};                ///< the system message
-    std::vector<std::string> tools = {};    ///< functions the model may call, each a JSON object
-    bool add_vision_id = false;             ///< "Picture 1: " before pictures
+    constrain::Grammar answer = {};  ///< what every answer must be: constrain::json_schema(...); default: anything
+    ToolChoice tool_choice = ToolChoice::automatic;  ///< ToolChoice::required: every answer calls a tool
+    int thinking = -1;                               ///< as AnswerOptions::thinking
+    int logprobs = -1;                               ///< as GenerationOptions::logprobs
+    std::string system = {};                         ///< the system message
+    std::vector<std::string> tools = {};             ///< functions the model may call, each a JSON object
+    bool add_vision_id = false;                      ///< "Picture 1: " before pictures
     SessionOptions session = {};     ///< its context holds the whole conversation, and is cut to what the model has
     ProgressCallback progress = {};  ///< stages "image" and "prefill"; returning false cancels
     std::shared_ptr<FeatureCache> feature_cache =
@@ -63,7 +71,7 @@ class Chat {
 
     /// Says something and gets the answer; both become part of the conversation. `callback` gets the text as it comes,
     /// and may return false to end the answer. Throws PromptError, ImageError, FileError, ContextOverflow,
-    /// PoolExhausted, Cancelled; the conversation is then as before.
+    /// PoolExhausted, Cancelled, GrammarError; the conversation is then as before.
     Reply ask(const std::vector<Input>& content, const TextCallback& callback = {}) {
         return say(chat::Role::user, content, callback);
     }
@@ -86,6 +94,9 @@ class Chat {
     Reply tool_result(const std::string& result, const TextCallback& callback = {}) {
         return say(chat::Role::tool, {result}, callback);
     }
+
+    /// Says what the next answers must be; a default Grammar: anything.
+    void set_answer(constrain::Grammar answer) { options_.answer = std::move(answer); }
 
     /// Tokens that the conversation would have with `content` said next, without the answer. Decodes no pixels; a
     /// picture's size may stand for it.
@@ -221,7 +232,21 @@ class Chat {
         g.loop_guard = options_.loop_guard;
         g.logits_processor = options_.logits_processor;
         g.logprobs = options_.logprobs;
+        g.answer = answer_options();
         return g;
+    }
+
+    AnswerOptions answer_options() const {
+        AnswerOptions a;
+        a.grammar = options_.answer;
+        a.thinking = options_.thinking;
+        if (options_.tool_choice == ToolChoice::required) {
+            a.grammar = constrain::tool_call(state_.tools);
+            a.prefix = "<tool_call>\n";
+            a.suffix = "\n</tool_call>";
+        }
+        if (a.grammar) a.vocabulary = assets_->token_trie.get(*assets_->tokenizer);
+        return a;
     }
 
     ChatOptions options_;

@@ -1,5 +1,6 @@
 #pragma once
 #include <chrono>
+#include <qwen3vl/chat/constrained_answer.hpp>
 #include <qwen3vl/chat/sampler.hpp>
 #include <qwen3vl/chat/stop.hpp>
 #include <qwen3vl/session/session.hpp>
@@ -28,7 +29,8 @@ struct GenerationOptions {
     std::vector<std::string> stop_strings = {};  ///< end the answer, cut off
     LoopGuard loop_guard = {};                   ///< ends an answer that repeats itself
     LogitsProcessor logits_processor = {};       ///< changes the logits before each token is chosen; empty: none
-    int logprobs = -1;  ///< 0: log probabilities of chosen tokens; n: of the n likeliest beside them; -1: none
+    int logprobs = -1;          ///< 0: log probabilities of chosen tokens; n: of the n likeliest beside them; -1: none
+    AnswerOptions answer = {};  ///< what the answer must be; by default anything
 };
 
 /// Natural logarithms of the model's own probabilities, before penalties and temperature.
@@ -74,8 +76,9 @@ inline TokenLogprobs logprobs_of(std::span<const float> logits, int chosen, int 
 
 /// Continues a session, whose logits stand after the prompt, until the answer ends. `prompt` are the tokens that the
 /// repetition penalty counts. The session then holds the answer's tokens, the ending one not among them. Predicted ids
-/// beyond the tokenizer's vocabulary (released tables have more rows) have no text. Throws PromptError for options out
-/// of range.
+/// beyond the tokenizer's vocabulary (released tables have more rows) have no text. Tokens that a grammar forces are
+/// appended together with the one before them, in one pass, unless logprobs are asked for; logits_processor does not
+/// see them. Throws PromptError for options out of range, GrammarError as constrain::Matcher.
 template <class M>
 Generation generate(Session<M>& session, const tokenizer::Tokenizer& tokenizer, std::span<const int> prompt,
                     const GenerationOptions& options, const TextCallback& callback = {}) {
@@ -91,22 +94,53 @@ Generation generate(Session<M>& session, const tokenizer::Tokenizer& tokenizer, 
         out.text += text;
         return text.empty() || !callback || callback(text);
     };
+    ConstrainedAnswer answer(options.answer, tokenizer, options.stop_tokens);
+    std::vector<int> batch;  // tokens of the answer that the session does not hold yet
+    const auto room = [&] { return static_cast<int>(out.tokens.size()) < options.max_new_tokens; };
+    const auto take = [&](int token) -> std::optional<StopReason> {
+        answer.accept(token);
+        batch.push_back(token);
+        out.tokens.push_back(token);
+        const bool go_on = show(stops.push(tokenizer.has_token(token) ? decoder.push(token) : std::string()));
+        if (stops.found()) return StopReason::stop_string;
+        if (!go_on) return StopReason::cancelled;
+        if (loop.push(out.tokens)) return StopReason::loop;
+        return std::nullopt;
+    };
+    const auto take_forced = [&]() -> std::optional<StopReason> {
+        if (options.logprobs >= 0) return std::nullopt;
+        for (auto forced = answer.forced(); !forced.empty(); forced = answer.forced())
+            for (const int token : forced) {
+                if (!room() || session.length() + static_cast<std::int64_t>(batch.size()) >= session.context())
+                    return std::nullopt;
+                sampler.accept(token);
+                if (const auto reason = take(token)) return reason;
+            }
+        return std::nullopt;
+    };
+    const auto append = [&] {
+        if (batch.size() == 1)
+            session.append(batch[0]);
+        else if (!batch.empty())
+            session.append(Prompt{batch, {}});
+        batch.clear();
+    };
     const auto run = [&] {
-        while (static_cast<int>(out.tokens.size()) < options.max_new_tokens) {
+        if (const auto reason = take_forced()) return *reason;
+        append();
+        while (room()) {
+            if (answer.finished()) return StopReason::stop_token;
             const auto logits = session.logits();
-            const int token = sampler.next(logits, out.tokens, options.logits_processor);
+            const int token = sampler.next(logits, out.tokens, options.logits_processor, answer.mask());
             if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) != options.stop_tokens.end())
                 return StopReason::stop_token;
             if (options.logprobs >= 0) out.logprobs.push_back(detail::logprobs_of(logits, token, options.logprobs));
-            out.tokens.push_back(token);
-            const bool go_on = show(stops.push(tokenizer.has_token(token) ? decoder.push(token) : std::string()));
-            if (stops.found()) return StopReason::stop_string;
-            if (!go_on) return StopReason::cancelled;
-            if (loop.push(out.tokens)) return StopReason::loop;
+            if (const auto reason = take(token)) return *reason;
             if (session.length() == session.context()) return StopReason::context_full;
-            session.append(token);
+            if (const auto reason = take_forced()) return *reason;
+            append();
         }
-        return StopReason::max_new_tokens;
+        return answer.finished() && options.answer.grammar ? StopReason::stop_token : StopReason::max_new_tokens;
     };
     out.reason = run();
     if (out.reason != StopReason::stop_string) show(stops.push(decoder.finish()) + stops.finish());

@@ -43,10 +43,17 @@ class Sampler {
         for (const int t : tokens) in_prompt_[static_cast<std::size_t>(t)] = true;
     }
 
-    /// Chooses the next token for logits [vocab]; it counts as part of the answer from then on.
-    int next(std::span<const float> logits, std::span<const int> answer, const LogitsProcessor& processor);
+    /// Chooses the next token for logits [vocab]; it counts as part of the answer from then on. `allowed`, unless
+    /// empty, has a bit for each token, 64 to a word; tokens beyond it are not allowed. One that is allowed is chosen
+    /// even where the processor forbade all of them. Throws PromptError where none is.
+    int next(std::span<const float> logits, std::span<const int> answer, const LogitsProcessor& processor,
+             std::span<const std::uint64_t> allowed = {});
+
+    /// Counts a token as part of the answer that was not chosen here.
+    void accept(int token) { ++in_answer_[static_cast<std::size_t>(token)]; }
 
   private:
+    void allow(std::span<const std::uint64_t> allowed);
     void penalise();
     /// The first token of the largest logit, so that equal logits do not depend on anything else.
     int likeliest() const {
@@ -90,13 +97,40 @@ QWEN3VL_SUPPORT Sampler::Sampler(const SamplingOptions& options, int vocab) : op
 }
 
 QWEN3VL_SUPPORT int Sampler::next(std::span<const float> logits, std::span<const int> answer,
-                                  const LogitsProcessor& processor) {
+                                  const LogitsProcessor& processor, std::span<const std::uint64_t> allowed) {
     std::copy(logits.begin(), logits.end(), logits_.begin());
     if (processor) processor(answer, logits_);
+    if (!allowed.empty()) allow(allowed);
     penalise();
     const int token = options_.greedy() ? likeliest() : sample();
     ++in_answer_[static_cast<std::size_t>(token)];
     return token;
+}
+
+/// Leaves the logits of allowed tokens, of which one at least is finite then.
+QWEN3VL_SUPPORT void Sampler::allow(std::span<const std::uint64_t> allowed) {
+    constexpr float never = -std::numeric_limits<float>::infinity();
+    std::size_t first = logits_.size();
+    bool some = false;
+    for (std::size_t begin = 0; begin < logits_.size(); begin += 64) {
+        const std::uint64_t word = begin / 64 < allowed.size() ? allowed[begin / 64] : 0;
+        const std::size_t end = std::min(begin + 64, logits_.size());
+        if (word == 0) {
+            std::fill(logits_.begin() + static_cast<std::ptrdiff_t>(begin),
+                      logits_.begin() + static_cast<std::ptrdiff_t>(end), never);
+            continue;
+        }
+        for (std::size_t i = begin; i < end; ++i) {
+            if (!(word >> (i - begin) & 1)) {
+                logits_[i] = never;
+                continue;
+            }
+            first = std::min(first, i);
+            some = some || logits_[i] > never;
+        }
+    }
+    if (first == logits_.size()) throw PromptError("no token of the vocabulary may come next");
+    if (!some) logits_[first] = 0;
 }
 
 QWEN3VL_SUPPORT void Sampler::penalise() {

@@ -1,6 +1,7 @@
 #pragma once
 #include <optional>
 #include <qwen3vl/checkpoint/generation_config.hpp>
+#include <qwen3vl/constrain/token_trie.hpp>
 #include <qwen3vl/image/preprocess.hpp>
 #include <qwen3vl/image/video.hpp>
 #include <qwen3vl/tokenizer/tokenizer.hpp>
@@ -16,6 +17,7 @@ struct Assets {
     VideoPreprocessorConfig video;  ///< video_preprocessor_config.json; the released values where there is none
     checkpoint::GenerationConfig
         generation;  ///< generation_config.json; its eos taken from config.json where there is none
+    constrain::LazyTokenTrie token_trie;  ///< of the tokenizer, for answers under a grammar
 };
 
 }  // namespace qwen3vl
