@@ -56,7 +56,9 @@ struct Bf16Panels : FloatPanels<bf16, DType::bf16> {
             if constexpr (Arch::tiles)
                 if (!tiles) {
                     for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
-                        kernels::amx_bf16_row<Arch>(cols, x.data + begin * row_bytes<Arch>(x.cols), at(p, 0), out + p);
+                        for (std::int64_t r = 0; r < rows; ++r)
+                            kernels::amx_bf16_row<Arch>(cols, x.data + (begin + r) * row_bytes<Arch>(x.cols), at(p, 0),
+                                                        out + r * out_stride + p);
                     return;
                 }
             auto multiply = product<Arch>(x, begin, rows, out, out_stride);

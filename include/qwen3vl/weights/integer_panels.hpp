@@ -84,8 +84,8 @@ struct IntegerPanels : IntegerPacking<Format> {
             return w.data() + (first + p) / panel_rows<Arch> * stride;
         };
         if (Tiles<Arch>::at(begin, x.rows).height == 1) {
-            for (std::int64_t r = 0; r < rows; ++r)
-                for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
+            for (std::int64_t p = 0; p < count; p += panel_rows<Arch>)
+                for (std::int64_t r = 0; r < rows; ++r)
                     stream<Arch>(at(p), {x, begin + r, 1}, cols, out + r * out_stride + p);
             return;
         }

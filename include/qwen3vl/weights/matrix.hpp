@@ -113,10 +113,16 @@ struct RowTiles {
     }
 };
 
-/// Partition of rows of activations into AMX tiles: sixteen rows to a tile, the remainder in a smaller one.
+/// Rows of activations up to which AMX multiplies row by row, in vectors: a tile takes as long for one row as for
+/// sixteen.
+inline constexpr std::int64_t amx_single_rows = 3;
+
+/// Partition of rows of activations into AMX tiles: sixteen rows to a tile, the remainder in a smaller one; so few rows
+/// that vectors are faster lie alone.
 struct AmxRowTiles {
     /// Tile of `row` among `rows` rows.
     static RowTile at(std::int64_t row, std::int64_t rows) {
+        if (rows <= amx_single_rows) return {row, 1};
         const std::int64_t begin = row / 16 * 16;
         return {begin, std::min<std::int64_t>(16, rows - begin)};
     }
