@@ -90,7 +90,7 @@ TEST_CASE("a required tool call is valid") {
         model(),
         {.max_new_tokens = 200,
          .temperature = 2.0,
-         .tool_choice = q::ToolChoice::required,
+         .tool_choice = q::ToolChoice::required(),
          .tools = {R"({"type": "function", "function": {"name": "zoom", "parameters": {"type": "object", "properties":
                       {"factor": {"type": "integer", "minimum": 1, "maximum": 8}}, "required": ["factor"],
                       "additionalProperties": false}}})"},
@@ -102,7 +102,7 @@ TEST_CASE("a required tool call is valid") {
     CHECK(reply.tool_calls[0].name == "zoom");
     const int factor = nlohmann::json::parse(reply.tool_calls[0].arguments)["factor"].get<int>();
     CHECK((factor >= 1 && factor <= 8));
-    q::Chat none(model(), {.tool_choice = q::ToolChoice::required});
+    q::Chat none(model(), {.tool_choice = q::ToolChoice::required()});
     CHECK_THROWS_AS(none.ask("Hello."), q::GrammarError);
     CHECK(none.messages().empty());
 }

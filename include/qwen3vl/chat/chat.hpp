@@ -12,8 +12,25 @@
 namespace qwen3vl::inline QWEN3VL_ABI {
 
 /// Choice of tools: an answer calls one as the model likes, or always one of ChatOptions::tools, with arguments that
-/// satisfy its parameters' schema.
-enum class ToolChoice { automatic, required };
+/// satisfy its parameters' schema. A function and no enumeration, so that programs without it do without its code.
+class ToolChoice {
+  public:
+    /// As the model likes.
+    ToolChoice() = default;
+    /// Always one. An answer then throws GrammarError where there is none, or a schema is not supported.
+    static ToolChoice required() {
+        return ToolChoice([](std::span<const std::string> tools) { return constrain::tool_call(tools); });
+    }
+    /// True if a call is required.
+    explicit operator bool() const { return call_ != nullptr; }
+    /// The grammar of a call of one of these tools, where one is required.
+    constrain::Grammar grammar(std::span<const std::string> tools) const { return call_(tools); }
+
+  private:
+    using Call = constrain::Grammar (*)(std::span<const std::string>);
+    explicit ToolChoice(Call call) : call_(call) {}
+    Call call_ = nullptr;
+};
 
 /// Options of a Chat. Absent sampling options come from the checkpoint's generation_config.json, and are greedy where
 /// that is silent.
@@ -27,13 +44,13 @@ struct ChatOptions {
     std::vector<std::string> stop = {};                                    ///< strings that end an answer
     LoopGuard loop_guard = {};              ///< ends an answer that repeats itself; LoopGuard's defaults
     LogitsProcessor logits_processor = {};  ///< changes the logits before each token is chosen; empty: none
-    constrain::Grammar answer = {};  ///< what every answer must be: constrain::json_schema(...); default: anything
-    ToolChoice tool_choice = ToolChoice::automatic;  ///< ToolChoice::required: every answer calls a tool
-    int thinking = -1;                               ///< as AnswerOptions::thinking
-    int logprobs = -1;                               ///< as GenerationOptions::logprobs
-    std::string system = {};                         ///< the system message
-    std::vector<std::string> tools = {};             ///< functions the model may call, each a JSON object
-    bool add_vision_id = false;                      ///< "Picture 1: " before pictures
+    constrain::Grammar answer = {};       ///< what every answer must be: constrain::json_schema(...); default: anything
+    ToolChoice tool_choice = {};          ///< ToolChoice::required(): every answer calls a tool
+    int thinking = -1;                    ///< as AnswerOptions::thinking
+    int logprobs = -1;                    ///< as GenerationOptions::logprobs
+    std::string system = {};              ///< the system message
+    std::vector<std::string> tools = {};  ///< functions the model may call, each a JSON object
+    bool add_vision_id = false;           ///< "Picture 1: " before pictures
     SessionOptions session = {};     ///< its context holds the whole conversation, and is cut to what the model has
     ProgressCallback progress = {};  ///< stages "image" and "prefill"; returning false cancels
     std::shared_ptr<FeatureCache> feature_cache =
@@ -240,8 +257,8 @@ class Chat {
         AnswerOptions a;
         a.grammar = options_.answer;
         a.thinking = options_.thinking;
-        if (options_.tool_choice == ToolChoice::required) {
-            a.grammar = constrain::tool_call(state_.tools);
+        if (options_.tool_choice) {
+            a.grammar = options_.tool_choice.grammar(state_.tools);
             a.prefix = "<tool_call>\n";
             a.suffix = "\n</tool_call>";
         }
