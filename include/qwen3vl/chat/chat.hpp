@@ -210,8 +210,8 @@ class Chat {
         if constexpr (VisionLanguageDims<typename M::dims>)
             for (const auto& input : content)
                 if (!std::holds_alternative<std::string>(input))
-                    state_.media.push_back(
-                        detail::features_of(session_, input, config_, state_.media, *cache_, options_.progress));
+                    state_.media.push_back(detail::features_of(session_.workspace(), input, config_, state_.media,
+                                                               *cache_, options_.progress));
         reply.encode_seconds = seconds(begin);
         begin = clock::now();
         reply.prompt_tokens = static_cast<std::int64_t>(tokens.size());

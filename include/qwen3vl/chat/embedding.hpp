@@ -46,7 +46,8 @@ HiddenStates hidden_states(Session<M>& session, const std::vector<Input>& conten
         FeatureCache none(0);
         for (const auto& input : content)
             if (!std::holds_alternative<std::string>(input))
-                prompt.visuals.push_back(detail::features_of(session, input, config, {}, none, progress).features);
+                prompt.visuals.push_back(
+                    detail::features_of(session.workspace(), input, config, {}, none, progress).features);
     }
     HiddenStates out;
     out.tokens = chat::encode_chat(*assets->tokenizer, {{message}, {}}, detail::media_sizes(extents),

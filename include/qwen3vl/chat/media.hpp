@@ -127,13 +127,13 @@ inline std::uint64_t hash_of(const PatchLayout& layout) {
 /// The features of a picture or clip: from those `shown` before, from the cache, or through preprocessing and the
 /// tower.
 template <class M>
-EncodedMedia features_of(Session<M>& session, const Input& input, const MediaConfig<M>& config,
+EncodedMedia features_of(Workspace<M>& workspace, const Input& input, const MediaConfig<M>& config,
                          std::span<const EncodedMedia> shown, FeatureCache& cache, const ProgressCallback& progress) {
     const auto cached = [&](const FeatureCache::Key& key, auto&& preprocessed) -> EncodedMedia {
         for (const auto& media : shown)
             if (media.key == key) return media;
         if (auto known = cache.find(key)) return {key, std::move(known)};
-        auto features = qwen3vl::encode(session.workspace(), preprocessed(), progress);
+        auto features = qwen3vl::encode(workspace, preprocessed(), progress);
         cache.insert(key, features);
         return {key, std::move(features)};
     };

@@ -72,6 +72,11 @@ struct PoolExhausted : OutOfMemory {
     using OutOfMemory::OutOfMemory;
 };
 
+/// An engine has as many waiting requests as it may. The call changed nothing; it may be made again later.
+struct Overloaded : Error {
+    using Error::Error;
+};
+
 /// A block given back to a memory pool is not one of its own, or was given back before.
 struct InvalidBlock : Error {
     using Error::Error;
