@@ -50,8 +50,8 @@ struct PromptError : Error {
     using Error::Error;
 };
 
-/// A schema, regular expression or grammar for answers is malformed, asks for something that is not supported, or allows
-/// no answer. The message names the place: a JSON pointer, a byte or a rule.
+/// A schema, regular expression or grammar for answers is malformed, asks for something that is not supported, or
+/// allows no answer. The message names the place: a JSON pointer, a byte or a rule.
 struct GrammarError : Error {
     using Error::Error;
 };

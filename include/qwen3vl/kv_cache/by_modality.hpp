@@ -63,9 +63,9 @@ struct ByModality {
     using codec = JoinedCodec<Language, Vision>;
     static constexpr bool can_rewind = true;
     static constexpr bool can_save = true;
-    static constexpr std::int64_t capacity = 0;  ///< the session's context
+    static constexpr std::int64_t capacity = 0;    ///< the session's context
     static constexpr bool copied_by_forks = true;  ///< of a sequence
-    static constexpr bool by_modality = true;  ///< its Layer is made with the modalities of the sequence
+    static constexpr bool by_modality = true;      ///< its Layer is made with the modalities of the sequence
 
     /// Bytes of one layer.
     static std::int64_t bytes(const Extent& e) {
