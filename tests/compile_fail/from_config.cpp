@@ -9,7 +9,7 @@
 // expect: qwen3vl: config: cross_modal_alignment_method has no trained projections
 // expect: qwen3vl: config: use_paged and enable_adaptive_compression name two caches
 // expect: qwen3vl: config: compression_ratio is how many times smaller
-// expect: qwen3vl: config: enable_dynamic_fusion has no policy that chooses by the picture
+// expect: qwen3vl: config: enable_dynamic_fusion chooses by the picture
 // expect: qwen3vl: config: enable_tensor_fusion stands beside a fusion without parameters
 // expect: qwen3vl: config: tensor_fusion_method is set without enable_tensor_fusion
 // expect: qwen3vl: config: quantization_bits are 8 or 4

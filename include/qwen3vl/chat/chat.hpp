@@ -62,6 +62,7 @@ struct Reply : Generation {
     std::vector<chat::ToolCall> tool_calls;          ///< calls that the answer's text holds
     std::int64_t prompt_tokens = 0;                  ///< tokens of the whole conversation before the answer
     std::int64_t reused_tokens = 0;                  ///< prompt tokens found in the session's cache, or in its pool
+    std::int64_t fuller_pictures = 0;                ///< of the conversation, by the fuller policy of fusion::Dynamic
     double encode_seconds = 0, prefill_seconds = 0;  ///< of the vision tower; of the prompt's tokens
 };
 
@@ -219,6 +220,7 @@ class Chat {
         for (const auto& media : state_.media) prompt.visuals.push_back(media.features);
         reply.reused_tokens = session_.resume(prompt, {.progress = options_.progress, .hook = {}, .hidden = nullptr});
         reply.prefill_seconds = seconds(begin);
+        reply.fuller_pictures = session_.sequence().fuller_pictures();
         static_cast<Generation&>(reply) =
             generate(session_, *assets_->tokenizer, tokens, generation_options(), callback);
         chat::Message answered;

@@ -62,12 +62,30 @@ concept KeepsState = requires {
     typename P::State;
 };
 
+/// Pictures of a sequence that a policy is shown: all, or some by a score of each.
+struct ShownPictures {
+    const float* scores = nullptr;  ///< of each picture; null: all are shown
+    float threshold = 0;            ///< of scores
+    bool above = false;             ///< shows those with a score above the threshold; false: all others
+    /// True if the policy is shown picture number `picture`.
+    bool operator()(std::size_t picture) const { return !scores || (scores[picture] > threshold) == above; }
+};
+
 /// Consecutive rows of one sequence in a pass.
 template <class State>
 struct SequenceRows {
     const TokenLog* tokens;          ///< all tokens of the sequence, logged before they are computed
     State* state;                    ///< the policy's state of the sequence
     std::int64_t row, first, count;  ///< rows [row, row + count) of the pass are its tokens [first, first + count)
+    ShownPictures shown = {};        ///< the pictures that the policy is shown
+
+    /// f(picture) for each shown one, in order, while it returns true.
+    template <class F>
+    void while_pictures(F&& f) const {
+        const auto all = tokens->pictures();
+        for (std::size_t i = 0; i < all.size(); ++i)
+            if (shown(i) && !f(all[i])) return;
+    }
 };
 
 /// A forward pass as a policy sees it.
@@ -88,12 +106,13 @@ struct Pass {
     template <class F>
     void for_each_picture(F&& f) const {
         for (const auto& s : sequences)
-            for (const SequencePicture& p : s.tokens->pictures()) {
+            s.while_pictures([&](const SequencePicture& p) {
                 const std::int64_t from = std::max(p.first, s.first), to = std::min(p.end(), s.first + s.count);
                 if (from < to)
                     f(*p.pending, p.feature_row + from - p.first,
                       Matrix(x.row(s.row + from - s.first), to - from, x.cols));
-            }
+                return p.first < s.first + s.count;
+            });
     }
 };
 

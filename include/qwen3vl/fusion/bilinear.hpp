@@ -170,10 +170,11 @@ struct Bilinear : Inner {
     static void store_pictures(const Pass& pass, const W& w, int index, const Scratch& scratch) {
         const std::int64_t hidden = pass.dims.text.hidden;
         for (const auto& s : pass.sequences) {
-            const auto pictures = s.tokens->pictures();
-            for (std::size_t i = 0; i < pictures.size() && pictures[i].first < s.first + s.count; ++i) {
-                const SequencePicture& p = pictures[i];
-                if (p.first < s.first) continue;
+            std::size_t seen = 0;
+            s.while_pictures([&](const SequencePicture& p) {
+                if (p.first >= s.first + s.count) return false;
+                const std::size_t picture = seen++;
+                if (p.first < s.first) return true;
                 const Matrix mean(scratch.mean, 1, hidden);
                 pass.ops.write_rows(mean, [&](std::int64_t, float* row) {
                     constexpr std::int64_t step = 16;
@@ -192,8 +193,10 @@ struct Bilinear : Inner {
                 });
                 const weights::PackedActivations packed{pass.activations.input, 1, hidden};
                 pass.ops.template pack<Weights>(mean, packed);
-                pass.ops.template store<Weights>(packed, w.visual, nullptr, Matrix(s.state->row(index, i), 1, rank));
-            }
+                pass.ops.template store<Weights>(packed, w.visual, nullptr,
+                                                 Matrix(s.state->row(index, picture), 1, rank));
+                return true;
+            });
         }
     }
     /// b = the mean of the first `pictures` rows, and the bias.

@@ -225,8 +225,8 @@ struct CrossAttention : Pictures {
         for (const auto& s : pass.sequences) {
             std::int64_t key = 0;
             auto cache = s.state->layer(index);
-            for (const SequencePicture& p : s.tokens->pictures()) {
-                if (p.first >= s.first + s.count) break;
+            s.while_pictures([&](const SequencePicture& p) {
+                if (p.first >= s.first + s.count) return false;
                 for (std::int64_t i = 0; p.first >= s.first && i < p.features; i += a.x.rows) {
                     const std::int64_t n = std::min(a.x.rows, p.features - i);
                     const weights::PackedActivations features{a.input, n, d.hidden};
@@ -239,7 +239,8 @@ struct CrossAttention : Pictures {
                                                                    std::span(&chunk, 1));
                 }
                 key += p.features;
-            }
+                return true;
+            });
         }
     }
 

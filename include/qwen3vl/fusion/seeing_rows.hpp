@@ -27,12 +27,13 @@ void for_each_seeing(const Pass& pass, F&& f) {
                 f(SeeingRows<State>{&s, s.row + from - s.first, to - from, pictures, features});
             from = std::max(from, to);
         };
-        for (const SequencePicture& p : s.tokens->pictures()) {
-            if (p.end() >= end) break;
+        s.while_pictures([&](const SequencePicture& p) {
+            if (p.end() >= end) return false;
             give(p.end());
             features += p.features;
             ++pictures;
-        }
+            return true;
+        });
         give(end);
     }
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <qwen3vl/fusion/bilinear.hpp>
 #include <qwen3vl/fusion/cross_attention.hpp>
+#include <qwen3vl/fusion/dynamic.hpp>
 #include <qwen3vl/fusion/gated.hpp>
 #include <qwen3vl/policies/policies.hpp>
 
@@ -85,9 +86,10 @@ consteval bool check_config() {
                   "qwen3vl: config: use_mqa_gqa follows from the checkpoint, whose Dims say how many query heads share "
                   "a key/value head; leave it true, and write Dims with text.kv_heads = text.heads where none do");
     constexpr bool unaligned = C.cross_modal_alignment_method == CrossModalAlignment::none;
-    static_assert(unaligned,
-                  "qwen3vl: config: cross_modal_alignment_method has no trained projections in a checkpoint; choose a "
-                  "policy by Policies<>::with_alignment<…>, as the recipes tell");
+    static_assert(
+        unaligned,
+        "qwen3vl: config: cross_modal_alignment_method has no trained projections in a checkpoint; train some, "
+        "and choose Policies<>::with_alignment<alignment::Projected<Rank{64}>>");
     constexpr bool one_cache = !(C.use_paged && C.enable_adaptive_compression);
     static_assert(one_cache,
                   "qwen3vl: config: use_paged and enable_adaptive_compression name two caches; choose "
@@ -96,10 +98,12 @@ consteval bool check_config() {
     static_assert(ratio,
                   "qwen3vl: config: compression_ratio is how many times smaller enable_adaptive_compression makes the "
                   "cache; give both, and a ratio from 1");
-    constexpr bool static_fusion = !C.enable_dynamic_fusion;
+    constexpr bool static_fusion =
+        !C.enable_dynamic_fusion || C.cross_modal_fusion_method == CrossModalFusion::cross_attention;
     static_assert(static_fusion,
-                  "qwen3vl: config: enable_dynamic_fusion has no policy that chooses by the picture; leave it false, "
-                  "and gate what is added by token: cross_modal_fusion_method = CrossModalFusion::gated");
+                  "qwen3vl: config: enable_dynamic_fusion chooses by the picture whether cross-attention stands beside "
+                  "DeepStack; give cross_modal_fusion_method = CrossModalFusion::cross_attention, or write "
+                  "fusion::Dynamic<…>");
     constexpr bool joined =
         !(C.enable_tensor_fusion && C.cross_modal_fusion_method == CrossModalFusion::cross_attention);
     static_assert(joined,
@@ -146,10 +150,13 @@ struct Configured {
     using Weights =
         std::conditional_t<int8, weights::Int8<>, std::conditional_t<int4, weights::Int4<Group{64}>, weights::Bf16>>;
     using Others = std::conditional_t<C.enable_quantization, weights::Int8<>, weights::Bf16>;
+    using Crossing =
+        std::conditional_t<C.enable_dynamic_fusion, fusion::Dynamic<fusion::DeepStack, fusion::CrossAttention<>>,
+                           fusion::CrossAttention<>>;
     using Joined =
         std::conditional_t<C.enable_tensor_fusion, fusion::Bilinear<Rank{32}, C.tensor_fusion_method>,
                            std::conditional_t<C.cross_modal_fusion_method == CrossModalFusion::cross_attention,
-                                              fusion::CrossAttention<>, fusion::DeepStack>>;
+                                              Crossing, fusion::DeepStack>>;
     using Fusion =
         std::conditional_t<C.cross_modal_fusion_method == CrossModalFusion::gated, fusion::Gated<Joined>, Joined>;
 

@@ -114,6 +114,17 @@ class Sequence {
         log_.append(token);
     }
 
+    /// Pictures and frame pairs that took the fuller policy of fusion::Dynamic; 0 where the fusion policy is another.
+    std::int64_t fuller_pictures() {
+        using Fusion = typename P::Fusion;
+        if constexpr (requires(const state_of<Fusion>& s) { Fusion::fuller_pictures(s, 0); })
+            return Fusion::fuller_pictures(states_->template of<Fusion>(),
+                                           std::count_if(log_.pictures().begin(), log_.pictures().end(),
+                                                         [&](const SequencePicture& p) { return p.end() <= length_; }));
+        else
+            return 0;
+    }
+
     /// A prefix of a prompt: its first tokens, and the pictures and clips among them.
     struct Prefix {
         std::int64_t tokens = 0;  ///< from the first on
