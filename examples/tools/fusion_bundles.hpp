@@ -18,13 +18,10 @@ struct cross_outside : q::bundles::float32::with_fusion<Crossing<q::fusion::pict
 struct gated_cross : q::bundles::float32::with_fusion<q::fusion::Gated<Crossing<q::fusion::pictures::Inside<>>>> {
     static constexpr const char* name = "gated_cross";
 };
-struct gated_deepstack : q::bundles::float32::with_fusion<q::fusion::Gated<q::fusion::DeepStack>> {
-    static constexpr const char* name = "gated_deepstack";
-};
 struct bilinear : q::bundles::float32::with_fusion<q::fusion::Bilinear<q::Rank{64}, q::fusion::TensorRank::cp, each>> {
     static constexpr const char* name = "bilinear";
 };
 
-using fusions = q::list<q::bundles::float32, cross_outside, gated_cross, gated_deepstack, bilinear>;
+using fusions = q::list<q::bundles::float32, cross_outside, gated_cross, bilinear>;
 
 }  // namespace trained
