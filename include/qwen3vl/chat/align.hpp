@@ -40,9 +40,9 @@ PhraseMap align(Session<M>& session, const Image& picture, std::string_view phra
     if (tokens.empty()) throw PromptError("align(): the phrase is empty; expected one such as \"the red circle\"");
 
     FeatureCache none(0);
-    const auto features =
-        detail::features_of(session, Input(picture), detail::MediaConfig<M>(model, *assets), {}, none, progress)
-            .features;
+    const auto features = detail::features_of(session.workspace(), Input(picture),
+                                              detail::MediaConfig<M>(model, *assets), {}, none, progress)
+                              .features;
     std::vector<float> words;
     session.reset();
     session.append({tokens, {}}, {.progress = progress, .hook = {}, .hidden = &words});
