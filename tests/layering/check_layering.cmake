@@ -1,11 +1,11 @@
 # cmake -DINCLUDE=…/include/qwen3vl -P check_layering.cmake: each folder includes only itself and those of lower rank.
 # json, image, tokenizer, constrain and checkpoint stand beside the floors: they see what sees_… lists, and are seen by
-# model, session, chat and engine. reference and testing see everything and are seen by no library folder and not by the
-# umbrella. A folder without a rank is an error.
+# model, session, chat, engine and retrieval. reference and testing see everything and are seen by no library folder and
+# not by the umbrella. A folder without a rank is an error.
 cmake_minimum_required(VERSION 3.22)
 set(ranks core=0 concepts=1 kernels=2 weights=3 norm=4 activation=4 position=4 mask=4 kv_cache=4 memory=4 execution=4
     attention=5 ffn=5 depth=5 token_reduction=5 resolution=5 ops=6 text=7 vision=7 fusion=8 alignment=8 policies=9
-    model=10 session=11 chat=12 engine=13)
+    model=10 session=11 chat=12 engine=13 retrieval=13)
 foreach(entry ${ranks})
   string(REGEX MATCH "(.*)=(.*)" unused ${entry})
   set(rank_${CMAKE_MATCH_1} ${CMAKE_MATCH_2})
@@ -28,7 +28,7 @@ function(allowed from to result)
       set(${result} TRUE PARENT_SCOPE)
     endif()
   elseif(DEFINED sees_${to})
-    if(from MATCHES "^(model|session|chat|engine)$")
+    if(from MATCHES "^(model|session|chat|engine|retrieval)$")
       set(${result} TRUE PARENT_SCOPE)
     endif()
   elseif(DEFINED rank_${from} AND DEFINED rank_${to} AND rank_${to} LESS rank_${from})

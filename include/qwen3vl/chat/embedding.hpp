@@ -5,6 +5,16 @@
 /// Hidden states and pooled embeddings of prompts and pictures: for search, clustering, classification.
 namespace qwen3vl::inline QWEN3VL_ABI {
 
+namespace detail {
+/// Scales a vector to length 1; one of zeros stays.
+inline void scale_to_unit(std::vector<float>& v) {
+    double squares = 0;
+    for (const float x : v) squares += static_cast<double>(x) * static_cast<double>(x);
+    const auto scale = static_cast<float>(1.0 / std::sqrt(std::max(squares, 1e-24)));
+    for (float& x : v) x *= scale;
+}
+}  // namespace detail
+
 /// Pooling of hidden states [tokens, width] to one vector [width].
 enum class Pooling { mean, last };
 
@@ -21,10 +31,7 @@ struct HiddenStates {
         for (std::int64_t r = pooling == Pooling::last ? rows - 1 : 0; r < rows; ++r)
             for (std::int64_t c = 0; c < width; ++c)
                 out[static_cast<std::size_t>(c)] += values[static_cast<std::size_t>(r * width + c)];
-        double squares = 0;
-        for (const float v : out) squares += static_cast<double>(v) * static_cast<double>(v);
-        const auto scale = static_cast<float>(1.0 / std::sqrt(std::max(squares, 1e-30)));
-        for (float& v : out) v *= scale;
+        detail::scale_to_unit(out);
         return out;
     }
 };

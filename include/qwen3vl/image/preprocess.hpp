@@ -60,6 +60,7 @@ struct AreaLimits {
     double least, largest;
     double frames = 1;          ///< frames by which a size is scaled into the limits
     double counted_frames = 1;  ///< frames by which it is held against them: whole temporal patches
+    double least_side = 0;      ///< tokens that a rounded side has at least before its area is held against them
 };
 
 /// Multiples of `factor` near h x w pixels that the limits allow, the aspect ratio kept as far as they do. Rounded half
@@ -68,7 +69,8 @@ inline PixelSize size_within(double h, double w, int factor, const AreaLimits& l
     const auto size = [&](double columns, double rows) {
         return PixelSize{whole_tokens(columns, factor), whole_tokens(rows, factor)};
     };
-    const double rows = std::nearbyint(h / factor), columns = std::nearbyint(w / factor);
+    const double rows = std::max(limits.least_side, std::nearbyint(h / factor)),
+                 columns = std::max(limits.least_side, std::nearbyint(w / factor));
     const double rounded = limits.counted_frames * rows * factor * columns * factor, area = limits.frames * h * w;
     if (rounded > limits.largest) {
         const double beta = std::sqrt(area / limits.largest);

@@ -79,6 +79,8 @@ class ModelImpl {
     }
     /// Writes a token's row of the embedding, [hidden], to `out`. Throws FileError.
     void embed(int token, float* out) const { store_.read_row(manifest_.matrix(manifest_.embedding), token, out); }
+    /// Writes a token's row of head(), [hidden], to `out`. Throws FileError.
+    void head_row(int token, float* out) const { store_.read_row(manifest_.matrix(manifest_.head), token, out); }
     /// Bytes that were read into the window of streamed weights so far, and seconds that sessions waited for them.
     StreamWindow::Counts stream_counts() const {
         return store_.window() ? store_.window()->counts() : StreamWindow::Counts{};
