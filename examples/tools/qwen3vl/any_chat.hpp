@@ -1,6 +1,7 @@
 #pragma once
 #include <qwen3vl/chat/chat.hpp>
 #include <qwen3vl/checkpoint/hf_config.hpp>
+#include <qwen3vl/retrieval/embedder.hpp>
 
 #include <memory>
 #include <string>
@@ -17,6 +18,13 @@ struct AnyChat {
     virtual void clear() = 0;
 };
 
+struct AnyEmbedder {
+    virtual ~AnyEmbedder() = default;
+    virtual std::vector<std::vector<float>> embed(const std::vector<qwen3vl::EmbedInput>& inputs) = 0;
+    virtual std::uint64_t fingerprint() const = 0;
+    virtual int dimensions() const = 0;
+};
+
 /// What a compiled model offers.
 struct AnyModel {
     const char* name;
@@ -24,6 +32,8 @@ struct AnyModel {
     bool (*matches)(const qwen3vl::checkpoint::HfConfig& config, std::string* why);
     std::unique_ptr<AnyChat> (*open)(const std::string& path, const qwen3vl::ChatOptions& options,
                                      const qwen3vl::LoadOptions& load);
+    std::unique_ptr<AnyEmbedder> (*embedder)(const std::string& path, const qwen3vl::EmbedderOptions& options,
+                                             const qwen3vl::LoadOptions& load);
     qwen3vl::MemoryPlan (*plan)(const qwen3vl::SessionOptions& options);
     std::int64_t parameters;
     bool sees;  ///< has a vision tower

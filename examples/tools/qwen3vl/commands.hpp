@@ -12,3 +12,5 @@ void add_plan(CLI::App& app, int& exit_code);
 void add_advise(CLI::App& app, int& exit_code);
 void add_detect(CLI::App& app, int& exit_code);
 void add_align(CLI::App& app, int& exit_code);
+void add_embed(CLI::App& app, int& exit_code);
+void add_search(CLI::App& app, int& exit_code);

@@ -1,4 +1,5 @@
-// The command line: qwen3vl describe | chat | detect | align | plan | advise | inspect | tokenize | preprocess.
+// The command line: qwen3vl describe | chat | detect | align | embed | search | plan | advise | inspect | tokenize |
+// preprocess.
 #include <qwen3vl/core/config.hpp>
 
 #include "commands.hpp"
@@ -19,6 +20,8 @@ int main(int argc, char** argv) {
     add_chat(app, exit_code);
     add_detect(app, exit_code);
     add_align(app, exit_code);
+    add_embed(app, exit_code);
+    add_search(app, exit_code);
     add_plan(app, exit_code);
     add_advise(app, exit_code);
     add_inspect(app, exit_code);

@@ -10,7 +10,8 @@
 #include "any_chat.hpp"
 #include "terminal.hpp"
 
-/// The options that describe, chat and detect share.
+/// The options of commands that run a model. add_to() has those of describe, chat and detect; add_model_to() those that
+/// embed and search need too.
 struct ModelOptions {
     std::string model, mmproj, bundle, packed, calibration;
     std::string system;
@@ -19,7 +20,7 @@ struct ModelOptions {
     std::uint64_t seed = 0;
     bool json = false, verbose = false;
 
-    void add_to(CLI::App& sub) {
+    void add_model_to(CLI::App& sub) {
         sub.add_option(
                "--model,-m", model,
                "Hugging Face checkpoint folder or .gguf file; without it the small model that comes with the source")
@@ -33,6 +34,13 @@ struct ModelOptions {
         sub.add_option("--calibration", calibration,
                        "a file made by examples/tools/calibrate, by which 8- and 4-bit formats round weights")
             ->check(CLI::ExistingFile);
+        sub.add_option("--threads", threads, "0: one for each physical core")
+            ->check(CLI::NonNegativeNumber)
+            ->capture_default_str();
+        sub.add_flag("--verbose,-v", verbose, "warnings of the loader");
+    }
+    void add_to(CLI::App& sub) {
+        add_model_to(sub);
         sub.add_option("--system", system, "system message");
         sub.add_option("--max-new-tokens,-n", max_new_tokens, "longest answer")
             ->check(CLI::PositiveNumber)
@@ -44,11 +52,7 @@ struct ModelOptions {
                        "0: always the likeliest token; by default what the checkpoint's generation_config.json says")
             ->check(CLI::NonNegativeNumber);
         sub.add_option("--seed", seed, "the same seed gives the same answer")->capture_default_str();
-        sub.add_option("--threads", threads, "0: one for each physical core")
-            ->check(CLI::NonNegativeNumber)
-            ->capture_default_str();
         sub.add_flag("--json", json, "one JSON object instead of streamed text");
-        sub.add_flag("--verbose,-v", verbose, "warnings of the loader");
     }
 
     /// The option of every command that takes a GGUF model.

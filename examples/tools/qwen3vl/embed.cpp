@@ -1,0 +1,70 @@
+// qwen3vl embed: the vector of each text and picture, as lines of JSON.
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "any_chat.hpp"
+#include "commands.hpp"
+#include "model_options.hpp"
+#include "terminal.hpp"
+
+namespace {
+namespace q = qwen3vl;
+
+struct Options {
+    std::vector<std::string> words;
+    std::string instruction;
+    int dimensions = 0;
+    bool together = false;
+    ModelOptions model;
+};
+
+int run(const Options& o) {
+    std::vector<q::EmbedInput> inputs;
+    for (const auto& word : o.words) {
+        std::error_code error;
+        const bool picture = std::filesystem::is_regular_file(word, error);
+        q::Input input = picture ? q::Input(q::Image::open(word)) : q::Input(word);
+        if (o.together && !inputs.empty())
+            inputs.front().content.push_back(std::move(input));
+        else
+            inputs.push_back({{std::move(input)}, o.instruction});
+    }
+    ProgressBar bar;
+    catch_interrupt();
+    const std::string path = o.model.checkpoint();
+    const auto& model = model_for(path, o.model.mmproj, o.model.bundle);
+    const auto embedder = model.embedder(
+        path, {.dimensions = o.dimensions, .batch = {.threads = o.model.threads}, .progress = bar.callback()},
+        o.model.load_options(bar));
+    const auto vectors = embedder->embed(inputs);
+    for (std::size_t i = 0; i < vectors.size(); ++i) {
+        nlohmann::ordered_json line;
+        if (o.together)
+            line["input"] = o.words;
+        else
+            line["input"] = o.words[i];
+        line["embedding"] = vectors[i];
+        std::printf("%s\n", line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
+    }
+    return 0;
+}
+
+}  // namespace
+
+void add_embed(CLI::App& app, int& exit_code) {
+    auto options = std::make_shared<Options>();
+    auto* sub = app.add_subcommand("embed", "Prints the vectors of texts and pictures (Qwen3-VL-Embedding)");
+    sub->footer(
+        "Examples:\n"
+        "  qwen3vl embed street.jpg \"a street at night\" --model Qwen3-VL-Embedding-2B\n"
+        "  qwen3vl embed street.jpg \"its caption\" --together --dimensions 512 --model DIR");
+    sub->add_option("INPUT", options->words, "pictures, where a file of that name is there, and texts")->required();
+    sub->add_flag("--together", options->together, "one vector of everything");
+    sub->add_option("--instruction", options->instruction, "the task, as \"Represent the user's input.\"");
+    sub->add_option("--dimensions", options->dimensions, "numbers of a vector; 0: all")
+        ->check(CLI::NonNegativeNumber)
+        ->capture_default_str();
+    options->model.add_model_to(*sub);
+    sub->callback([options, &exit_code] { exit_code = guarded("embed", [&] { return run(*options); }); });
+}
