@@ -41,7 +41,8 @@ struct Projected : None {
         std::vector<double> mean(static_cast<std::size_t>(words.cols));
         for (std::int64_t i = 0; i < words.rows; ++i)
             for (std::int64_t c = 0; c < words.cols; ++c)
-                mean[static_cast<std::size_t>(c)] += words.row(i)[c] / static_cast<double>(words.rows);
+                mean[static_cast<std::size_t>(c)] +=
+                    static_cast<double>(words.row(i)[c]) / static_cast<double>(words.rows);
         const std::vector<float> pooled(mean.begin(), mean.end());
         const Directions phrase = direction(p.text, pooled.data(), words.cols);
         std::vector<Directions> each;
