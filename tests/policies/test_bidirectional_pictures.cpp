@@ -1,5 +1,5 @@
 #include <qwen3vl/testing/standalone_session.hpp>
-#include "prompts.hpp"
+#include "conversations.hpp"
 #include "temporary_folder.hpp"
 
 using namespace qwen3vl_test;
@@ -15,42 +15,26 @@ using Causal = With<mask::Causal>;
 using BothWays = With<mask::BidirectionalPictures<>>;
 using Pages = With<mask::BidirectionalPictures<>, kv_cache::Paged<kv_cache::Float32>>;
 
-template <class M>
-const M& model() {
-    static const M m = testing::synthetic_model<M>();
-    return m;
-}
 /// Pictures of 12, 1 and 4 tokens behind 58 of text: the first lies over the end of a page.
 template <class S>
 Prompt talk(S& session) {
     auto prompt = picture_prompt<D>(session, {{1, 6, 8}, {1, 2, 2}, {1, 4, 4}}, 57);
     return prompt << words(30, 9);
 }
-template <class M>
-std::vector<float> conversation(const Prompt& prompt, int chunk) {
-    Session<M> session(model<M>(), {.context = 250, .chunk = chunk, .threads = 2});
-    return logits_along(session, prompt, words(5, 77));
-}
-template <class M>
-std::vector<float> go_on(Session<M>& session) {
-    for (const int token : words(5, 77)) session.append(token);
-    return logits_of(session);
-}
-
 TEST_CASE("prompts are cut between pictures, with the same bits for any chunk that holds the largest") {
-    Session<BothWays> session(model<BothWays>(), {.context = 250, .chunk = 50, .threads = 1});
+    Session<BothWays> session(synthetic<BothWays>(), {.context = 250, .chunk = 50, .threads = 1});
     const Prompt shown = talk(session), told{words(90), {}};
-    const auto expected = conversation<BothWays>(shown, 250);
-    for (const int chunk : {12, 13, 60}) CHECK(testing::same_bits(conversation<BothWays>(shown, chunk), expected));
-    CHECK_FALSE(testing::same_bits(conversation<Causal>(shown, 250), expected));
-    CHECK(testing::same_bits(conversation<BothWays>(told, 7), conversation<Causal>(told, 7)));
+    const auto expected = conversation<BothWays>(shown, 250, 250);
+    for (const int chunk : {12, 13, 60}) CHECK(testing::same_bits(conversation<BothWays>(shown, chunk, 250), expected));
+    CHECK_FALSE(testing::same_bits(conversation<Causal>(shown, 250, 250), expected));
+    CHECK(testing::same_bits(conversation<BothWays>(told, 7, 250), conversation<Causal>(told, 7, 250)));
 
     // a prompt that ends with a picture, and one that begins with one
     Prompt picture;
     picture.visuals = {shown.visuals[0]};
     picture.tokens.assign(12, D::tokens.image);
     for (const int chunk : {12, 30}) {
-        Session<BothWays> bare(model<BothWays>(), {.context = 80, .chunk = chunk, .threads = 2});
+        Session<BothWays> bare(synthetic<BothWays>(), {.context = 80, .chunk = chunk, .threads = 2});
         bare.append(picture);
         const auto alone = logits_of(bare);
         bare.append(Prompt{words(20), {}});
@@ -65,7 +49,7 @@ TEST_CASE("prompts are cut between pictures, with the same bits for any chunk th
 }
 
 TEST_CASE("a picture that fits no chunk is refused, and so is a chunk that ends inside one") {
-    Session<BothWays> session(model<BothWays>(), {.context = 250, .chunk = 11, .threads = 1});
+    Session<BothWays> session(synthetic<BothWays>(), {.context = 250, .chunk = 11, .threads = 1});
     const Prompt shown = talk(session);
     session.append(Prompt{words(20), {}});
     const auto before = logits_of(session);
@@ -74,8 +58,8 @@ TEST_CASE("a picture that fits no chunk is refused, and so is a chunk that ends 
     CHECK(session.length() == 20);
     CHECK(testing::same_bits(logits_of(session), before));
 
-    Workspace<BothWays> workspace(model<BothWays>(), {.context = 250, .rows = 100, .threads = 1});
-    Sequence<BothWays> sequence(model<BothWays>(), {.context = 250});
+    Workspace<BothWays> workspace(synthetic<BothWays>(), {.context = 250, .rows = 100, .threads = 1});
+    Sequence<BothWays> sequence(synthetic<BothWays>(), {.context = 250});
     sequence.append(shown);
     CHECK(sequence.next_chunk(60) == 58);
     const Chunk<BothWays> inside[] = {{&sequence, 60, 0}}, whole[] = {{&sequence, 58, 0}};
@@ -86,8 +70,8 @@ TEST_CASE("a picture that fits no chunk is refused, and so is a chunk that ends 
 }
 
 TEST_CASE("pictures seen both ways are rewound, saved and restored, and other masks refuse the file") {
-    Session<BothWays> session(model<BothWays>(), {.context = 250, .chunk = 50, .threads = 1}),
-        other(model<BothWays>(), {.context = 200, .chunk = 20, .threads = 2});
+    Session<BothWays> session(synthetic<BothWays>(), {.context = 250, .chunk = 50, .threads = 1}),
+        other(synthetic<BothWays>(), {.context = 200, .chunk = 20, .threads = 2});
     const Prompt shown = talk(session);
     session.append(shown);
     const TemporaryFolder folder;
@@ -104,16 +88,16 @@ TEST_CASE("pictures seen both ways are rewound, saved and restored, and other ma
     CHECK(testing::same_bits(go_on(other), expected));
 
     using Typed = With<mask::ByModality<>>;
-    Session<Typed> typed(model<Typed>(), {.context = 200, .threads = 1});
+    Session<Typed> typed(synthetic<Typed>(), {.context = 200, .threads = 1});
     CHECK_THROWS_WITH(typed.restore(folder.file("state")), Catch::Contains("a picture's tokens both ways"));
 }
 
 TEST_CASE("a page that ends inside a picture is shared, and the rest of the picture computed beside it") {
-    PagePool<Pages> pool(model<Pages>(), {.tokens = 1024});
+    PagePool<Pages> pool(synthetic<Pages>(), {.tokens = 1024});
     const SessionOptions options{.context = 250, .chunk = 50, .threads = 2};
     Session<Pages> first(pool, options), second(pool, options);
     const Prompt shown = talk(first);
-    const auto expected = conversation<BothWays>(shown, 250);
+    const auto expected = conversation<BothWays>(shown, 250, 250);
     first.append(shown);
     second.append(shown);
     CHECK(second.reused_tokens() == 64);  // six tokens of the first picture

@@ -1,4 +1,4 @@
-#include "prompts.hpp"
+#include "conversations.hpp"
 #include "temporary_folder.hpp"
 
 using namespace qwen3vl_test;
@@ -13,42 +13,26 @@ using With = Model<
 using Two = With<kv_cache::ByModality<kv_cache::Bf16, kv_cache::Int4, Compression{.ratio = 1.5}>>;
 using Text = With<kv_cache::Contiguous<kv_cache::Bf16>>;
 
-template <class M>
-const M& model() {
-    static const M m = testing::synthetic_model<M>();
-    return m;
-}
 /// Pictures of 40 and 4 tokens, of which the first lies over the end of a tile.
 template <class S>
 Prompt talk(S& session) {
     auto prompt = picture_prompt<D>(session, {{1, 10, 16}, {1, 4, 4}}, 40);
     return prompt << words(30, 9);
 }
-template <class M>
-std::vector<float> conversation(const Prompt& prompt, int chunk) {
-    Session<M> session(model<M>(), {.context = 200, .chunk = chunk, .threads = 2});
-    return logits_along(session, prompt, words(5, 77));
-}
-template <class M>
-std::vector<float> go_on(Session<M>& session) {
-    for (const int token : words(5, 77)) session.append(token);
-    return logits_of(session);
-}
-
 TEST_CASE("a cache by modality gives the same bits for any chunk, and those of text's codec without pictures") {
-    Session<Two> session(model<Two>(), {.context = 200, .threads = 1});
+    Session<Two> session(synthetic<Two>(), {.context = 200, .threads = 1});
     const Prompt shown = talk(session), told{words(90), {}};
-    const auto expected = conversation<Two>(shown, 200);
-    for (const int chunk : {1, 37}) CHECK(testing::same_bits(conversation<Two>(shown, chunk), expected));
-    const auto exact = conversation<Text>(shown, 200);
+    const auto expected = conversation<Two>(shown, 200, 200);
+    for (const int chunk : {1, 37}) CHECK(testing::same_bits(conversation<Two>(shown, chunk, 200), expected));
+    const auto exact = conversation<Text>(shown, 200, 200);
     CHECK_FALSE(testing::same_bits(expected, exact));
     CHECK(testing::largest_difference(expected, exact) < 0.5 * testing::largest_magnitude(exact));
-    CHECK(testing::same_bits(conversation<Two>(told, 200), conversation<Text>(told, 50)));
+    CHECK(testing::same_bits(conversation<Two>(told, 200, 200), conversation<Text>(told, 50, 200)));
 }
 
 TEST_CASE("both parts of a cache by modality are rewound, saved and restored") {
-    Session<Two> session(model<Two>(), {.context = 200, .chunk = 50, .threads = 1}),
-        other(model<Two>(), {.context = 160, .threads = 2});
+    Session<Two> session(synthetic<Two>(), {.context = 200, .chunk = 50, .threads = 1}),
+        other(synthetic<Two>(), {.context = 160, .threads = 2});
     const Prompt shown = talk(session);
     session.append(shown);
     const auto length = session.length();
@@ -66,10 +50,10 @@ TEST_CASE("both parts of a cache by modality are rewound, saved and restored") {
     CHECK(other.length() == length);
     CHECK(testing::same_bits(go_on(other), expected));
 
-    Session<Text> text(model<Text>(), {.context = 200, .threads = 1});
+    Session<Text> text(synthetic<Text>(), {.context = 200, .threads = 1});
     CHECK_THROWS_AS(text.restore(folder.file("state")), LoadError);
     // a context of as many tokens, whose memory is too short for so much text
-    Session<Two> narrow(model<Two>(), {.context = static_cast<int>(length), .threads = 1});
+    Session<Two> narrow(synthetic<Two>(), {.context = static_cast<int>(length), .threads = 1});
     session.reset();
     session.append(Prompt{words(static_cast<std::size_t>(length), 3), {}});
     session.save(folder.file("text"));
@@ -78,7 +62,7 @@ TEST_CASE("both parts of a cache by modality are rewound, saved and restored") {
 }
 
 TEST_CASE("a fork copies both parts of a cache by modality") {
-    Session<Two> session(model<Two>(), {.context = 320, .chunk = 50, .threads = 1});
+    Session<Two> session(synthetic<Two>(), {.context = 320, .chunk = 50, .threads = 1});
     const Prompt shown = talk(session);
     session.append(shown);
     auto fork = session.fork();
@@ -86,7 +70,7 @@ TEST_CASE("a fork copies both parts of a cache by modality") {
     fork.append(Prompt{words(20, 6), {}});
     fork.append(shown);
     const auto alone = [&](std::uint64_t seed, bool again) {
-        Session<Two> other(model<Two>(), {.context = 320, .threads = 2});
+        Session<Two> other(synthetic<Two>(), {.context = 320, .threads = 2});
         other.append(shown);
         other.append(Prompt{words(20, seed), {}});
         if (again) other.append(shown);
@@ -95,7 +79,7 @@ TEST_CASE("a fork copies both parts of a cache by modality") {
     CHECK(testing::same_bits(go_on(session), alone(5, false)));
     CHECK(testing::same_bits(go_on(fork), alone(6, true)));
 
-    Sequence<Two> shorter(model<Two>(), {.context = 60});
+    Sequence<Two> shorter(synthetic<Two>(), {.context = 60});
     CHECK_THROWS_AS(shorter.share(session.sequence(), session.workspace().team()), ContextOverflow);
 }
 
@@ -107,7 +91,7 @@ TEST_CASE("what a ratio leaves no room for is refused, and the session stays as 
     };
     CHECK(30 * kv_bytes(Two::memory_plan({.context = 6400})) < 21 * kv_bytes(Text::memory_plan({.context = 6400})));
 
-    Session<Two> session(model<Two>(), {.context = 320, .threads = 1});
+    Session<Two> session(synthetic<Two>(), {.context = 320, .threads = 1});
     session.append(Prompt{words(190), {}});  // three tiles; room is for two thirds of five, and a visual tile
     const auto logits = logits_of(session);
     CHECK_THROWS_WITH(session.append(Prompt{words(3), {}}), Catch::Contains("no room for 193 tokens of text"));
