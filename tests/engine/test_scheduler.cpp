@@ -57,10 +57,10 @@ TEST_CASE("the latest request of the lowest priority gives up its pages") {
 
 TEST_CASE("answers go on in every step, prompts share what is left in their order") {
     const Scheduler s({.rows = 64, .prefill_rows = 16});
-    CHECK(s.share({{1, 100, false}, {2, 1, true}, {3, 5, false}}) == std::vector<std::int64_t>{16, 1, 0});
-    CHECK(s.share({{1, 100, false}, {3, 5, false}}) == std::vector<std::int64_t>{64, 0});
-    CHECK(s.share({{1, 10, false}, {2, 3, true}, {3, 50, false}}) == std::vector<std::int64_t>{10, 3, 6});
-    CHECK(s.share({{1, 80, true}, {2, 1, true}}) == std::vector<std::int64_t>{64, 0});
+    CHECK(s.share({{100, false}, {1, true}, {5, false}}) == std::vector<std::int64_t>{16, 1, 0});
+    CHECK(s.share({{100, false}, {5, false}}) == std::vector<std::int64_t>{64, 0});
+    CHECK(s.share({{10, false}, {3, true}, {50, false}}) == std::vector<std::int64_t>{10, 3, 6});
+    CHECK(s.share({{80, true}, {1, true}}) == std::vector<std::int64_t>{64, 0});
 }
 
 }  // namespace scheduler_test

@@ -349,8 +349,7 @@ void Engine<M>::step() {
     std::erase_if(ready, [](const TaskPtr& t) { return !t->sequence; });  // gave its pages to a later one
     if (ready.empty()) return;
     std::vector<engine::Demand> demands;
-    for (const auto& t : ready)
-        demands.push_back({t->ticket.id, t->sequence->pending(), t->answer && t->sequence->has_logits()});
+    for (const auto& t : ready) demands.push_back({t->sequence->pending(), t->answer && t->sequence->has_logits()});
     const auto shares = scheduler_.share(demands);
     chunks_.clear();
     std::vector<TaskPtr> of_chunk;
@@ -386,8 +385,7 @@ void Engine<M>::take_logits(Task& task) {
     try {
         auto& sequence = *task.sequence;
         const auto room = [&] { return sequence.context() - sequence.length(); };
-        const bool begins = !task.answer;
-        if (begins) {
+        if (!task.answer) {
             task.answer.emplace(*assets_->tokenizer, D::text.vocab, task.tokens, task.request.generation,
                                 task.request.on_text);
             if (const auto forced = task.answer->begin(room()); !forced.empty() || task.answer->ended())

@@ -20,7 +20,6 @@ struct Ticket {
 
 /// A running request before a step.
 struct Demand {
-    std::uint64_t id = 0;      ///< of its ticket
     std::int64_t pending = 0;  ///< tokens that wait to be computed
     bool answering = false;    ///< its prompt is computed
 };
@@ -45,8 +44,6 @@ class Scheduler {
     void remove(std::uint64_t id) {
         std::erase_if(waiting_, [&](const Ticket& t) { return t.id == id; });
     }
-    /// Number of waiting requests.
-    std::int64_t waiting() const { return std::ssize(waiting_); }
     /// The waiting request that runs next, or null; `running` are the tickets of those that run.
     const Ticket* next(double now, const std::vector<const Ticket*>& running) const {
         std::map<std::string, int> of_client;
