@@ -1,12 +1,9 @@
 // qwen3vl embed: the vector of each text and picture, as lines of JSON.
 #include <cstdio>
-#include <filesystem>
 #include <memory>
 
-#include "any_chat.hpp"
 #include "commands.hpp"
-#include "model_options.hpp"
-#include "terminal.hpp"
+#include "embedding_options.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -14,17 +11,14 @@ namespace q = qwen3vl;
 struct Options {
     std::vector<std::string> words;
     std::string instruction;
-    int dimensions = 0;
     bool together = false;
-    ModelOptions model;
+    EmbeddingOptions embedding;
 };
 
 int run(const Options& o) {
     std::vector<q::EmbedInput> inputs;
     for (const auto& word : o.words) {
-        std::error_code error;
-        const bool picture = std::filesystem::is_regular_file(word, error);
-        q::Input input = picture ? q::Input(q::Image::open(word)) : q::Input(word);
+        q::Input input = picture_or_text(word);
         if (o.together && !inputs.empty())
             inputs.front().content.push_back(std::move(input));
         else
@@ -32,11 +26,7 @@ int run(const Options& o) {
     }
     ProgressBar bar;
     catch_interrupt();
-    const std::string path = o.model.checkpoint();
-    const auto& model = model_for(path, o.model.mmproj, o.model.bundle);
-    const auto embedder = model.embedder(
-        path, {.dimensions = o.dimensions, .batch = {.threads = o.model.threads}, .progress = bar.callback()},
-        o.model.load_options(bar));
+    const auto embedder = o.embedding.open(bar);
     const auto vectors = embedder->embed(inputs);
     for (std::size_t i = 0; i < vectors.size(); ++i) {
         nlohmann::ordered_json line;
@@ -62,9 +52,6 @@ void add_embed(CLI::App& app, int& exit_code) {
     sub->add_option("INPUT", options->words, "pictures, where a file of that name is there, and texts")->required();
     sub->add_flag("--together", options->together, "one vector of everything");
     sub->add_option("--instruction", options->instruction, "the task, as \"Represent the user's input.\"");
-    sub->add_option("--dimensions", options->dimensions, "numbers of a vector; 0: all")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    options->model.add_model_to(*sub);
+    options->embedding.add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("embed", [&] { return run(*options); }); });
 }

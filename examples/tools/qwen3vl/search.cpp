@@ -7,10 +7,8 @@
 #include <filesystem>
 #include <memory>
 
-#include "any_chat.hpp"
 #include "commands.hpp"
-#include "model_options.hpp"
-#include "terminal.hpp"
+#include "embedding_options.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -19,8 +17,8 @@ namespace fs = std::filesystem;
 struct Options {
     std::string folder, query, index;
     std::string instruction = "Retrieve images or text relevant to the user's query.";
-    int dimensions = 0, best = 10;
-    ModelOptions model;
+    int best = 10;
+    EmbeddingOptions embedding;
 };
 
 /// Names of the folder's pictures, sorted.
@@ -86,16 +84,9 @@ q::VectorIndex indexed(const Options& o, AnyEmbedder& embedder) {
 int run(const Options& o) {
     ProgressBar bar;
     catch_interrupt();
-    const std::string path = o.model.checkpoint();
-    const auto& model = model_for(path, o.model.mmproj, o.model.bundle);
-    const auto embedder = model.embedder(
-        path, {.dimensions = o.dimensions, .batch = {.threads = o.model.threads}, .progress = bar.callback()},
-        o.model.load_options(bar));
+    const auto embedder = o.embedding.open(bar);
     const auto index = indexed(o, *embedder);
-    std::error_code error;
-    const bool picture = fs::is_regular_file(o.query, error);
-    const auto query =
-        embedder->embed({{{picture ? q::Input(q::Image::open(o.query)) : q::Input(o.query)}, o.instruction}}).front();
+    const auto query = embedder->embed({{{picture_or_text(o.query)}, o.instruction}}).front();
     for (const auto& match : index.search(query, static_cast<std::size_t>(o.best)))
         std::printf("%.4f %s\n", static_cast<double>(match.similarity),
                     (fs::path(o.folder) / index.entries()[match.index].name).string().c_str());
@@ -118,9 +109,6 @@ void add_search(CLI::App& app, int& exit_code) {
     sub->add_option("--best", options->best, "pictures to print")->check(CLI::PositiveNumber)->capture_default_str();
     sub->add_option("--index", options->index, "the file of vectors; by default FOLDER/.qwen3vl-index");
     sub->add_option("--instruction", options->instruction, "the task of the query")->capture_default_str();
-    sub->add_option("--dimensions", options->dimensions, "numbers of a vector; 0: all")
-        ->check(CLI::NonNegativeNumber)
-        ->capture_default_str();
-    options->model.add_model_to(*sub);
+    options->embedding.add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("search", [&] { return run(*options); }); });
 }
