@@ -10,6 +10,7 @@
 #include <qwen3vl/testing/synthetic_source.hpp>
 #include "json_file.hpp"
 #include "limits.hpp"
+#include "with_dims.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -111,9 +112,7 @@ void run_all(const Options& o) {
 int main(int argc, char** argv) {
     Options o;
     CLI::App app{"Pictures in the prompt by fusion policy: tokens, bytes of keys and values, seconds."};
-    app.add_option("--dims", o.dims, "the model's extents")
-        ->check(CLI::IsMember({"Qwen3VL_2B", "Shapes"}))
-        ->capture_default_str();
+    app.add_option("--dims", o.dims, "the model's extents")->capture_default_str();
     app.add_option("--fusion", o.fusions,
                    "stock, or cross-attention with the pictures inside or outside; by default all")
         ->delimiter(',')
@@ -132,7 +131,7 @@ int main(int argc, char** argv) {
     try {
         q::arch::require_supported<bench::Arch>();
         if (o.threads == 0) o.threads = q::execution::physical_cores();
-        o.dims == "Shapes" ? run_all<q::models::Shapes>(o) : run_all<q::models::Qwen3VL_2B>(o);
+        bench::with_dims(o.dims, [&]<class D>(q::type_tag<D>) { run_all<D>(o); });
     } catch (const std::exception& e) {
         std::fprintf(stderr, "bench_fusion: %s\n", e.what());
         return 1;

@@ -10,6 +10,7 @@
 #include <qwen3vl/testing/synthetic_source.hpp>
 #include "json_file.hpp"
 #include "limits.hpp"
+#include "with_dims.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -128,9 +129,7 @@ int main(int argc, char** argv) {
     Options o;
     CLI::App app{
         "The first token of prompts that begin alike, with and without a pool of pages that holds the beginning."};
-    app.add_option("--dims", o.dims, "the model's extents")
-        ->check(CLI::IsMember({"Qwen3VL_2B", "Shapes"}))
-        ->capture_default_str();
+    app.add_option("--dims", o.dims, "the model's extents")->capture_default_str();
     app.add_option("--format", o.format, "of the weights")
         ->check(CLI::IsMember({"bf16", "int8"}))
         ->capture_default_str();
@@ -150,11 +149,9 @@ int main(int argc, char** argv) {
     try {
         q::arch::require_supported<bench::Arch>();
         if (o.threads == 0) o.threads = q::execution::physical_cores();
-        const auto with_dims = [&]<class D>(q::type_tag<D>) {
+        bench::with_dims(o.dims, [&]<class D>(q::type_tag<D>) {
             o.format == "bf16" ? run_model<D, q::weights::Bf16>(o) : run_model<D, q::weights::Int8<>>(o);
-        };
-        o.dims == "Shapes" ? with_dims(q::type_tag<q::models::Shapes>{})
-                           : with_dims(q::type_tag<q::models::Qwen3VL_2B>{});
+        });
     } catch (const std::exception& e) {
         std::fprintf(stderr, "bench_prefix: %s\n", e.what());
         return 1;

@@ -8,6 +8,7 @@
 #include <qwen3vl/testing/synthetic_source.hpp>
 #include "json_file.hpp"
 #include "limits.hpp"
+#include "with_dims.hpp"
 
 namespace {
 namespace q = qwen3vl;
@@ -73,9 +74,7 @@ void run_model(const Options& o, json& rows) {
 int main(int argc, char** argv) {
     Options o;
     CLI::App app{"Tokens a second of several answers that go on together."};
-    app.add_option("--dims", o.dims, "the model's extents")
-        ->check(CLI::IsMember({"Qwen3VL_2B", "Shapes"}))
-        ->capture_default_str();
+    app.add_option("--dims", o.dims, "the model's extents")->capture_default_str();
     app.add_option("--format", o.formats, "of the weights, several with commas")
         ->delimiter(',')
         ->check(CLI::IsMember({"bf16", "int8", "int4"}))
@@ -95,14 +94,12 @@ int main(int argc, char** argv) {
         if (o.threads == 0) o.threads = q::execution::physical_cores();
         std::printf("%s, %s, %d threads\n", bench::machine().c_str(), o.dims.c_str(), o.threads);
         json rows = json::array();
-        const auto with_dims = [&]<class D>(q::type_tag<D>) {
+        bench::with_dims(o.dims, [&]<class D>(q::type_tag<D>) {
             for (const auto& format : o.formats)
                 format == "bf16"   ? run_model<D, q::weights::Bf16>(o, rows)
                 : format == "int8" ? run_model<D, q::weights::Int8<>>(o, rows)
                                    : run_model<D, q::weights::Int4<>>(o, rows);
-        };
-        o.dims == "Shapes" ? with_dims(q::type_tag<q::models::Shapes>{})
-                           : with_dims(q::type_tag<q::models::Qwen3VL_2B>{});
+        });
         bench::write_json(o.json_file, {{"machine", bench::machine()},
                                         {"dims", o.dims},
                                         {"threads", o.threads},

@@ -1,5 +1,6 @@
 #pragma once
-// For tests that are compiled once for each instruction set: what runs is what the build asked for.
+// For tests that name their instruction set, most of them compiled once for each: what runs is what the build asked
+// for.
 #include <qwen3vl/core/arch.hpp>
 #include "catch.hpp"
 

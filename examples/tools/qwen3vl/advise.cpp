@@ -9,7 +9,7 @@
 #include "plan_options.hpp"
 #include "terminal.hpp"
 
-namespace {
+namespace commands::advise {
 namespace q = qwen3vl;
 
 struct Options : PlanOptions {
@@ -89,9 +89,7 @@ int run(const Options& o) {
     return code;
 }
 
-}  // namespace
-
-void add_advise(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* sub = app.add_subcommand(
         "advise", "Tells which bundles of policies fit a memory, what they lose, and the type to paste");
@@ -106,3 +104,5 @@ void add_advise(CLI::App& app, int& exit_code) {
     options->add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("advise", [&] { return run(*options); }); });
 }
+
+}  // namespace commands::advise

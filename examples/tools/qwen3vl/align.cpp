@@ -14,7 +14,7 @@
 #include "commands.hpp"
 #include "terminal.hpp"
 
-namespace {
+namespace commands::align {
 namespace q = qwen3vl;
 using M = q::Model<q::models::Shapes, q::bundles::bf16::with_alignment<q::alignment::Projected<q::Rank{64}>>>;
 
@@ -52,9 +52,7 @@ int run(const Options& o) {
     return 0;
 }
 
-}  // namespace
-
-void add_align(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* sub = app.add_subcommand("align", "Draws where in a picture a phrase is; for the small model alone");
     sub->footer("Example:\n  qwen3vl align examples/pictures/shapes.png \"the blue star\" -o heat.png");
@@ -73,3 +71,5 @@ void add_align(CLI::App& app, int& exit_code) {
     sub->add_flag("--json", options->json, "one JSON object with every score");
     sub->callback([options, &exit_code] { exit_code = guarded("align", [&] { return run(*options); }); });
 }
+
+}  // namespace commands::align

@@ -8,7 +8,7 @@
 #include "model_options.hpp"
 #include "terminal.hpp"
 
-namespace {
+namespace commands::chat {
 namespace q = qwen3vl;
 
 constexpr const char* help =
@@ -107,12 +107,12 @@ int run(const ModelOptions& o) {
     return result;
 }
 
-}  // namespace
-
-void add_chat(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<ModelOptions>();
     auto* sub = app.add_subcommand("chat", "A conversation, with pictures, on the terminal");
     sub->footer(std::string("Inside the conversation:\n") + help);
     options->add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("chat", [&] { return run(*options); }); });
 }
+
+}  // namespace commands::chat

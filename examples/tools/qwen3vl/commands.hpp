@@ -1,16 +1,39 @@
 #pragma once
 #include <CLI/CLI.hpp>
 
-// The subcommands of the command line, each in a file of its name. Each adds itself to the app; its callback sets the
-// exit code: 0 done, 1 a comparison failed, 2 a file or option is unusable.
-void add_describe(CLI::App& app, int& exit_code);
-void add_chat(CLI::App& app, int& exit_code);
-void add_tokenize(CLI::App& app, int& exit_code);
-void add_preprocess(CLI::App& app, int& exit_code);
-void add_inspect(CLI::App& app, int& exit_code);
-void add_plan(CLI::App& app, int& exit_code);
-void add_advise(CLI::App& app, int& exit_code);
-void add_detect(CLI::App& app, int& exit_code);
-void add_align(CLI::App& app, int& exit_code);
-void add_embed(CLI::App& app, int& exit_code);
-void add_search(CLI::App& app, int& exit_code);
+// The subcommands of the command line, each in a file of its name and a namespace of its own, so that they can be
+// compiled together. Each adds itself to the app; its callback sets the exit code: 0 done, 1 a comparison failed, 2 a
+// file or option is unusable.
+namespace commands::describe {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::chat {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::tokenize {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::preprocess {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::inspect {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::plan {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::advise {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::detect {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::align {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::embed {
+void add(CLI::App& app, int& exit_code);
+}
+namespace commands::search {
+void add(CLI::App& app, int& exit_code);
+}

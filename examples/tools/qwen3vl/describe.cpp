@@ -10,7 +10,7 @@
 #include "model_options.hpp"
 #include "terminal.hpp"
 
-namespace {
+namespace commands::describe {
 namespace q = qwen3vl;
 
 struct Options {
@@ -64,9 +64,7 @@ int run(const Options& o) {
     return reply.reason == q::StopReason::cancelled ? 130 : 0;
 }
 
-}  // namespace
-
-void add_describe(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* sub = app.add_subcommand("describe", "Answers a question about pictures or a clip");
     sub->footer(
@@ -86,3 +84,5 @@ void add_describe(CLI::App& app, int& exit_code) {
     options->model.add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("describe", [&] { return run(*options); }); });
 }
+
+}  // namespace commands::describe

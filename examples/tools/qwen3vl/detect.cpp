@@ -10,7 +10,7 @@
 #include "model_options.hpp"
 #include "terminal.hpp"
 
-namespace {
+namespace commands::detect {
 namespace q = qwen3vl;
 
 struct Options {
@@ -62,9 +62,7 @@ int run(const Options& o) {
     return detections.empty() ? 1 : 0;
 }
 
-}  // namespace
-
-void add_detect(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* sub = app.add_subcommand("detect", "Finds an object and draws its box; prints label and pixels x1 y1 x2 y2");
     sub->footer(
@@ -77,3 +75,5 @@ void add_detect(CLI::App& app, int& exit_code) {
     options->model.add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("detect", [&] { return run(*options); }); });
 }
+
+}  // namespace commands::detect

@@ -5,7 +5,7 @@
 #include "commands.hpp"
 #include "embedding_options.hpp"
 
-namespace {
+namespace commands::embed {
 namespace q = qwen3vl;
 
 struct Options {
@@ -40,9 +40,7 @@ int run(const Options& o) {
     return 0;
 }
 
-}  // namespace
-
-void add_embed(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* sub = app.add_subcommand("embed", "Prints the vectors of texts and pictures (Qwen3-VL-Embedding)");
     sub->footer(
@@ -55,3 +53,5 @@ void add_embed(CLI::App& app, int& exit_code) {
     options->embedding.add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("embed", [&] { return run(*options); }); });
 }
+
+}  // namespace commands::embed

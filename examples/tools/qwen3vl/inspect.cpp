@@ -12,7 +12,7 @@
 #include "commands.hpp"
 #include "model_options.hpp"
 
-namespace {
+namespace commands::inspect {
 namespace q = qwen3vl;
 using json = nlohmann::ordered_json;
 
@@ -199,9 +199,8 @@ int inspect(const Options& options) {
         print(opened, sums, matches, options.all);
     return std::any_of(matches.begin(), matches.end(), [](const Match& m) { return !m.missing.empty(); }) ? 1 : 0;
 }
-}  // namespace
 
-void add_inspect(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* command =
         app.add_subcommand("inspect", "Show a checkpoint's tensors, its bytes per part, and which shipped model it is");
@@ -223,3 +222,5 @@ void add_inspect(CLI::App& app, int& exit_code) {
         }
     });
 }
+
+}  // namespace commands::inspect

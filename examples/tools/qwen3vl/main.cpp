@@ -16,17 +16,17 @@ int main(int argc, char** argv) {
                                           std::to_string(QWEN3VL_VERSION_MINOR) + "." +
                                           std::to_string(QWEN3VL_VERSION_PATCH));
     int exit_code = 0;
-    add_describe(app, exit_code);
-    add_chat(app, exit_code);
-    add_detect(app, exit_code);
-    add_align(app, exit_code);
-    add_embed(app, exit_code);
-    add_search(app, exit_code);
-    add_plan(app, exit_code);
-    add_advise(app, exit_code);
-    add_inspect(app, exit_code);
-    add_tokenize(app, exit_code);
-    add_preprocess(app, exit_code);
+    commands::describe::add(app, exit_code);
+    commands::chat::add(app, exit_code);
+    commands::detect::add(app, exit_code);
+    commands::align::add(app, exit_code);
+    commands::embed::add(app, exit_code);
+    commands::search::add(app, exit_code);
+    commands::plan::add(app, exit_code);
+    commands::advise::add(app, exit_code);
+    commands::inspect::add(app, exit_code);
+    commands::tokenize::add(app, exit_code);
+    commands::preprocess::add(app, exit_code);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& e) {

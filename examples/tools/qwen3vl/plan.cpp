@@ -9,7 +9,7 @@
 #include "plan_options.hpp"
 #include "terminal.hpp"
 
-namespace {
+namespace commands::plan {
 namespace q = qwen3vl;
 
 struct Options : PlanOptions {
@@ -48,9 +48,7 @@ int run(const Options& o) {
     return 0;
 }
 
-}  // namespace
-
-void add_plan(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* sub = app.add_subcommand("plan", "Tells the memory a model will need, part by part");
     options->add_model(*sub);
@@ -62,3 +60,5 @@ void add_plan(CLI::App& app, int& exit_code) {
     options->add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("plan", [&] { return run(*options); }); });
 }
+
+}  // namespace commands::plan

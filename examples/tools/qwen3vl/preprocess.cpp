@@ -15,7 +15,7 @@
 #include "commands.hpp"
 #include "model_options.hpp"
 
-namespace {
+namespace commands::preprocess {
 namespace q = qwen3vl;
 namespace fs = std::filesystem;
 
@@ -206,9 +206,8 @@ int write(const Options& options) {
                 grid[2]);
     return 0;
 }
-}  // namespace
 
-void add_preprocess(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* command = app.add_subcommand(
         "preprocess", "Write what the vision tower reads of a picture, or compare with recorded reference values");
@@ -245,3 +244,5 @@ void add_preprocess(CLI::App& app, int& exit_code) {
         }
     });
 }
+
+}  // namespace commands::preprocess

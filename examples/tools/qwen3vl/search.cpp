@@ -10,7 +10,7 @@
 #include "commands.hpp"
 #include "embedding_options.hpp"
 
-namespace {
+namespace commands::search {
 namespace q = qwen3vl;
 namespace fs = std::filesystem;
 
@@ -93,9 +93,7 @@ int run(const Options& o) {
     return 0;
 }
 
-}  // namespace
-
-void add_search(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<Options>();
     auto* sub = app.add_subcommand("search", "Ranks the pictures of a folder by a text or a picture");
     sub->footer(
@@ -112,3 +110,5 @@ void add_search(CLI::App& app, int& exit_code) {
     options->embedding.add_to(*sub);
     sub->callback([options, &exit_code] { exit_code = guarded("search", [&] { return run(*options); }); });
 }
+
+}  // namespace commands::search

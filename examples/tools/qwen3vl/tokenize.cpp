@@ -15,7 +15,7 @@
 
 #include <nlohmann/json.hpp>
 
-namespace {
+namespace commands::tokenize {
 
 using nlohmann::json;
 using qwen3vl::tokenizer::Tokenizer;
@@ -105,9 +105,7 @@ int run(const Options& options) {
     return 2;
 }
 
-}  // namespace
-
-void add_tokenize(CLI::App& app, int& exit_code) {
+void add(CLI::App& app, int& exit_code) {
     auto* command =
         app.add_subcommand("tokenize", "Show how a text is cut into tokens, or check a tokenizer against known cases");
     command->footer(
@@ -136,3 +134,5 @@ void add_tokenize(CLI::App& app, int& exit_code) {
         exit_code = run(*options);
     });
 }
+
+}  // namespace commands::tokenize

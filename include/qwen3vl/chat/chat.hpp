@@ -264,7 +264,7 @@ class Chat {
             a.prefix = "<tool_call>\n";
             a.suffix = "\n</tool_call>";
         }
-        if (a.grammar) a.vocabulary = assets_->token_trie.get(*assets_->tokenizer);
+        a.vocabulary = &assets_->token_trie;
         return a;
     }
 

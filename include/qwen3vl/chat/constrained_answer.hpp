@@ -1,7 +1,6 @@
 #pragma once
-#include <memory>
 #include <optional>
-#include <qwen3vl/constrain/matcher.hpp>
+#include <qwen3vl/constrain/grammar.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,7 +14,7 @@ struct AnswerOptions {
     constrain::Grammar grammar = {};       ///< what the answer is, between prefix and suffix
     std::string prefix = {}, suffix = {};  ///< markup around what the grammar describes: "<tool_call>\n"
     int thinking = -1;  ///< tokens of thinking before the answer at most, "</think>" ends it; -1: there is none
-    std::shared_ptr<const constrain::TokenTrie> vocabulary = {};  ///< of the tokenizer; made anew where there is none
+    const constrain::LazyTokenTrie* vocabulary = nullptr;  ///< of the tokenizer; nullptr: made anew
 };
 
 /// One answer under AnswerOptions, token by token: thinking, the prefix, what the grammar describes, the suffix.
@@ -25,7 +24,7 @@ class ConstrainedAnswer {
     /// "</think>", and GrammarError as constrain::Matcher.
     ConstrainedAnswer(const AnswerOptions& options, const tokenizer::Tokenizer& tokenizer, std::vector<int> ends);
 
-    /// Tokens that may come next, as constrain::Matcher::mask(); empty where all may.
+    /// Tokens that may come next, as constrain::Guide::mask(); empty where all may.
     std::span<const std::uint64_t> mask();
     /// Tokens that must come next. Take them with accept() as well.
     std::vector<int> forced() const;
@@ -51,7 +50,7 @@ class ConstrainedAnswer {
 
     const tokenizer::Tokenizer* tokenizer_;
     std::vector<int> ends_;
-    std::optional<constrain::Matcher> matcher_;
+    std::optional<constrain::Guide> guide_;
     Stage stage_ = Stage::done;
     int thinking_left_ = 0, think_end_ = -1;
     std::vector<int> prefix_, suffix_, closing_;
@@ -64,9 +63,7 @@ class ConstrainedAnswer {
 QWEN3VL_SUPPORT ConstrainedAnswer::ConstrainedAnswer(const AnswerOptions& options,
                                                      const tokenizer::Tokenizer& tokenizer, std::vector<int> ends)
     : tokenizer_(&tokenizer), ends_(std::move(ends)), thinking_left_(options.thinking) {
-    if (options.grammar)
-        matcher_.emplace(options.grammar, options.vocabulary ? options.vocabulary
-                                                             : std::make_shared<const constrain::TokenTrie>(tokenizer));
+    if (options.grammar) guide_ = options.grammar.guide(tokenizer, options.vocabulary);
     prefix_ = markup(options.prefix);
     suffix_ = markup(options.suffix);
     if (options.thinking >= 0) {
@@ -82,13 +79,13 @@ QWEN3VL_SUPPORT void ConstrainedAnswer::enter(Stage stage) {
     at_ = 0;
     stage_ = stage;
     if (stage_ == Stage::prefix && prefix_.empty()) stage_ = Stage::grammar;
-    if (stage_ == Stage::grammar && matcher_ && matcher_->finished()) stage_ = Stage::suffix;
+    if (stage_ == Stage::grammar && guide_ && guide_->finished()) stage_ = Stage::suffix;
     if (stage_ == Stage::suffix && suffix_.empty()) stage_ = Stage::done;
 }
 
 QWEN3VL_SUPPORT std::span<const std::uint64_t> ConstrainedAnswer::mask() {
-    if (stage_ == Stage::grammar && matcher_)
-        return matcher_->mask(suffix_.empty() ? std::span<const int>(ends_) : std::span<const int>(suffix_).first(1));
+    if (stage_ == Stage::grammar && guide_)
+        return guide_->mask(suffix_.empty() ? std::span<const int>(ends_) : std::span<const int>(suffix_).first(1));
     if (stage_ == Stage::grammar || stage_ == Stage::done) return {};
     const std::span<const int> next = markup_ahead();
     mask_.assign((static_cast<std::size_t>(tokenizer_->vocab_size()) + 63) / 64, next.empty() ? ~std::uint64_t{0} : 0);
@@ -100,7 +97,7 @@ QWEN3VL_SUPPORT std::span<const std::uint64_t> ConstrainedAnswer::mask() {
 }
 
 QWEN3VL_SUPPORT std::vector<int> ConstrainedAnswer::forced() const {
-    if (stage_ == Stage::grammar && matcher_) return matcher_->forced_tokens(*tokenizer_);
+    if (stage_ == Stage::grammar && guide_) return guide_->forced_tokens(*tokenizer_);
     const auto next = markup_ahead();
     return {next.begin(), next.end()};
 }
@@ -119,13 +116,13 @@ QWEN3VL_SUPPORT void ConstrainedAnswer::accept(int token) {
             if (++at_ == prefix_.size()) enter(Stage::grammar);
             return;
         case Stage::grammar:
-            if (!matcher_) return;
-            if (!suffix_.empty() && token == suffix_[0] && matcher_->complete() && !matcher_->allows(token)) {
+            if (!guide_) return;
+            if (!suffix_.empty() && token == suffix_[0] && guide_->complete() && !guide_->allows(token)) {
                 enter(Stage::suffix);
                 return accept(token);
             }
-            matcher_->accept(token);
-            if (matcher_->finished()) enter(Stage::suffix);
+            guide_->accept(token);
+            if (guide_->finished()) enter(Stage::suffix);
             return;
         case Stage::suffix:
             if (++at_ == suffix_.size()) enter(Stage::done);

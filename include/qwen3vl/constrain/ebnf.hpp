@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
-#include <qwen3vl/constrain/grammar.hpp>
+#include <qwen3vl/constrain/matcher.hpp>
 #include <qwen3vl/constrain/regex.hpp>
 #include <qwen3vl/constrain/regex_syntax.hpp>
 #include <qwen3vl/constrain/text_rules.hpp>

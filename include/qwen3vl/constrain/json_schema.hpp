@@ -1,6 +1,6 @@
 #pragma once
 #include <array>
-#include <qwen3vl/constrain/grammar.hpp>
+#include <qwen3vl/constrain/matcher.hpp>
 #include <qwen3vl/constrain/regex.hpp>
 #include <qwen3vl/constrain/schema_keywords.hpp>
 #include <qwen3vl/constrain/schema_rules.hpp>

@@ -1,7 +1,7 @@
 #pragma once
 #include <algorithm>
 #include <bit>
-#include <qwen3vl/constrain/grammar.hpp>
+#include <qwen3vl/constrain/compiled_grammar.hpp>
 #include <qwen3vl/tokenizer/tokenizer.hpp>
 #include <span>
 #include <string>
@@ -23,7 +23,7 @@ class Matcher {
     /// The vocabulary should have a token for each byte. Bytes without one are not used: what cannot be written without
     /// them is not allowed. Throws GrammarError where no answer is left.
     Matcher(const Grammar& grammar, const std::shared_ptr<const TokenTrie>& trie)
-        : grammar_(grammar), compiled_(grammar.take(trie)), mask_(trie->mask_words()) {
+        : grammar_(grammar), compiled_(grammar.shared_->take(trie)), mask_(trie->mask_words()) {
         try {
             here_ = compiled_->automaton.start();
         } catch (...) {
@@ -58,7 +58,7 @@ class Matcher {
     static constexpr std::size_t most_mask_bytes = std::size_t{48} << 20;
 
     void drop() {
-        if (compiled_) grammar_.give_back(std::move(compiled_));
+        if (compiled_) grammar_.shared_->give_back(std::move(compiled_));
     }
     int follow(int token) const;
     int find_mask();
@@ -73,6 +73,13 @@ class Matcher {
 };
 
 #if QWEN3VL_DEFINES_SUPPORT
+
+QWEN3VL_SUPPORT Grammar::Grammar(Rules rules)
+    : shared_(std::make_shared<Shared>(std::move(rules))),
+      make_guide_([](const Grammar& grammar, const tokenizer::Tokenizer& tokenizer, const LazyTokenTrie* vocabulary) {
+          return Guide(std::make_unique<Matcher>(
+              grammar, vocabulary ? vocabulary->get(tokenizer) : std::make_shared<const TokenTrie>(tokenizer)));
+      }) {}
 
 /// Sets the bits of the tree's tokens that may follow.
 QWEN3VL_SUPPORT void Matcher::walk(const TokenTrie::Tree& tree, int configuration) {

@@ -1,6 +1,6 @@
 #pragma once
 #include <array>
-#include <qwen3vl/constrain/grammar.hpp>
+#include <qwen3vl/constrain/matcher.hpp>
 #include <qwen3vl/constrain/regex_dfa.hpp>
 #include <qwen3vl/constrain/text_rules.hpp>
 #include <string>

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <optional>
+#include <qwen3vl/constrain/guide.hpp>
 #include <qwen3vl/tokenizer/tokenizer.hpp>
 #include <span>
 #include <string>
@@ -83,22 +83,13 @@ class TokenTrie {
     std::vector<std::vector<std::uint64_t>> masks_;  // of at most so many characters; the last: of any number
 };
 
-/// A trie that is made when it is first asked for. Threads may share it.
-class LazyTokenTrie {
-  public:
-    /// The trie of this tokenizer, always the same one.
-    std::shared_ptr<const TokenTrie> get(const tokenizer::Tokenizer& tokenizer) const {
-        const std::scoped_lock lock(mutex_);
-        if (!trie_) trie_ = std::make_shared<const TokenTrie>(tokenizer);
-        return trie_;
-    }
-
-  private:
-    mutable std::mutex mutex_;
-    mutable std::shared_ptr<const TokenTrie> trie_;
-};
-
 #if QWEN3VL_DEFINES_SUPPORT
+
+QWEN3VL_SUPPORT std::shared_ptr<const TokenTrie> LazyTokenTrie::get(const tokenizer::Tokenizer& tokenizer) const {
+    const std::scoped_lock lock(mutex_);
+    if (!trie_) trie_ = std::make_shared<const TokenTrie>(tokenizer);
+    return trie_;
+}
 
 QWEN3VL_SUPPORT TokenTrie::TokenTrie(const tokenizer::Tokenizer& tokenizer) : vocab_(tokenizer.vocab_size()) {
     constexpr std::size_t longest_allowed = 4096;

@@ -168,8 +168,7 @@ EngineAnswer Engine<M>::submit(EngineRequest request) {
         throw ContextOverflow("the conversation has " + std::to_string(task->tokens.size()) +
                               " tokens, EngineOptions::context is " + std::to_string(options_.context));
     if (request.generation.stop_tokens.empty()) request.generation.stop_tokens = assets_->generation.eos;
-    if (request.generation.answer.grammar && !request.generation.answer.vocabulary)
-        request.generation.answer.vocabulary = assets_->token_trie.get(*assets_->tokenizer);
+    if (!request.generation.answer.vocabulary) request.generation.answer.vocabulary = &assets_->token_trie;
     AnswerStream(*assets_->tokenizer, D::text.vocab, task->tokens, request.generation);  // throws for its options
     task->ticket = {.id = 0, .priority = request.priority, .client = request.client, .arrival = now()};
     task->reply.prompt_tokens = std::ssize(task->tokens);

@@ -1,7 +1,7 @@
 #pragma once
 #include <optional>
 #include <qwen3vl/checkpoint/generation_config.hpp>
-#include <qwen3vl/constrain/token_trie.hpp>
+#include <qwen3vl/constrain/guide.hpp>
 #include <qwen3vl/image/preprocess.hpp>
 #include <qwen3vl/image/video.hpp>
 #include <qwen3vl/tokenizer/tokenizer.hpp>
